@@ -1,0 +1,43 @@
+# sexton: `make` alone says what there is.
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+PREFIX  ?= /usr/local
+LDFLAGS  = -s -w -X sexton.dev/cli.Version=$(VERSION)
+FUZZTIME ?= 5s
+
+.PHONY: help build install demo test lint fuzz bench clean
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+build: ## the binaries, static, in bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+install: build ## binary, man pages and completion below PREFIX
+	install -D -m 0755 bin/sexton $(DESTDIR)$(PREFIX)/bin/sexton
+	bin/sexton man $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	bin/sexton completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/sexton
+	bin/sexton completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_sexton
+	bin/sexton completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sexton.fish
+
+demo: build ## make faults, find and explain them, take them down
+	scripts/demo.sh
+
+test: ## everything: lint, unit, race, root-only, a private dockerd and containerd
+	scripts/install-test-needs.sh
+	$(MAKE) lint
+	scripts/test.sh
+
+lint: ## gofmt, vet, staticcheck
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these'; exit 1; }
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+
+fuzz: ## every fuzz target for FUZZTIME
+	scripts/fuzz.sh $(FUZZTIME)
+
+bench: build ## time and memory beside ps, as ratios
+	scripts/bench.sh
+
+clean:
+	rm -rf bin

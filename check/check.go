@@ -1,0 +1,184 @@
+// Package check defines what a check, a finding and a remedy are, and runs a set of checks.
+package check
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"sexton.dev/snapshot"
+)
+
+// A Check is a pure function from what was seen to what is wrong.
+type Check struct {
+	Name  string // words; also the flag, the metric label and the page's anchor
+	Doc   string // the section of doc.go, first line "name: summary"
+	Needs []snapshot.Part
+	Run   func(Pass) []Finding
+}
+
+// Summary is the first line of the doc, without the name.
+func (c *Check) Summary() string {
+	line, _, _ := strings.Cut(c.Doc, "\n")
+	_, text, _ := strings.Cut(line, ": ")
+	return text
+}
+
+// A Pass is what a check may look at. It holds no clock: now is Now.Taken.
+type Pass struct {
+	Now    *snapshot.Host
+	Before *snapshot.Host // nil on the first look
+	Limits Limits
+}
+
+// Limits are the thresholds of the checks.
+type Limits struct {
+	BudgetWarning  float64       // share of a pids limit in use
+	BudgetCritical float64       // share at which it counts as spent
+	Soon           time.Duration // a limit reached within it is critical
+}
+
+// Defaults are the limits that sexton uses.
+var Defaults = Limits{BudgetWarning: 0.8, BudgetCritical: 0.95, Soon: time.Hour}
+
+// A Severity orders findings.
+type Severity string
+
+// Info is a risk without present harm, Warning is harm now, Critical is work
+// that is blocked or will be within the hour.
+const (
+	Info     Severity = "info"
+	Warning  Severity = "warning"
+	Critical Severity = "critical"
+)
+
+// Rank orders severities; an unknown one ranks as 0.
+func (s Severity) Rank() int { return 1 + slices.Index([]Severity{Info, Warning, Critical}, s) }
+
+// A Finding is one thing that is wrong, with the culprit named.
+type Finding struct {
+	ID       string     `json:"id"` // check/identity; the same while the fault lasts
+	Check    string     `json:"check"`
+	Severity Severity   `json:"severity"`
+	Subject  Subject    `json:"subject"`
+	Title    string     `json:"title"`
+	Cause    string     `json:"cause"`
+	Harm     string     `json:"harm"`
+	Evidence []Evidence `json:"evidence"`
+	Holders  []Holder   `json:"holders"`
+	Remedies []Remedy   `json:"remedies"`
+	Advice   []string   `json:"advice,omitempty"` // what keeps it from coming back; a person's to do
+	Since    time.Time  `json:"since"`
+}
+
+// A Subject is what a finding is about.
+type Subject struct {
+	Kind           string `json:"kind"` // container, process, mount, device, runtime, unit, host
+	Name           string `json:"name"`
+	Container      string `json:"container,omitempty"`
+	Pod            string `json:"pod,omitempty"`
+	PID            int    `json:"pid,omitempty"`
+	Path           string `json:"path,omitempty"`
+	Device         string `json:"device,omitempty"`
+	MountNamespace uint64 `json:"mountNamespace,omitempty"`
+}
+
+// Evidence is one line that was read, and where.
+type Evidence struct {
+	Source string `json:"source"`
+	Text   string `json:"text"`
+}
+
+// A Holder is a process that stands behind a finding: the one to look at next.
+type Holder struct {
+	Kind             string `json:"kind"`
+	PID              int    `json:"pid,omitempty"`
+	TID              int    `json:"tid,omitempty"`
+	FD               int    `json:"fd,omitempty"`
+	Comm             string `json:"comm,omitempty"`
+	Path             string `json:"path,omitempty"`
+	Unit             string `json:"unit,omitempty"`
+	Container        string `json:"container,omitempty"`
+	Pod              string `json:"pod,omitempty"`
+	MountNamespace   uint64 `json:"mountNamespace,omitempty"`
+	MountNamespaceID uint64 `json:"mountNamespaceID,omitempty"`
+	MountID          uint64 `json:"mountID,omitempty"`
+}
+
+// A Remedy names an action; it holds no code.
+type Remedy struct {
+	Action string `json:"action"`
+	Risk   string `json:"risk"` // safe, disruptive, destructive
+	Why    string `json:"why"`
+}
+
+// Unknown is what exists and could not be read.
+type Unknown struct {
+	Check string `json:"check"`
+	What  string `json:"what"`
+	Why   string `json:"why"`
+	Whole bool   `json:"-"` // the whole check could not be judged
+}
+
+// A Result is what a set of checks said of one pass.
+type Result struct {
+	Findings []Finding
+	Unknown  []Unknown
+}
+
+// CannotTell reports whether a whole check could not be judged.
+func (r Result) CannotTell() bool {
+	return slices.ContainsFunc(r.Unknown, func(u Unknown) bool { return u.Whole })
+}
+
+// Worst returns the highest severity, "" if there is no finding.
+func (r Result) Worst() Severity {
+	var worst Severity
+	for _, f := range r.Findings {
+		if f.Severity.Rank() > worst.Rank() {
+			worst = f.Severity
+		}
+	}
+	return worst
+}
+
+// Run runs the checks over one pass. Findings come worst first, then by check
+// and id. A check that lacks a whole part still runs: what it finds in the rest
+// is true, and the lack is in Unknown.
+func Run(checks []*Check, p Pass) Result {
+	var r Result
+	for _, c := range checks {
+		needs := func(part snapshot.Part) bool { return slices.Contains(c.Needs, part) }
+		if p.Before == nil && needs(snapshot.Earlier) {
+			r.Unknown = append(r.Unknown, Unknown{c.Name, "a second look", "only one was taken; use --interval 2s", true})
+		}
+		for _, u := range p.Now.Unread {
+			if needs(u.Part) {
+				r.Unknown = append(r.Unknown, Unknown{c.Name, u.Path, u.Err, u.Whole})
+			}
+		}
+		for _, f := range c.Run(p) {
+			f.Check = c.Name
+			r.Findings = append(r.Findings, f)
+		}
+	}
+	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(b.Severity.Rank(), a.Severity.Rank()), cmp.Compare(a.Check, b.Check), cmp.Compare(a.ID, b.ID))
+	})
+	return r
+}
+
+// DocOf returns the section headed "# Check <name>" of a doc.go's package
+// comment, as plain text. It panics if there is none: a check without a page
+// is a mistake in the program.
+func DocOf(source, name string) string {
+	text := strings.ReplaceAll(source, "\n// ", "\n")
+	text = strings.ReplaceAll(text, "\n//", "\n")
+	_, after, ok := strings.Cut(text, "# Check "+name+"\n")
+	if !ok {
+		panic("check: doc.go has no heading '# Check " + name + "'")
+	}
+	doc, _, _ := strings.Cut(after, "\npackage ")
+	return strings.TrimSpace(doc)
+}

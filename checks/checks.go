@@ -1,0 +1,22 @@
+// Package checks lists every check that sexton ships.
+package checks
+
+import (
+	"sexton.dev/check"
+	"sexton.dev/checks/halfdead"
+	"sexton.dev/checks/hungtask"
+	"sexton.dev/checks/noinit"
+	"sexton.dev/checks/pidbudget"
+	"sexton.dev/checks/unreapedchildren"
+)
+
+// All returns the checks in the order in which they run and are documented.
+func All() []*check.Check {
+	return []*check.Check{
+		unreapedchildren.Check,
+		halfdead.Check,
+		pidbudget.Check,
+		noinit.Check,
+		hungtask.Check,
+	}
+}

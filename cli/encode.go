@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// encode prints a value as JSON, exactly: as encoding/json does, but a nil list
+// is [], and a string that is not UTF-8 is shown with \xNN and followed by a
+// member <name>Bytes that holds its bytes in base64.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	err := encodeValue(&b, reflect.ValueOf(v))
+	return b.Bytes(), err
+}
+
+func encodeValue(b *bytes.Buffer, v reflect.Value) error {
+	if v.IsValid() && v.Type() == reflect.TypeFor[time.Time]() {
+		return encodePlain(b, v.Interface())
+	}
+	switch v.Kind() {
+	case reflect.Invalid:
+		b.WriteString("null")
+	case reflect.Pointer, reflect.Interface:
+		return encodeValue(b, v.Elem())
+	case reflect.Slice, reflect.Array:
+		return encodeList(b, v)
+	case reflect.Struct:
+		return encodeStruct(b, v)
+	case reflect.String:
+		return encodePlain(b, readable(v.String()))
+	default:
+		return encodePlain(b, v.Interface())
+	}
+	return nil
+}
+
+func encodePlain(b *bytes.Buffer, v any) error {
+	e := json.NewEncoder(b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	b.Truncate(b.Len() - 1) // the encoder's newline
+	return nil
+}
+
+func encodeList(b *bytes.Buffer, v reflect.Value) error {
+	b.WriteByte('[')
+	for i := range v.Len() {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		if err := encodeValue(b, v.Index(i)); err != nil {
+			return err
+		}
+	}
+	b.WriteByte(']')
+	return nil
+}
+
+// encodeStruct knows the tags that our types use: a name, omitempty, omitzero and "-".
+func encodeStruct(b *bytes.Buffer, v reflect.Value) error {
+	b.WriteByte('{')
+	first := true
+	for field, value := range v.Fields() {
+		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+		empty := value.IsZero() || value.Kind() == reflect.Slice && value.Len() == 0
+		if !field.IsExported() || name == "-" || empty && strings.HasPrefix(options, "omit") {
+			continue
+		}
+		if !first {
+			b.WriteByte(',')
+		}
+		first = false
+		b.WriteString(`"` + name + `":`)
+		if err := encodeValue(b, value); err != nil {
+			return err
+		}
+		if value.Kind() == reflect.String && !utf8.ValidString(value.String()) {
+			b.WriteString(`,"` + name + `Bytes":"` + base64.StdEncoding.EncodeToString([]byte(value.String())) + `"`)
+		}
+	}
+	b.WriteByte('}')
+	return nil
+}
+
+// readable shows the bytes of a string that are not UTF-8 as \xNN and leaves the rest alone.
+func readable(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		if r == utf8.RuneError && size <= 1 {
+			b.WriteString(printable(s[:1]))
+		} else {
+			b.WriteString(s[:size])
+		}
+		s = s[size:]
+	}
+	return b.String()
+}

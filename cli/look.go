@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sexton.dev/check"
+	"sexton.dev/checks"
+	"sexton.dev/collect"
+	"sexton.dev/collect/door"
+	"sexton.dev/snapshot"
+)
+
+// hostFlags choose the host that a command looks at, and how.
+type hostFlags struct {
+	root, proc, from, record string
+	interval, timeout        time.Duration
+	askAgain, argv           bool
+	checks                   []string
+}
+
+// add defines the flags on a command that reads a host.
+func (f *hostFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.root, "root", "/", "the host's root `directory`, where it is mounted elsewhere")
+	flags.StringVar(&f.proc, "proc", "", "the host's /proc, where it is mounted elsewhere (default ROOT/proc)")
+	flags.StringVar(&f.from, "from", "", "judge a recording or a sos report instead of this host")
+	flags.DurationVar(&f.interval, "interval", 2*time.Second, "time between the two looks; 0 for one look only")
+	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "most time that looking may take")
+	flags.BoolVar(&f.askAgain, "ask-again", false, "ask runtimes too that did not answer last time")
+	cmd.MarkFlagFilename("from", "zst", "tar", "gz", "xz")
+	cmd.MarkFlagDirname("root")
+	cmd.MarkFlagDirname("proc")
+}
+
+// addChecks defines --check, with completion.
+func (f *hostFlags) addChecks(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&f.checks, "check", nil, "only these checks (default all; sexton checks lists them)")
+	cmd.RegisterFlagCompletionFunc("check", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return checkNames(), cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+func checkNames() []string {
+	var names []string
+	for _, c := range checks.All() {
+		names = append(names, c.Name+"\t"+c.Summary())
+	}
+	return names
+}
+
+// chosen returns the checks that --check names, in the order of the list.
+func (f *hostFlags) chosen() ([]*check.Check, error) {
+	var out []*check.Check
+	all := checks.All()
+	for _, name := range f.checks {
+		if !slices.ContainsFunc(all, func(c *check.Check) bool { return c.Name == name }) {
+			return nil, withHint(wrongUse{fmt.Errorf("no check is named %q", name)}, "sexton checks")
+		}
+	}
+	for _, c := range all {
+		if len(f.checks) == 0 || slices.Contains(f.checks, c.Name) {
+			out = append(out, c)
+		}
+	}
+	return out, nil
+}
+
+// A sight is what a command learned of a host.
+type sight struct {
+	before, now *snapshot.Host
+	checks      []*check.Check
+	check.Result
+	took time.Duration
+}
+
+// see looks at the host and judges it.
+func (s *session) see(ctx context.Context, f *hostFlags, extra ...snapshot.Part) (*sight, error) {
+	began := time.Now()
+	chosen, err := f.chosen()
+	if err != nil {
+		return nil, err
+	}
+	if f.interval < 0 || f.timeout <= 0 {
+		return nil, withHint(wrongUse{errors.New("--interval and --timeout must not be negative")}, "--interval 2s --timeout 30s")
+	}
+	parts := append([]snapshot.Part{snapshot.Processes, snapshot.Names}, extra...)
+	for _, c := range chosen {
+		parts = append(parts, c.Needs...)
+	}
+	out := &sight{checks: chosen}
+	if out.before, out.now, err = s.look(ctx, f, parts); err != nil {
+		return nil, err
+	}
+	out.Result = check.Run(chosen, check.Pass{Now: out.now, Before: out.before, Limits: check.Defaults})
+	out.took = time.Since(began)
+	return out, nil
+}
+
+// look reads the host that the flags name: a recording, or a live one, which
+// it records if asked to.
+func (s *session) look(ctx context.Context, f *hostFlags, parts []snapshot.Part) (before, now *snapshot.Host, err error) {
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	o := collect.Options{Parts: parts, Argv: f.argv, Root: f.root, Proc: cmp.Or(f.proc, path.Join(f.root, "proc")),
+		Child: collect.Self, AskAgain: f.askAgain}
+	if f.from != "" {
+		return s.replay(ctx, f, o)
+	}
+	host, err := door.Open(f.root, f.proc)
+	if err != nil {
+		return nil, nil, withHint(err, "run it on the host, or name the host's root directory with --root")
+	}
+	defer host.Close()
+	defer s.watchdog(f.timeout)()
+	if f.record == "" {
+		before, now = s.twoLooks(ctx, f, host.Look, o)
+		return before, now, nil
+	}
+	return s.recorded(ctx, f, host, o)
+}
+
+// twoLooks takes the looks that --interval asks for, each through a door that next opens.
+func (s *session) twoLooks(ctx context.Context, f *hostFlags, next func() door.Door, o collect.Options) (before, now *snapshot.Host) {
+	if f.interval == 0 {
+		return collect.Looks(ctx, next(), nil, o)
+	}
+	began := time.Now()
+	return collect.Looks(ctx, next(), func() door.Door {
+		if time.Since(began)+f.interval > time.Second {
+			fmt.Fprintf(s.Stderr, "looked once in %.1f s; looking again in %v\n", time.Since(began).Seconds(), f.interval)
+		}
+		select {
+		case <-time.After(f.interval):
+		case <-ctx.Done():
+		}
+		return next()
+	}, o)
+}
+
+// watchdog ends the program if a read that is safe on every kernel we know
+// blocks all the same. It returns a function that calls it off.
+func (s *session) watchdog(timeout time.Duration) func() {
+	t := time.AfterFunc(timeout+2*time.Second, func() {
+		fmt.Fprintf(s.Stderr, "sexton: the kernel did not return from a read within %v; nothing can be told\n"+
+			"  try: sexton scan --check with fewer checks, and report this kernel: uname -r\n", timeout)
+		os.Exit(CantTell)
+	})
+	return func() { t.Stop() }
+}
+
+func (s *session) recorded(ctx context.Context, f *hostFlags, host *door.Live, o collect.Options) (before, now *snapshot.Host, err error) {
+	r, err := door.Create(f.record, door.Meta{Version: Version, Created: time.Now(), Interval: f.interval, Root: os.Geteuid() == 0})
+	if errors.Is(err, fs.ErrExist) {
+		return nil, nil, withHint(err, "another file name; sexton does not write over a recording")
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	before, now = s.twoLooks(ctx, f, func() door.Door { return r.Look(host.Look()) }, o)
+	if err = ctx.Err(); err == nil {
+		err = r.Close()
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("record: %w", errors.Join(err, r.Abort()))
+	}
+	return before, now, nil
+}
+
+// replay judges a recording as the host was judged when it was made.
+func (s *session) replay(ctx context.Context, f *hostFlags, o collect.Options) (before, now *snapshot.Host, err error) {
+	if f.record != "" {
+		return nil, nil, wrongUse{errors.New("--record and --from exclude each other")}
+	}
+	past, err := door.OpenAny(f.from)
+	if err != nil {
+		return nil, nil, err
+	}
+	looks := past.Looks()
+	var second func() door.Door
+	if len(looks) > 1 && f.interval > 0 {
+		second = func() door.Door { return looks[1] }
+	}
+	before, now = collect.Looks(ctx, looks[0], second, o)
+	return before, now, nil
+}
+
+// copyAll writes what a command made for a pipe or a file.
+func copyAll(w io.Writer, text []byte) error {
+	if _, err := w.Write(text); err != nil {
+		return fmt.Errorf("write the output: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+	"sigs.k8s.io/yaml"
+)
+
+// apiVersion is that of every object sexton prints. Within it fields are added, never renamed.
+const apiVersion = "sexton/v1"
+
+// outputFlags choose the form of what a command prints.
+type outputFlags struct{ format, color string }
+
+func (f *outputFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&f.format, "output", "o", "table", "table, wide, json, yaml or jsonl")
+	cmd.Flags().StringVar(&f.color, "color", "auto", "auto, always or never")
+	cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "wide", "json", "yaml", "jsonl"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
+	check := cmd.PreRunE
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		switch f.format {
+		case "table", "wide", "json", "yaml", "jsonl":
+		default:
+			return withHint(wrongUse{fmt.Errorf("no output format is named %q", f.format)}, "-o table, wide, json, yaml or jsonl")
+		}
+		switch f.color {
+		case "auto", "always", "never":
+		default:
+			return withHint(wrongUse{fmt.Errorf("--color %q", f.color)}, "--color auto, always or never")
+		}
+		if check != nil {
+			return check(cmd, args)
+		}
+		return nil
+	}
+}
+
+// print writes v in the chosen form. items are what jsonl prints, one a line;
+// forPeople draws a table and is told whether it may be wide.
+func (s *session) print(f outputFlags, v any, items []any, forPeople func(p *page, wide bool)) error {
+	switch f.format {
+	case "json", "yaml":
+		text, err := encode(v)
+		if err != nil {
+			return err
+		}
+		if f.format == "yaml" {
+			if text, err = yaml.JSONToYAML(text); err != nil {
+				return err
+			}
+			return copyAll(s.Stdout, text)
+		}
+		return copyAll(s.Stdout, append(text, '\n'))
+	case "jsonl":
+		var b bytes.Buffer
+		for _, item := range items {
+			text, err := encode(item)
+			if err != nil {
+				return err
+			}
+			b.Write(append(text, '\n'))
+		}
+		return copyAll(s.Stdout, b.Bytes())
+	}
+	var b bytes.Buffer
+	p := &page{w: &b, width: s.width(), color: s.colored(f.color)}
+	forPeople(p, f.format == "wide")
+	return copyAll(s.Stdout, b.Bytes())
+}
+
+// width is that of the terminal, of COLUMNS, or 100.
+func (s *session) width() int {
+	if n, err := strconv.Atoi(s.Getenv("COLUMNS")); err == nil && n >= 40 {
+		return min(n, 400)
+	}
+	if f, ok := s.Stdout.(*os.File); ok {
+		if ws, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && ws.Col >= 40 {
+			return int(ws.Col)
+		}
+	}
+	return 100
+}
+
+// colored follows --color, then NO_COLOR and TERM, then whether stdout is a terminal.
+func (s *session) colored(choice string) bool {
+	if choice != "auto" {
+		return choice == "always"
+	}
+	if s.Getenv("NO_COLOR") != "" || s.Getenv("TERM") == "dumb" {
+		return false
+	}
+	f, ok := s.Stdout.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}

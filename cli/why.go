@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"sexton.dev/check"
+)
+
+func (s *session) whyCommand() *cobra.Command {
+	var host hostFlags
+	var out outputFlags
+	cmd := &cobra.Command{
+		Use:   "why TARGET",
+		Short: "explain one process, container, pod, cgroup or finding",
+		Long: `why tells the story of one thing in sentences, with the evidence under it.
+
+TARGET is a pid, a container's id or name (or the beginning of one), a pod as
+namespace/name or UID, a cgroup path, or the id of a finding of scan.
+
+It exits with 0 if nothing is wrong with it, 3 if something is, 4 if it cannot tell.`,
+		Example: `  sexton why 4123
+  sexton why web
+  sexton why default/web-7d4b9
+  sexton why unreaped-children/4123.88231`,
+		Args: exactly(1, "one TARGET"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			v, err := s.see(cmd.Context(), &host)
+			if err != nil {
+				return err
+			}
+			t, err := v.resolve(args[0])
+			if err != nil {
+				return err
+			}
+			var found []check.Finding
+			for _, f := range v.Findings {
+				if v.concerns(t, f) {
+					found = append(found, f)
+				}
+			}
+			v.Findings = found
+			r := v.report()
+			r.Answer = v.story(t, found)
+			s.code = v.code(check.Warning)
+			return s.print(out, r, []any{r}, r.drawStory)
+		},
+	}
+	host.add(cmd)
+	out.add(cmd)
+	return cmd
+}
+
+// drawStory prints the answer with the evidence under it.
+func (r *report) drawStory(p *page, wide bool) {
+	p.para("", r.Answer)
+	for _, f := range r.Findings {
+		p.line("")
+		p.line("%s  %s", styled{colorOf(f.Severity), string(f.Severity)}, styled{bold, f.ID})
+		for _, e := range f.Evidence {
+			p.para("  ", e.Source+": "+e.Text)
+		}
+		for _, m := range f.Remedies {
+			p.para("  could be healed by ", m.Action+" ("+m.Risk+"): "+m.Why)
+		}
+	}
+	if len(r.Unknown) > 0 {
+		p.line("")
+		r.drawUnknown(p, wide)
+	}
+}

@@ -1,0 +1,175 @@
+package collect
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"sexton.dev/linux/cgroupfs"
+	"sexton.dev/linux/mounts"
+	"sexton.dev/snapshot"
+)
+
+// hierarchies say where the host's cgroup hierarchies are mounted and how far
+// below their root the reader's cgroup namespace begins.
+type hierarchies struct {
+	v1    map[string]string // controller -> mount point
+	v2    string            // mount point, "" if none
+	depth int               // of the reader's cgroup namespace below the root
+}
+
+// findHierarchies reads the mount table of the host's init, else the reader's own.
+func (l *looker) findHierarchies() {
+	text, err := l.ReadFile("/proc/1/mountinfo")
+	if err != nil {
+		if text, err = l.ReadFile("/proc/self/mountinfo"); err != nil {
+			l.missing(snapshot.Places, "/proc/1/mountinfo", cause(err))
+			return
+		}
+	}
+	table, err := mounts.ParseMountinfo(text)
+	l.unread(snapshot.Places, "/proc/1/mountinfo", err)
+	l.cgroups = hierarchies{v1: map[string]string{}}
+	for _, m := range table {
+		switch {
+		case m.Type == "cgroup2" && l.cgroups.v2 == "":
+			l.cgroups.v2 = m.MountPoint
+		case m.Type == "cgroup":
+			for option := range strings.SplitSeq(m.Super, ",") {
+				if _, twice := l.cgroups.v1[option]; !twice {
+					l.cgroups.v1[option] = m.MountPoint
+				}
+			}
+		}
+	}
+	// kthreadd is in the root cgroup, so its path is as many .. as the reader's namespace is deep.
+	if text, err := l.ReadFile("/proc/2/cgroup"); err == nil {
+		if all, err := cgroupfs.ParseMembership(text); err == nil && len(all) > 0 {
+			l.cgroups.depth = strings.Count(all[0].Path, "/..")
+		}
+	}
+}
+
+// place says where a process is. The path that names a container wins, since a
+// runtime may use only some hierarchies of version 1.
+func (c *hierarchies) place(all []cgroupfs.Membership) *place {
+	p := &place{}
+	for _, m := range all {
+		if at := cgroupfs.PlaceOf(m.Path); p.Path == "" && at.ID != "" {
+			p.Place, p.Path = at, c.absolute(m.Path)
+		}
+	}
+	if m, ok := cgroupfs.Of(all, "pids"); ok {
+		p.PIDs = c.absolute(m.Path)
+	}
+	if m, ok := cgroupfs.Of(all, "freezer"); ok {
+		p.Freezer = c.absolute(m.Path)
+	}
+	if p.Path == "" {
+		p.Path = p.PIDs
+	}
+	if p.Path == "" && len(all) > 0 {
+		p.Path = c.absolute(all[0].Path)
+	}
+	return p
+}
+
+// absolute turns a path relative to the reader's cgroup namespace into the
+// host's, where that can be known: the ancestors of the namespace have no names in it.
+func (c *hierarchies) absolute(p string) string {
+	if c.depth == 0 || strings.Count(p, "/..") != c.depth {
+		return p
+	}
+	return path.Clean("/" + strings.ReplaceAll(p, "/..", ""))
+}
+
+// dir returns the directory of a cgroup in the hierarchy of a controller, "" if it has none.
+func (c *hierarchies) dir(controller, cgroup string) string {
+	at, ok := c.v1[controller]
+	if !ok {
+		at = c.v2
+	}
+	if at == "" || strings.HasPrefix(cgroup, "/..") {
+		return ""
+	}
+	return path.Join(at, cgroup)
+}
+
+// budgets reads the pids limits of every cgroup that a process is in, and of those above it.
+func (l *looker) budgets() {
+	if !l.wants(snapshot.Budgets) {
+		return
+	}
+	seen := map[string]bool{"/": true, "": true, ".": true}
+	for _, at := range l.places {
+		for p := at.PIDs; !seen[p]; p = path.Dir(p) {
+			seen[p] = true
+			l.budget(p, cgroupfs.PlaceOf(p).ID)
+		}
+	}
+}
+
+func (l *looker) budget(cgroup, container string) {
+	dir := l.cgroups.dir("pids", cgroup)
+	if dir == "" {
+		return
+	}
+	text, err := l.ReadFile(dir + "/pids.max")
+	if err != nil {
+		l.unread(snapshot.Budgets, dir+"/pids.max", err)
+		return
+	}
+	limit, limited, err := cgroupfs.ParseMax(text)
+	l.unread(snapshot.Budgets, dir+"/pids.max", err)
+	if err != nil || !limited {
+		return
+	}
+	g := snapshot.Cgroup{Path: cgroup, Container: container, PIDsMax: int(limit), PIDs: l.number(dir + "/pids.current")}
+	if text, err := l.ReadFile(dir + "/pids.events"); err == nil { // kernel 4.8
+		events, err := cgroupfs.ParseKeyed(text)
+		l.unread(snapshot.Budgets, dir+"/pids.events", err)
+		g.PIDsFail = events["max"]
+	}
+	l.h.Cgroups = append(l.h.Cgroups, g)
+}
+
+// frozen reads the freezer of every cgroup that a process is in.
+func (l *looker) frozen() {
+	if !l.wants(snapshot.Frozen) {
+		return
+	}
+	seen := map[string]bool{"/": true, "": true} // the root cannot be frozen
+	for _, at := range l.places {
+		if seen[at.Freezer] {
+			continue
+		}
+		seen[at.Freezer] = true
+		dir := l.cgroups.dir("freezer", at.Freezer)
+		if dir == "" || !l.isFrozen(dir) {
+			continue
+		}
+		i := slices.IndexFunc(l.h.Cgroups, func(g snapshot.Cgroup) bool { return g.Path == at.Path })
+		if i < 0 {
+			i = len(l.h.Cgroups)
+			l.h.Cgroups = append(l.h.Cgroups, snapshot.Cgroup{Path: at.Path, Container: at.ID})
+		}
+		l.h.Cgroups[i].Frozen = true
+	}
+}
+
+// isFrozen reads freezer.state of version 1 or cgroup.events of version 2 (kernel 5.2).
+func (l *looker) isFrozen(dir string) bool {
+	if _, v1 := l.cgroups.v1["freezer"]; v1 {
+		text, err := l.ReadFile(dir + "/freezer.state")
+		l.unread(snapshot.Frozen, dir+"/freezer.state", err)
+		return strings.HasPrefix(string(text), "FROZEN")
+	}
+	text, err := l.ReadFile(dir + "/cgroup.events")
+	if err != nil {
+		l.unread(snapshot.Frozen, dir+"/cgroup.events", err)
+		return false
+	}
+	events, err := cgroupfs.ParseKeyed(text)
+	l.unread(snapshot.Frozen, dir+"/cgroup.events", err)
+	return events["frozen"] == 1
+}

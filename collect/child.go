@@ -1,0 +1,88 @@
+package collect
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"sexton.dev/collect/door"
+)
+
+// A Child runs one of sexton's hidden commands ([ChildMain]) in a process of
+// its own and returns what it wrote, also what it wrote before ctx ended; then
+// the error wraps [door.ErrDeadline]. It is for reads that may block for ever.
+type Child func(ctx context.Context, args ...string) ([]byte, error)
+
+const (
+	childCommand = "__child"
+	maxReply     = 64 << 20               // bytes of one reply
+	reapWithin   = 500 * time.Millisecond // after SIGKILL; a child in D is abandoned, its parent is then init
+)
+
+// Self is the Child that executes this very program.
+func Self(ctx context.Context, args ...string) ([]byte, error) {
+	cmd := exec.Command("/proc/self/exe", append([]string{childCommand}, args...)...)
+	cmd.Args[0] = "sexton"
+	cmd.Env = []string{"GOMAXPROCS=1"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("start a child process: %w", err)
+	}
+	cmd.Stdout = w
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		r.Close()
+		return nil, fmt.Errorf("start a child process: %w", err)
+	}
+	return await(ctx, cmd, r, &complaint)
+}
+
+// await reads the child's output until it ends, ctx ends or the reply is too
+// large, and leaves no process behind that can still be killed.
+func await(ctx context.Context, cmd *exec.Cmd, r *os.File, complaint *bytes.Buffer) ([]byte, error) {
+	stop := context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Unix(1, 0)) })
+	out, readErr := io.ReadAll(io.LimitReader(r, maxReply+1))
+	stop()
+	r.Close()
+	failed := readErr != nil || len(out) > maxReply
+	if failed {
+		cmd.Process.Kill()
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		cmd.Process.Kill()
+		select {
+		case err = <-ended:
+		case <-time.After(reapWithin): // in D: it cannot be killed now, and nobody waits for it
+		}
+	}
+	switch {
+	case len(out) > maxReply:
+		return nil, fmt.Errorf("reply of over %d MiB: %w", maxReply>>20, door.ErrTooLarge)
+	case errors.Is(readErr, os.ErrDeadlineExceeded), ctx.Err() != nil:
+		return out, door.ErrDeadline
+	case err != nil:
+		return out, fmt.Errorf("child process: %w: %s", err, strings.TrimSpace(firstLine(complaint.String())))
+	}
+	return out, nil
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}

@@ -1,0 +1,95 @@
+package collect
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"sexton.dev/collect/door"
+	"sexton.dev/runtimes"
+	"sexton.dev/runtimes/ask"
+)
+
+// childLife ends a child whose parent vanished without killing it.
+const childLife = 10 * time.Second
+
+// IsChild reports whether the program was started as a [Child].
+func IsChild(args []string) bool { return len(args) > 0 && args[0] == childCommand }
+
+// ChildMain is the hidden command that a [Child] runs, and returns its exit status:
+//
+//	__child cmdline PROC PID...    one JSON line a process, as soon as it is read
+//	__child runtime SOCKET         the answer of a runtime, SOCKET being JSON
+func ChildMain(args []string, stdout, stderr io.Writer) int {
+	time.AfterFunc(childLife, func() { os.Exit(1) })
+	err := errors.New("unknown child command")
+	switch {
+	case len(args) > 2 && args[1] == "cmdline":
+		err = readCommands(stdout, args[2], args[3:])
+	case len(args) == 3 && args[1] == "runtime":
+		err = askOne(stdout, args[2])
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// A command is one line of the child's reply.
+type command struct {
+	PID   int    `json:"pid"`
+	Line  []byte `json:"line"` // base64 in JSON: any bytes
+	Errno int    `json:"errno,omitempty"`
+}
+
+func readCommands(out io.Writer, proc string, pids []string) error {
+	e := json.NewEncoder(out)
+	for _, pid := range pids {
+		n, err := strconv.Atoi(pid)
+		if err != nil {
+			return fmt.Errorf("pid %q: %w", pid, err)
+		}
+		c := command{PID: n}
+		if c.Line, err = readSome(proc+"/"+pid+"/cmdline", maxCommand); err != nil {
+			c.Errno = int(syscall.EIO)
+			if no, ok := errors.AsType[syscall.Errno](err); ok {
+				c.Errno = int(no)
+			}
+		}
+		if err := e.Encode(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readSome(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most))
+}
+
+func askOne(out io.Writer, text string) error {
+	var s runtimes.Socket
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), askWithin)
+	defer cancel()
+	a, err := ask.Ask(ctx, s)
+	r := reply{Answer: a}
+	if err != nil {
+		r.Err, r.Silent = err.Error(), errors.Is(err, runtimes.ErrSilent) || errors.Is(err, door.ErrDeadline)
+	}
+	return json.NewEncoder(out).Encode(r)
+}

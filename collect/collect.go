@@ -1,0 +1,165 @@
+// Package collect looks at a host, live or recorded, and writes a snapshot. It
+// is the only reader of a host.
+//
+// It must not hang on a sick one: in its own process it reads only files that
+// stay safe while a process's mmap_lock is held or a file system is dead (stat,
+// status, cgroup, wchan, syscall, children, mountinfo, fdinfo, links). What may
+// block (a command line, a runtime's API) is read by a child process that can
+// be abandoned.
+package collect
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"sexton.dev/collect/door"
+	"sexton.dev/linux/procfs"
+	"sexton.dev/snapshot"
+)
+
+// Options choose what a look reads.
+type Options struct {
+	Parts    []snapshot.Part // what the selected checks need
+	Argv     bool            // command lines of all processes, not only of runtimes
+	Proc     string          // directory of the live /proc, for the child that reads command lines
+	Root     string          // root directory of the live host, for the sockets below it
+	Child    Child           // runs what may block
+	AskAgain bool            // ask runtimes that were silent before
+}
+
+// A looker holds what one look has learned so far.
+type looker struct {
+	door.Door
+	Options
+	h       *snapshot.Host
+	machine string
+	cgroups hierarchies
+	places  placeCache
+}
+
+// Looks takes one look at a host through first, and a second one through the
+// door that second returns after the interval; a nil second means one look
+// only, and before is nil then. Runtimes are asked once, between the looks.
+//
+// It always returns a snapshot; what exists and could not be read is in its Unread.
+func Looks(ctx context.Context, first door.Door, second func() door.Door, o Options) (before, now *snapshot.Host) {
+	o.Parts = withImplied(o.Parts)
+	l := begin(ctx, first, o)
+	replies := l.askRuntimes(ctx)
+	if second == nil {
+		return nil, l.finish(ctx, replies())
+	}
+	before = l.finish(ctx, nil)
+	l = begin(ctx, second(), o)
+	return before, l.finish(ctx, replies())
+}
+
+// withImplied adds the parts without which others cannot be read.
+func withImplied(parts []snapshot.Part) []snapshot.Part {
+	for _, p := range []snapshot.Part{snapshot.Budgets, snapshot.Frozen, snapshot.Inits, snapshot.Names} {
+		if slices.Contains(parts, p) {
+			return append(slices.Clone(parts), snapshot.Places)
+		}
+	}
+	return parts
+}
+
+func begin(ctx context.Context, d door.Door, o Options) *looker {
+	l := &looker{Door: d, Options: o, h: &snapshot.Host{Taken: d.Taken()}}
+	l.host()
+	if l.wants(snapshot.Places) {
+		l.findHierarchies()
+	}
+	l.processes(ctx)
+	return l
+}
+
+func (l *looker) finish(ctx context.Context, replies []reply) *snapshot.Host {
+	l.containers(replies)
+	l.details()
+	l.findInits()
+	l.waits(ctx)
+	l.commands(ctx)
+	l.budgets()
+	l.frozen()
+	l.h.Sort()
+	return l.h
+}
+
+func (l *looker) wants(parts ...snapshot.Part) bool {
+	return slices.ContainsFunc(parts, func(p snapshot.Part) bool { return slices.Contains(l.Parts, p) })
+}
+
+// unread notes what exists and could not be read. What vanished meanwhile is no lack.
+func (l *looker) unread(part snapshot.Part, path string, err error) {
+	if err != nil && !door.Gone(err) {
+		l.h.Unread = append(l.h.Unread, snapshot.Unread{Part: part, Path: path, Err: cause(err)})
+	}
+}
+
+// missing notes that a whole part of the host could not be read.
+func (l *looker) missing(part snapshot.Part, path, why string) {
+	l.h.Unread = append(l.h.Unread, snapshot.Unread{Part: part, Path: path, Err: why, Whole: true})
+}
+
+// text returns a small file without its newline, "" if it cannot be read.
+func (l *looker) text(path string) string {
+	b, err := l.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(string(b), "\n")
+}
+
+// host reads what is said of the host as a whole.
+func (l *looker) host() {
+	l.h.Name = l.text("/proc/sys/kernel/hostname")
+	l.h.Kernel = l.text("/proc/sys/kernel/osrelease")
+	l.h.BootID = l.text("/proc/sys/kernel/random/boot_id")
+	if b, err := l.ReadFile("/proc/uptime"); err == nil {
+		if l.h.Uptime, err = procfs.ParseUptime(b); err != nil {
+			l.unread(snapshot.Processes, "/proc/uptime", err)
+		}
+	}
+	if l.h.Root = l.privileged(); !l.h.Root {
+		l.missing(snapshot.Processes, "/proc of other users", "needs root: system calls, kernel stacks and namespaces are hidden")
+	}
+	if !l.wants(snapshot.Budgets) {
+		return
+	}
+	l.h.Limits = snapshot.Limits{
+		PIDMax:     l.number("/proc/sys/kernel/pid_max"),
+		ThreadsMax: l.number("/proc/sys/kernel/threads-max"),
+	}
+	b, err := l.ReadFile("/proc/loadavg")
+	if err == nil {
+		l.h.Limits.Tasks, err = procfs.ParseLoadavg(b)
+	}
+	l.unread(snapshot.Budgets, "/proc/loadavg", err)
+}
+
+// privileged reports whether the reader may look into every process: it has
+// CAP_SYS_PTRACE, and that in the host's own user namespace.
+func (l *looker) privileged() bool {
+	const ptrace = 19
+	text, err := l.ReadFile("/proc/self/status")
+	if err != nil {
+		return false
+	}
+	s, err := procfs.ParseStatus(text)
+	l.unread(snapshot.Processes, "/proc/self/status", err)
+	ids := strings.Fields(l.text("/proc/self/uid_map"))
+	whole := len(ids) == 0 || len(ids) == 3 && ids[0] == "0" && ids[1] == "0" && ids[2] == "4294967295"
+	return s.CapEff&(1<<ptrace) != 0 && whole
+}
+
+func (l *looker) number(path string) int {
+	b, err := l.ReadFile(path)
+	n := 0
+	if err == nil {
+		n, err = procfs.ParseNumber(b)
+	}
+	l.unread(snapshot.Budgets, path, err)
+	return n
+}

@@ -1,0 +1,133 @@
+package collect
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"sexton.dev/collect/door"
+	"sexton.dev/linux/procfs"
+	"sexton.dev/snapshot"
+)
+
+const (
+	maxCommand    = 4096                   // bytes of a command line that are kept
+	commandStall  = 300 * time.Millisecond // without a further line: the read is blocked
+	commandsLimit = 2 * time.Second        // for all command lines of one look
+)
+
+// commands reads command lines, in a child process, since the read blocks
+// while the process's mmap_lock is held for write. Of blocked processes it is
+// only learned whether the read returns; the text is kept of runtimes' own
+// processes, and of all if the user asked for it.
+func (l *looker) commands(ctx context.Context) {
+	var pids []int
+	for i := range l.h.Processes {
+		p := &l.h.Processes[i]
+		suspect := l.wants(snapshot.Threads) && slices.ContainsFunc(p.Tasks, func(t snapshot.Task) bool { return t.State == snapshot.Uninterruptible })
+		if !p.Kernel && p.State != snapshot.Dead && (suspect || l.wants(snapshot.Commands) && (l.Argv || isRuntime(p.Comm))) {
+			pids = append(pids, p.PID)
+		}
+	}
+	all := sync.OnceValue(func() map[int]result { return readBatch(ctx, l.Child, l.Proc, pids) })
+	for _, pid := range pids {
+		p := l.h.Process(pid)
+		text, err := l.Ask("cmdline/"+strconv.Itoa(pid), func() ([]byte, error) {
+			r := all()[pid]
+			if !l.Argv && !isRuntime(p.Comm) {
+				r.line = nil
+			}
+			return r.line, r.err
+		})
+		switch {
+		case errors.Is(err, door.ErrDeadline):
+			p.Blocked = true
+		case err != nil:
+			l.unread(snapshot.Commands, "/proc/"+strconv.Itoa(pid)+"/cmdline", err)
+		default:
+			p.Argv = procfs.ParseArgv(text)
+		}
+	}
+}
+
+// isRuntime reports whether a process is one whose command line holds no
+// secret of a workload and tells which container it serves. The kernel cuts a
+// comm to 15 bytes.
+func isRuntime(comm string) bool {
+	for _, name := range []string{"dockerd", "containerd", "containerd-shim", "runc", "conmon", "crio", "crun"} {
+		if comm == name || strings.HasPrefix(comm, name+":[") {
+			return true
+		}
+	}
+	return false
+}
+
+type result struct {
+	line []byte
+	err  error
+}
+
+var errNotReached = errors.New("not read: others took all the time")
+
+// readBatch reads the command lines of many processes in one child. When the
+// child stalls at one, that one is blocked: the child is abandoned and a new
+// one goes on behind it.
+func readBatch(ctx context.Context, child Child, proc string, pids []int) map[int]result {
+	out := map[int]result{}
+	ctx, cancel := context.WithTimeout(ctx, commandsLimit)
+	defer cancel()
+	for len(pids) > 0 && ctx.Err() == nil {
+		args := []string{"cmdline", proc}
+		for _, pid := range pids {
+			args = append(args, strconv.Itoa(pid))
+		}
+		// A child that reads plain files is done in milliseconds; a larger batch gets more.
+		short, stop := context.WithTimeout(ctx, commandStall+time.Duration(len(pids))*time.Millisecond)
+		text, err := child(short, args...)
+		stop()
+		done := parseCommands(text, out)
+		pids = pids[min(done, len(pids)):]
+		if len(pids) == 0 {
+			return out
+		}
+		if !errors.Is(err, door.ErrDeadline) {
+			return fill(out, pids, fmt.Errorf("child process ended early: %w", err))
+		}
+		out[pids[0]] = result{err: err}
+		pids = pids[1:]
+	}
+	return fill(out, pids, errNotReached)
+}
+
+func fill(out map[int]result, pids []int, err error) map[int]result {
+	for _, pid := range pids {
+		out[pid] = result{err: err}
+	}
+	return out
+}
+
+// parseCommands reads the whole lines of a child's reply and returns how many there were.
+func parseCommands(text []byte, out map[int]result) int {
+	n := 0
+	for line := range bytes.Lines(text) {
+		var c command
+		if json.Unmarshal(line, &c) != nil {
+			break
+		}
+		r := result{line: c.Line}
+		if c.Errno != 0 {
+			r.err = syscall.Errno(c.Errno)
+		}
+		out[c.PID] = r
+		n++
+	}
+	return n
+}

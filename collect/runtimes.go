@@ -1,0 +1,141 @@
+package collect
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"sexton.dev/runtimes"
+	"sexton.dev/snapshot"
+)
+
+// askWithin bounds the question to one runtime. It is asked while the scan
+// waits for its second look, so it costs no time unless the runtime is silent.
+const askWithin = 1500 * time.Millisecond
+
+// A reply is what the child says of one socket.
+type reply struct {
+	Answer runtimes.Answer `json:"answer"`
+	Err    string          `json:"err,omitempty"`
+	Silent bool            `json:"silent,omitempty"`
+}
+
+// daemons names the processes that answer on each kind of socket.
+var daemons = map[runtimes.Kind][]string{
+	runtimes.Docker:     {"dockerd"},
+	runtimes.Containerd: {"containerd"},
+	runtimes.CRI:        {"containerd", "crio", "cri-dockerd"},
+	runtimes.Podman:     {"podman"},
+}
+
+// askRuntimes asks every runtime on the host for its containers, all at once,
+// and returns a function that waits for the answers. A daemon that is stopped
+// is not asked, nor one that was silent before and has not changed since.
+func (l *looker) askRuntimes(ctx context.Context) func() []reply {
+	if !l.wants(snapshot.Names) {
+		return func() []reply { return nil }
+	}
+	text, err := l.Ask("sockets", func() ([]byte, error) { return json.Marshal(runtimes.Sockets(l.Root, os.Getenv)) })
+	var sockets []runtimes.Socket
+	if err == nil {
+		err = json.Unmarshal(text, &sockets)
+	}
+	l.unread(snapshot.Names, "runtime sockets", err)
+	replies := make([]reply, len(sockets))
+	quiet := silentSockets{file: silentFile, identity: l.identities()}
+	var wait sync.WaitGroup
+	for i, s := range sockets {
+		wait.Go(func() { replies[i] = l.askOne(ctx, s, &quiet) })
+	}
+	return func() []reply { wait.Wait(); return replies }
+}
+
+func (l *looker) askOne(ctx context.Context, s runtimes.Socket, quiet *silentSockets) reply {
+	fail := func(why string) reply {
+		return reply{Answer: runtimes.Answer{Kind: s.Kind, Socket: s.Path}, Err: why}
+	}
+	text, err := l.Ask("runtime/"+string(s.Kind)+s.Path, func() ([]byte, error) {
+		if why := l.notAsked(s, quiet); why != "" {
+			return json.Marshal(fail(why))
+		}
+		r := l.askLive(ctx, s)
+		if r.Answer.Kind == "" {
+			r.Answer.Kind, r.Answer.Socket = s.Kind, s.Path
+		}
+		if r.Silent {
+			quiet.add(s)
+		}
+		return json.Marshal(r)
+	})
+	var r reply
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	if err != nil {
+		return fail(cause(err))
+	}
+	return r
+}
+
+func (l *looker) askLive(ctx context.Context, s runtimes.Socket) reply {
+	spec, err := json.Marshal(s)
+	if err != nil {
+		return reply{Err: err.Error()}
+	}
+	ctx, cancel := context.WithTimeout(ctx, askWithin+askWithin/5)
+	defer cancel()
+	text, err := l.Child(ctx, "runtime", string(spec))
+	var r reply
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	if err != nil {
+		return reply{Err: cause(err), Silent: ctx.Err() != nil}
+	}
+	return r
+}
+
+// notAsked says why a runtime is better left alone, "" if it may be asked:
+// every question that hangs leaves a goroutine and maybe a lock behind in the daemon.
+func (l *looker) notAsked(s runtimes.Socket, quiet *silentSockets) string {
+	var stopped []string
+	awake := false
+	for i := range l.h.Processes {
+		p := &l.h.Processes[i]
+		if !slices.Contains(daemons[s.Kind], p.Comm) || p.Container != "" {
+			continue
+		}
+		if p.State == snapshot.Stopped {
+			stopped = append(stopped, fmt.Sprintf("%s (pid %d) is stopped", p.Comm, p.PID))
+		} else {
+			awake = true
+		}
+	}
+	if len(stopped) > 0 && !awake {
+		return "not asked: " + strings.Join(stopped, ", ")
+	}
+	if !l.AskAgain && quiet.has(s) {
+		return "not asked: it was silent before and has not been restarted since; --ask-again asks all the same"
+	}
+	return ""
+}
+
+// identities returns, for each kind of runtime, who may answer now.
+func (l *looker) identities() map[runtimes.Kind]string {
+	out := map[runtimes.Kind]string{}
+	for kind, comms := range daemons {
+		var who []string
+		for i := range l.h.Processes {
+			if p := &l.h.Processes[i]; slices.Contains(comms, p.Comm) {
+				who = append(who, fmt.Sprintf("%d.%d", p.PID, p.Start))
+			}
+		}
+		out[kind] = strings.Join(who, ",")
+	}
+	return out
+}

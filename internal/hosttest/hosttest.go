@@ -1,0 +1,43 @@
+// Package hosttest says what a test needs of the machine, and skips, loudly, where it is missing.
+package hosttest
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Needs skips the test unless ok. A need listed in SEXTON_MUST_RUN (comma
+// separated, or "all") fails it instead, so that a job made for these tests
+// cannot pass by skipping them.
+func Needs(t testing.TB, need string, ok bool, how string) {
+	t.Helper()
+	if ok {
+		return
+	}
+	must := strings.Split(os.Getenv("SEXTON_MUST_RUN"), ",")
+	if slices.Contains(must, need) || slices.Contains(must, "all") {
+		t.Fatalf("needs %s, and SEXTON_MUST_RUN asks for it: %s", need, how)
+	}
+	t.Skipf("needs %s: %s", need, how)
+}
+
+// NeedsRoot is [Needs] for uid 0.
+func NeedsRoot(t testing.TB) {
+	t.Helper()
+	Needs(t, "root", os.Getuid() == 0, "run go test -exec sudo")
+}
+
+// Until polls ok every 20 ms and fails the test if it is not true by the deadline.
+func Until(t testing.TB, deadline time.Duration, what string, ok func() bool) {
+	t.Helper()
+	end := time.Now().Add(deadline)
+	for !ok() {
+		if time.Now().After(end) {
+			t.Fatalf("not within %v: %s", deadline, what)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}

@@ -1,0 +1,55 @@
+// Package runtimes holds what sexton learns from a container runtime's API, in
+// one vocabulary for all of them, and finds the sockets to ask.
+//
+// The types are the allow-list: what has no field here is never kept, so an
+// environment variable, a credential or a label's value that an API returns
+// cannot reach a recording or a report.
+package runtimes
+
+// A Kind names the API that a socket speaks.
+type Kind string
+
+// The APIs that sexton asks. Podman is asked by its own socket, which speaks
+// the docker API.
+const (
+	Docker     Kind = "docker"
+	Containerd Kind = "containerd"
+	CRI        Kind = "cri"
+	Podman     Kind = "podman"
+)
+
+// A Socket is a unix socket that may belong to a runtime.
+type Socket struct {
+	Kind Kind   `json:"kind"`
+	Path string `json:"path"` // as sexton opens it, below --root
+	From string `json:"from"` // how it was found: "default", "DOCKER_HOST", "context NAME"
+}
+
+// An Answer is what one runtime said about itself and its containers.
+type Answer struct {
+	Kind       Kind        `json:"kind"`
+	Socket     string      `json:"socket"`
+	Version    string      `json:"version,omitempty"`    // of the daemon, as it prints it
+	APIVersion string      `json:"apiVersion,omitempty"` // docker and podman: the negotiated one
+	Containers []Container `json:"containers,omitempty"`
+}
+
+// A Container is one container as its runtime describes it. Every string is
+// the runtime's or the container's own and may hold any bytes.
+type Container struct {
+	ID         string `json:"id"`
+	Namespace  string `json:"namespace,omitempty"` // containerd's: moby, k8s.io, default
+	Name       string `json:"name,omitempty"`      // without docker's leading slash; CRI: the container's name in its pod
+	Image      string `json:"image,omitempty"`
+	State      string `json:"state,omitempty"`  // lower case: created, running, paused, exited, dead, removing, unknown
+	Status     string `json:"status,omitempty"` // docker's sentence: "Up 3 days (healthy)"
+	PID        int    `json:"pid,omitempty"`    // of its init, in the runtime's PID namespace; 0 if unknown
+	Health     bool   `json:"health,omitempty"` // a health check is configured
+	Pod        string `json:"pod,omitempty"`
+	PodNS      string `json:"podNamespace,omitempty"`
+	PodUID     string `json:"podUID,omitempty"`
+	Sandbox    bool   `json:"sandbox,omitempty"`    // a pod's pause container
+	Bundle     string `json:"bundle,omitempty"`     // OCI bundle directory
+	RootFS     string `json:"rootfs,omitempty"`     // where the root file system is mounted
+	CgroupPath string `json:"cgroupPath,omitempty"` // as the runtime spells it
+}
