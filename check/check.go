@@ -69,7 +69,7 @@ type Finding struct {
 	Holders  []Holder   `json:"holders"`
 	Remedies []Remedy   `json:"remedies"`
 	Advice   []string   `json:"advice,omitempty"` // what keeps it from coming back; a person's to do
-	Since    time.Time  `json:"since"`
+	Since    time.Time  `json:"since,omitzero"`
 }
 
 // A Subject is what a finding is about.

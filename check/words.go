@@ -80,8 +80,12 @@ func Number(n int) string {
 	return s
 }
 
-// Age prints a duration in its two largest units: "3 d 4 h", "40 s".
+// Age prints a duration in its two largest units: "3 d 4 h", "40 s". What is
+// older than any host comes of a time that was not read.
 func Age(d time.Duration) string {
+	if d > 100*365*24*time.Hour {
+		return "an unknown time"
+	}
 	units := []struct {
 		size time.Duration
 		name string

@@ -71,7 +71,7 @@ func TestAge(t *testing.T) {
 	}{
 		{-time.Hour, "0 s"}, {0, "0 s"}, {999 * time.Millisecond, "0 s"}, {40 * time.Second, "40 s"}, {60 * time.Second, "1 min"}, {90 * time.Second, "1 min 30 s"},
 		{time.Hour, "1 h"}, {time.Hour + 59*time.Second, "1 h"}, {25 * time.Hour, "1 d 1 h"}, {76 * time.Hour, "3 d 4 h"}, {24*time.Hour + 30*time.Minute, "1 d"},
-		{math.MaxInt64, "106751 d 23 h"},
+		{math.MaxInt64, "an unknown time"},
 	} {
 		if got := Age(tt.d); got != tt.want {
 			t.Errorf("%v: %q, want %q", tt.d, got, tt.want)

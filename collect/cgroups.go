@@ -101,7 +101,7 @@ func (l *looker) budgets() {
 		return
 	}
 	seen := map[string]bool{"/": true, "": true, ".": true}
-	for _, at := range l.places {
+	for _, at := range l.placesByDepth() {
 		for p := at.PIDs; !seen[p]; p = path.Dir(p) {
 			seen[p] = true
 			l.budget(p, cgroupfs.PlaceOf(p).ID)
@@ -139,7 +139,7 @@ func (l *looker) frozen() {
 		return
 	}
 	seen := map[string]bool{"/": true, "": true} // the root cannot be frozen
-	for _, at := range l.places {
+	for _, at := range l.placesByDepth() {
 		if seen[at.Freezer] {
 			continue
 		}
@@ -162,7 +162,7 @@ func (l *looker) isFrozen(dir string) bool {
 	if _, v1 := l.cgroups.v1["freezer"]; v1 {
 		text, err := l.ReadFile(dir + "/freezer.state")
 		l.unread(snapshot.Frozen, dir+"/freezer.state", err)
-		return strings.HasPrefix(string(text), "FROZEN")
+		return err == nil && !strings.HasPrefix(string(text), "THAWED") // FROZEN, or FREEZING and stuck in it
 	}
 	text, err := l.ReadFile(dir + "/cgroup.events")
 	if err != nil {

@@ -2,6 +2,8 @@ package collect
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 	"strings"
 
 	"sexton.dev/runtimes"
@@ -18,13 +20,12 @@ func (l *looker) containers(replies []reply) {
 		}
 		return byID[id]
 	}
-	for _, at := range l.places {
-		if at.ID == "" {
+	for _, at := range l.placesByDepth() {
+		if at.ID == "" || byID[at.ID] != nil {
 			continue
 		}
 		c := get(at.ID)
-		c.Runtime, c.PodUID = cmp.Or(c.Runtime, at.Runtime), cmp.Or(c.PodUID, at.PodUID)
-		c.Cgroup = shorter(c.Cgroup, at.Path)
+		c.Runtime, c.PodUID, c.Cgroup = at.Runtime, at.PodUID, at.Path
 		if len(at.Outer) > 0 {
 			c.Outer = at.Outer[len(at.Outer)-1]
 		}
@@ -46,14 +47,30 @@ func (l *looker) containers(replies []reply) {
 		l.h.Containers = append(l.h.Containers, *c)
 	}
 	l.h.Sort()
+	l.placeDead()
 }
 
-// shorter keeps the path nearest to the root: a container may nest cgroups below its own.
-func shorter(a, b string) string {
-	if a == "" || len(b) < len(a) || len(b) == len(a) && b < a {
-		return b
+// placesByDepth returns the places nearest to the root first: a container may
+// nest cgroups of any name below its own, and must not rename itself or
+// another by a deeper path.
+func (l *looker) placesByDepth() []*place {
+	out := slices.Collect(maps.Values(l.places))
+	slices.SortFunc(out, func(a, b *place) int {
+		return cmp.Or(cmp.Compare(strings.Count(a.Path, "/"), strings.Count(b.Path, "/")), cmp.Compare(a.Path, b.Path))
+	})
+	return out
+}
+
+// placeDead puts each dead process where its parent is: version 1 moves a
+// process to the root of each hierarchy when it dies.
+func (l *looker) placeDead() {
+	for i := range l.h.Processes {
+		p := &l.h.Processes[i]
+		parent := l.h.Process(p.PPID)
+		if p.State == snapshot.Dead && p.Container == "" && parent != nil && parent.Container != "" {
+			p.Container, p.Cgroup = parent.Container, parent.Cgroup
+		}
 	}
-	return a
 }
 
 // name adds what a runtime says of a container. Docker and CRI know people's

@@ -59,8 +59,12 @@ func (h *Host) Container(id string) *Container { return h.build().byID[id] }
 // Cgroup returns the control group at this path, nil if it has nothing to say.
 func (h *Host) Cgroup(path string) *Cgroup { return h.build().cgroups[path] }
 
-// Started returns when a process started, from its ticks and the host's uptime.
+// Started returns when a process started, from its ticks and the host's uptime;
+// the zero time if the uptime was not read.
 func (h *Host) Started(p *Process) time.Time {
+	if h.Uptime == 0 {
+		return time.Time{}
+	}
 	boot := h.Taken.Add(-time.Duration(h.Uptime * float64(time.Second)))
 	return boot.Add(time.Duration(p.Start) * (time.Second / 100)).Truncate(time.Second)
 }

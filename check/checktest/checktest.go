@@ -27,6 +27,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
 
 	"sexton.dev/check"
 	"sexton.dev/snapshot"
@@ -98,33 +99,32 @@ func tell(c *check.Check, dir string, update bool) (ends []ending, lack string) 
 
 // one judges one story and compares, or rewrites, its end.
 func one(c *check.Check, file string, update bool) (check.Result, error) {
-	data, err := os.ReadFile(file)
+	a, err := txtar.ParseFile(file)
 	if err != nil {
 		return check.Result{}, err
 	}
-	a := parse(data)
 	r, want, err := judge(c, a)
 	if err != nil {
 		return r, err
 	}
 	got := text(r)
-	if got == string(a.sections[want].data) {
+	if got == string(a.Files[want].Data) {
 		return r, nil
 	}
 	if update {
-		a.sections[want].data = []byte(got)
-		return r, os.WriteFile(file, a.format(), 0o666)
+		a.Files[want].Data = []byte(got)
+		return r, os.WriteFile(file, txtar.Format(a), 0o666)
 	}
-	return r, fmt.Errorf("it ends otherwise (-want +got, go test -update rewrites it):\n%s", cmp.Diff(string(a.sections[want].data), got))
+	return r, fmt.Errorf("it ends otherwise (-want +got, go test -update rewrites it):\n%s", cmp.Diff(string(a.Files[want].Data), got))
 }
 
-// judge runs the check over a story; want is the index of its last section.
-func judge(c *check.Check, a archive) (r check.Result, want int, err error) {
+// judge runs the check over a story; want is the index of its want section.
+func judge(c *check.Check, a *txtar.Archive) (r check.Result, want int, err error) {
 	now, before, want := -1, -1, -1
-	for i, s := range a.sections {
-		place, ok := map[string]*int{"now.json": &now, "before.json": &before, "want": &want}[s.name]
+	for i, s := range a.Files {
+		place, ok := map[string]*int{"now.json": &now, "before.json": &before, "want": &want}[s.Name]
 		if !ok || *place >= 0 {
-			return r, 0, fmt.Errorf("section %q is unknown or comes twice; there are before.json, now.json and want", s.name)
+			return r, 0, fmt.Errorf("section %q is unknown or comes twice; there are before.json, now.json and want", s.Name)
 		}
 		*place = i
 	}
@@ -134,11 +134,11 @@ func judge(c *check.Check, a archive) (r check.Result, want int, err error) {
 	first := ""
 	for i := range looks {
 		p := check.Pass{Limits: check.Defaults}
-		if p.Now, err = host(a.sections[now]); err != nil {
+		if p.Now, err = host(a.Files[now]); err != nil {
 			return r, 0, err
 		}
 		if before >= 0 {
-			if p.Before, err = host(a.sections[before]); err != nil {
+			if p.Before, err = host(a.Files[before]); err != nil {
 				return r, 0, err
 			}
 		}
@@ -154,15 +154,15 @@ func judge(c *check.Check, a archive) (r check.Result, want int, err error) {
 
 // host reads one look. Fields that do not exist are an error: a typing mistake
 // would make a story pass that shows nothing.
-func host(s section) (*snapshot.Host, error) {
-	d := json.NewDecoder(bytes.NewReader(s.data))
+func host(s txtar.File) (*snapshot.Host, error) {
+	d := json.NewDecoder(bytes.NewReader(s.Data))
 	d.DisallowUnknownFields()
 	h := new(snapshot.Host)
 	if err := d.Decode(h); err != nil {
-		return nil, fmt.Errorf("%s: %w", s.name, err)
+		return nil, fmt.Errorf("%s: %w", s.Name, err)
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("%s: more text after the host", s.name)
+		return nil, fmt.Errorf("%s: more text after the host", s.Name)
 	}
 	h.Sort()
 	return h, nil

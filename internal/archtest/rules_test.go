@@ -1,0 +1,106 @@
+// Package archtest keeps the arrows between packages pointing one way, the pure
+// packages pure, and every package explained.
+//
+// It has no code but tests. They parse the tree in this process: go test reuses
+// a cached pass when only a child, such as go list, read the file that changed.
+package archtest
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+const module = "sexton.dev/"
+
+// A rule is what the non-test files of a package may import of ours, and why no
+// more. Test files may import their own package and the packages for tests too,
+// whose names end in "test"; and so may those.
+type rule struct {
+	mayImport string // packages; "dir/*" is each package in dir, "*" any
+	but       string // not these
+	outside   string // modules besides the standard library; "*" any
+	why       string
+}
+
+const (
+	parses = "it turns bytes into values and is read on its own"
+	pure   = "it judges what was seen, from a file as from a host"
+)
+
+// rules has the packages of docs/ARCHITECTURE.md, "Who may import whom". A
+// package that has no rule of its own has that of "dir/*".
+var rules = map[string]rule{
+	"snapshot":    {why: "it is plain data that everybody shares"},
+	"propagation": {why: "it is arithmetic on mounts"},
+	"errtext":     {why: parses},
+	"pid1":        {outside: "golang.org/x/sys", why: "it runs in other people's images and stays under 2 MB"},
+
+	"linux/procfs":   {why: parses},
+	"linux/cgroupfs": {why: parses},
+	"linux/mounts":   {outside: "golang.org/x/sys", why: parses},
+	"linux/*":        {outside: "*", why: "each kernel interface is read on its own"},
+
+	"runtimes":   {outside: "golang.org/x/sys", why: "it is the vocabulary of all runtimes and finds their sockets"},
+	"runtimes/*": {mayImport: "runtimes runtimes/*", outside: "*", why: "a runtime's API knows nothing of hosts and findings"},
+
+	"collect/door": {outside: "*", why: "it moves bytes and does not know what they mean"},
+	"collect":      {mayImport: "snapshot linux/* runtimes runtimes/* collect/door", outside: "*", why: "it says what is there, not what is wrong"},
+
+	"check":           {mayImport: "snapshot", why: pure},
+	"check/checktest": {mayImport: "check snapshot", outside: "*", why: "it runs any check"},
+	"checks":          {mayImport: "check checks/*", why: "it is a list"},
+	"checks/*":        {mayImport: "check snapshot propagation", why: pure},
+
+	"plan": {mayImport: "check snapshot propagation", why: "it orders what was found and touches nothing"},
+	"heal": {mayImport: "plan check snapshot propagation linux/* runtimes runtimes/*", outside: "*", why: "it is handed the look as a function and never collects"},
+	"lab":  {mayImport: "linux/* runtimes runtimes/*", outside: "*", why: "a fault is made without the code that must find it"},
+
+	"cli":             {mayImport: "*", but: "pid1 cmd/*", outside: "*", why: "an init is a program of its own"},
+	"cmd/sexton":      {mayImport: "cli", why: "main is a few lines"},
+	"cmd/sexton-init": {mayImport: "pid1", why: "main is a few lines, and the init stays small"},
+
+	"internal/hosttest": {outside: "*", why: "any test may need it"},
+	"internal/bench":    {why: "it times the programs as people run them"},
+	"internal/archtest": {outside: "*", why: "it reads the tree as text"},
+}
+
+// ruleOf finds the rule of a package, by its folder.
+func ruleOf(dir string) (name string, r rule, ok bool) {
+	for _, name := range []string{dir, path.Dir(dir) + "/*"} {
+		if r, ok := rules[name]; ok {
+			return name, r, true
+		}
+	}
+	return "", rule{}, false
+}
+
+// in reports whether a package is one of a list of patterns.
+func in(dir, patterns string) bool {
+	return slices.ContainsFunc(strings.Fields(patterns), func(p string) bool {
+		return p == "*" || p == dir || p == path.Dir(dir)+"/*"
+	})
+}
+
+// forTests reports whether a package is there for tests alone.
+func forTests(dir string) bool { return strings.HasSuffix(dir, "test") }
+
+const (
+	// clockless packages get the time in what they judge. The clock is for agent and the mains, and for what waits: collect, heal, lab, runtimes.
+	clockless = "snapshot propagation errtext linux/* check checks checks/* plan"
+	// hostless packages see a host only as a snapshot or as bytes.
+	hostless = "snapshot propagation errtext linux/procfs linux/cgroupfs check checks checks/* plan"
+)
+
+// clock has the functions of package time that read the clock or wait for it.
+var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer"}
+
+// touches are the imports that reach a host.
+func touches(imported string) bool {
+	for _, ban := range []string{"os", "syscall", "net", "golang.org/x/sys", "io/ioutil", "path/filepath"} {
+		if imported == ban || strings.HasPrefix(imported, ban+"/") {
+			return imported != "net/netip" && imported != "net/url"
+		}
+	}
+	return false
+}
