@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 
@@ -74,7 +75,8 @@ func (s *session) print(f outputFlags, v any, items []any, forPeople func(p *pag
 	return copyAll(s.Stdout, b.Bytes())
 }
 
-// width is that of the terminal, of COLUMNS, or 100.
+// width is that of COLUMNS or of the terminal. What is no terminal gets whole
+// lines, so that grep finds a sentence.
 func (s *session) width() int {
 	if n, err := strconv.Atoi(s.Getenv("COLUMNS")); err == nil && n >= 40 {
 		return min(n, 400)
@@ -84,7 +86,7 @@ func (s *session) width() int {
 			return int(ws.Col)
 		}
 	}
-	return 100
+	return math.MaxInt
 }
 
 // colored follows --color, then NO_COLOR and TERM, then whether stdout is a terminal.

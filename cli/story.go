@@ -43,24 +43,26 @@ func (v *sight) within(t *target, p *snapshot.Process) bool {
 	return p.Container != "" && slices.Contains(t.containers, p.Container)
 }
 
-// story tells in sentences what the target is and what is wrong with it.
+// story tells in sentences what the target is and what is wrong with it: a
+// line for the target and one for each finding.
 func (v *sight) story(t *target, found []check.Finding) string {
 	var s []string
 	switch {
 	case t.process != nil:
-		s = append(s, v.processStory(t.process)...)
+		s = append(s, strings.Join(v.processStory(t.process), " "))
 	case len(t.containers) > 0:
 		for _, id := range t.containers {
-			s = append(s, v.containerStory(t, id))
+			s = append(s, v.containerStory(id))
 		}
 	case t.cgroup != "":
 		s = append(s, fmt.Sprintf("Cgroup %s has %s.", t.cgroup, v.census(t)))
 	}
 	for _, f := range found {
-		s = append(s, sentence(f.Title), sentence(f.Cause), sentence(f.Harm))
+		text := []string{sentence(f.Title), sentence(f.Cause), sentence(f.Harm)}
 		for _, a := range f.Advice {
-			s = append(s, sentence("To keep it from coming back: "+a))
+			text = append(text, sentence("Advice: "+a))
 		}
+		s = append(s, strings.Join(text, " "))
 	}
 	if len(found) == 0 {
 		var names []string
@@ -69,7 +71,7 @@ func (v *sight) story(t *target, found []check.Finding) string {
 		}
 		s = append(s, "Nothing wrong was found with it by "+strings.Join(names, ", ")+".")
 	}
-	return strings.Join(s, " ")
+	return strings.Join(s, "\n")
 }
 
 func sentence(s string) string {
@@ -122,7 +124,7 @@ func exitWords(status int) string {
 	return fmt.Sprintf("exit status %d", status>>8&0xff)
 }
 
-func (v *sight) containerStory(t *target, id string) string {
+func (v *sight) containerStory(id string) string {
 	s := "Container " + check.ContainerName(v.now, id)
 	c := v.now.Container(id)
 	if c == nil {

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"sexton.dev/check"
@@ -52,9 +54,11 @@ It exits with 0 if nothing is wrong with it, 3 if something is, 4 if it cannot t
 
 // drawStory prints the answer with the evidence under it.
 func (r *report) drawStory(p *page, wide bool) {
-	p.para("", r.Answer)
-	for _, f := range r.Findings {
+	for text := range strings.SplitSeq(r.Answer, "\n") {
+		p.para("", text)
 		p.line("")
+	}
+	for _, f := range r.Findings {
 		p.line("%s  %s", styled{colorOf(f.Severity), string(f.Severity)}, styled{bold, f.ID})
 		for _, e := range f.Evidence {
 			p.para("  ", e.Source+": "+e.Text)
@@ -63,8 +67,8 @@ func (r *report) drawStory(p *page, wide bool) {
 			p.para("  could be healed by ", m.Action+" ("+m.Risk+"): "+m.Why)
 		}
 	}
-	if len(r.Unknown) > 0 {
+	if len(r.Findings) > 0 {
 		p.line("")
-		r.drawUnknown(p, wide)
 	}
+	r.drawUnknown(p, wide)
 }

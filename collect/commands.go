@@ -32,8 +32,8 @@ func (l *looker) commands(ctx context.Context) {
 	var pids []int
 	for i := range l.h.Processes {
 		p := &l.h.Processes[i]
-		suspect := l.wants(snapshot.Threads) && slices.ContainsFunc(p.Tasks, func(t snapshot.Task) bool { return t.State == snapshot.Uninterruptible })
-		if !p.Kernel && p.State != snapshot.Dead && (suspect || l.wants(snapshot.Commands) && (l.Argv || isRuntime(p.Comm))) {
+		wanted := l.wants(snapshot.Commands) && (l.Argv || isRuntime(p.Comm))
+		if !p.Kernel && p.State != snapshot.Dead && (wanted || l.suspect(p)) {
 			pids = append(pids, p.PID)
 		}
 	}
@@ -50,12 +50,19 @@ func (l *looker) commands(ctx context.Context) {
 		switch {
 		case errors.Is(err, door.ErrDeadline):
 			p.Blocked = true
+		case err != nil && l.suspect(p):
+			l.unread(snapshot.Threads, "whether /proc/"+strconv.Itoa(pid)+"/cmdline can be read", err)
 		case err != nil:
 			l.unread(snapshot.Commands, "/proc/"+strconv.Itoa(pid)+"/cmdline", err)
 		default:
 			p.Argv = procfs.ParseArgv(text)
 		}
 	}
+}
+
+// suspect reports whether a process may hold its mmap_lock: a thread of it is in D.
+func (l *looker) suspect(p *snapshot.Process) bool {
+	return l.wants(snapshot.Threads) && slices.ContainsFunc(p.Tasks, func(t snapshot.Task) bool { return t.State == snapshot.Uninterruptible })
 }
 
 // isRuntime reports whether a process is one whose command line holds no

@@ -16,16 +16,20 @@ const maxChildLists = 256
 // each container.
 func (l *looker) details() {
 	reaping, inits := l.wants(snapshot.Reaping), l.wants(snapshot.Inits)
+	parents := map[int]bool{} // of the dead, read already
 	for i := range l.h.Processes {
 		p := &l.h.Processes[i]
-		if reaping && p.Zombie() {
-			if parent := l.h.Process(p.PPID); parent != nil && !parent.Kernel && parent.Detail == nil {
-				parent.Detail = l.detail(parent, snapshot.Reaping)
-				l.children(parent)
-			}
+		parent := l.h.Process(p.PPID)
+		if reaping && p.Zombie() && parent != nil && !parent.Kernel && !parents[parent.PID] {
+			parents[parent.PID] = true
+			l.detail(parent, snapshot.Reaping)
+			l.children(parent)
 		}
-		if (reaping && p.HalfDead() || inits && l.entered(p)) && p.Detail == nil {
-			p.Detail = l.detail(p, snapshot.Inits)
+		if reaping && p.HalfDead() {
+			l.detail(p, snapshot.Reaping)
+		}
+		if inits && l.entered(p) {
+			l.detail(p, snapshot.Inits)
 		}
 		if inits && p.First() && p.Detail.Wchan == "do_wait" {
 			l.firstChild(p)
@@ -38,9 +42,7 @@ func (l *looker) details() {
 func (l *looker) firstChild(p *snapshot.Process) {
 	for _, child := range l.h.Children(p.PID) {
 		if child.State != snapshot.Dead && child.Container == p.Container {
-			if child.Detail == nil {
-				child.Detail = l.detail(child, snapshot.Inits)
-			}
+			l.detail(child, snapshot.Inits)
 			return
 		}
 	}
@@ -56,14 +58,17 @@ func (l *looker) entered(p *snapshot.Process) bool {
 	return parent == nil || parent.Container != p.Container
 }
 
-// detail reads status, the namespaces and what the process waits in. All of
-// it stays readable while the process's mmap_lock is held.
-func (l *looker) detail(p *snapshot.Process, part snapshot.Part) *snapshot.Detail {
+// detail reads status, the namespaces and what the process waits in, once. All
+// of it stays readable while the process's mmap_lock is held.
+func (l *looker) detail(p *snapshot.Process, part snapshot.Part) {
+	if p.Detail != nil {
+		return
+	}
 	dir := "/proc/" + strconv.Itoa(p.PID)
 	text, err := l.ReadFile(dir + "/status")
 	if err != nil {
 		l.unread(part, dir+"/status", err)
-		return nil
+		return
 	}
 	s, err := procfs.ParseStatus(text)
 	l.unread(part, dir+"/status", err)
@@ -77,7 +82,7 @@ func (l *looker) detail(p *snapshot.Process, part snapshot.Part) *snapshot.Detai
 		d.Exe = path.Base(exe)
 	}
 	d.Wchan = l.text(dir + "/wchan")
-	return d
+	p.Detail = d
 }
 
 // namespace returns the inode behind a namespace link, 0 where it is hidden

@@ -354,7 +354,7 @@ func TestLiveLeavesNoDescriptors(t *testing.T) {
 		l.ReadFile("/proc/1/stat")
 		l.ReadFile("/proc/1/none")
 		l.ReadDir("/proc/1/stat")
-		l.ReadLink("/sys/block/none/x")
+		l.ReadLink("/sys/block/none")
 		l.ReadDir("/sys/block")
 		l.Close()
 		Open(t.TempDir(), "")

@@ -377,6 +377,37 @@ func TestRecordConcurrent(t *testing.T) {
 	wg.Wait()
 }
 
+// Two that ask at the same moment are told the same, though the host gave them
+// two answers.
+func TestRecordRace(t *testing.T) {
+	r, path := create(t, Meta{})
+	var both, done sync.WaitGroup
+	both.Add(2)
+	answers := make(chan string, 2)
+	answers <- "first"
+	answers <- "second"
+	d := r.Look(&fakeDoor{read: func(string) ([]byte, error) {
+		both.Done()
+		both.Wait()
+		return []byte(<-answers), nil
+	}})
+	var got [2]string
+	for i := range got {
+		done.Go(func() {
+			text, err := d.ReadFile("/proc/1/stat")
+			if err != nil {
+				t.Error(err)
+			}
+			got[i] = string(text)
+		})
+	}
+	done.Wait()
+	text, err := finish(t, r, path).Looks()[0].ReadFile("/proc/1/stat")
+	if err != nil || got[0] != got[1] || got[0] != string(text) {
+		t.Errorf("live %q, replayed %q, %v", got, text, err)
+	}
+}
+
 // A brokenStore fails after some bytes.
 type brokenStore struct {
 	*os.File
@@ -664,8 +695,8 @@ func TestRecordSize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d reads of %.1f MB: %.2f MB in %v (making the texts included), peak RSS %+.1f MB",
-		reads, float64(raw)/1e6, float64(info.Size())/1e6, took.Round(time.Millisecond), float64(peakRSS(t)-before)/1024)
+	t.Logf("%d reads of %.1f MB: %.2f MB in %v (making the texts included), peak RSS %.1f MB, %+.1f by this",
+		reads, float64(raw)/1e6, float64(info.Size())/1e6, took.Round(time.Millisecond), float64(peakRSS(t))/1024, float64(peakRSS(t)-before)/1024)
 	if info.Size() > 5e6 {
 		t.Errorf("%d bytes", info.Size())
 	}

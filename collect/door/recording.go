@@ -65,17 +65,18 @@ func OpenRecording(path string) (*Recording, error) {
 		return nil, err
 	}
 	defer file.Close()
-	return readRecording(path, file)
+	return readRecording(path, file, maxBytes)
 }
 
-// readRecording reads a recording from r; name is for errors.
-func readRecording(name string, r io.Reader) (*Recording, error) {
-	stream, err := unpack(name, r, maxBytes)
+// readRecording reads a recording of at most limit bytes from r; name is for
+// errors.
+func readRecording(name string, r io.Reader, limit int64) (*Recording, error) {
+	stream, err := unpack(name, r, limit)
 	if err != nil {
 		return nil, err
 	}
 	defer stream.Close()
-	l := loader{name: name, room: maxBytes}
+	l := loader{name: name, room: limit}
 	if err := l.load(stream); err != nil {
 		return nil, l.explain(err)
 	}

@@ -108,7 +108,7 @@ func TestOpenRecordingRefuses(t *testing.T) {
 		{"behind the archive", zip(t, append(archive(t, head, end(0, 0)), make([]byte, 2<<20)...)), "bytes behind the archive"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := readRecording("FILE", bytes.NewReader(tt.file))
+			_, err := readRecording("FILE", bytes.NewReader(tt.file), maxBytes)
 			if tt.want == "" {
 				if err != nil {
 					t.Error(err)
@@ -127,7 +127,7 @@ func TestRecordingClimbs(t *testing.T) {
 	file := archive(t, item{name: "manifest.json", body: goodHead}, item{name: "look-1/look.json", body: goodLook},
 		item{name: "look-1/../../etc/passwd", body: "x"}, item{name: "look-1/proc/1/exe", link: "/etc/passwd"},
 		item{name: "end.json", body: `{"looks":1,"entries":2}`})
-	r, err := readRecording("FILE", bytes.NewReader(file))
+	r, err := readRecording("FILE", bytes.NewReader(file), maxBytes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func small(t testing.TB) []byte {
 func TestRecordingCut(t *testing.T) {
 	file := small(t)
 	for n := range file {
-		_, err := readRecording("FILE", bytes.NewReader(file[:n]))
+		_, err := readRecording("FILE", bytes.NewReader(file[:n]), maxBytes)
 		if err == nil || err.Error() != "FILE ends early: it was not finished" {
 			t.Errorf("cut at %d of %d: %v", n, len(file), err)
 		}
@@ -184,7 +184,7 @@ func TestRecordingCut(t *testing.T) {
 		item{name: "look-1/proc/1/stat", body: "x"}, item{name: "end.json", body: `{"looks":1,"entries":1}`})
 	const trailer = 1024 // two empty blocks, which tar does not insist on
 	for n := 0; n < len(plain)-trailer-511; n++ {
-		if _, err := readRecording("FILE", bytes.NewReader(plain[:n])); err == nil {
+		if _, err := readRecording("FILE", bytes.NewReader(plain[:n]), maxBytes); err == nil {
 			t.Errorf("archive cut at %d of %d", n, len(plain))
 		}
 	}
@@ -193,7 +193,7 @@ func TestRecordingCut(t *testing.T) {
 // A bit that flipped is found, or was one that says nothing.
 func TestRecordingDamaged(t *testing.T) {
 	file := small(t)
-	good, err := readRecording("FILE", bytes.NewReader(file))
+	good, err := readRecording("FILE", bytes.NewReader(file), maxBytes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func TestRecordingDamaged(t *testing.T) {
 	for n := range file {
 		bad := bytes.Clone(file)
 		bad[n] ^= 0x10
-		r, err := readRecording("FILE", bytes.NewReader(bad))
+		r, err := readRecording("FILE", bytes.NewReader(bad), maxBytes)
 		if err != nil {
 			found++
 			continue
@@ -255,20 +255,36 @@ func zeros(t *testing.T, count int, n int64) []byte {
 // A small file that unpacks into a large one stops at the bound.
 func TestRecordingBomb(t *testing.T) {
 	file := zeros(t, 1, MaxFile)
-	if _, err := readRecording("FILE", bytes.NewReader(file)); err != nil {
+	if _, err := readRecording("FILE", bytes.NewReader(file), maxBytes); err != nil {
 		t.Errorf("an entry of MaxFile: %v", err)
 	}
 	file = zeros(t, 1, MaxFile+1)
-	if _, err := readRecording("FILE", bytes.NewReader(file)); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "FILE is too large") {
+	if _, err := readRecording("FILE", bytes.NewReader(file), maxBytes); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "FILE is too large") {
 		t.Errorf("an entry over MaxFile: %v", err)
 	}
-	if testing.Short() {
-		return
-	}
-	file = zeros(t, maxBytes/MaxFile+1, MaxFile-4096)
-	t.Logf("%d bytes unpack to %d MB", len(file), (maxBytes/MaxFile+1)*MaxFile>>20)
-	if _, err := readRecording("FILE", bytes.NewReader(file)); !errors.Is(err, ErrTooLarge) {
+	const limit = 32 << 20
+	file = zeros(t, 9, limit/8-4096)
+	t.Logf("%d bytes unpack to over %d MB", len(file), limit>>20)
+	if _, err := readRecording("FILE", bytes.NewReader(file), limit); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("over the bound in all: %v", err)
+	}
+	if _, err := readRecording("FILE", bytes.NewReader(file), 2*limit); err != nil {
+		t.Errorf("below the bound: %v", err)
+	}
+}
+
+// What nobody keeps is bounded as well: a sos report is mostly skipped.
+func TestUnpackBound(t *testing.T) {
+	file := zeros(t, 4, 1<<20)
+	for limit, want := range map[int64]error{3 << 20: ErrTooLarge, 5 << 20: nil} {
+		s, err := unpack("FILE", bytes.NewReader(file), limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, s); !errors.Is(err, want) || n > limit {
+			t.Errorf("limit %d: read %d, %v", limit, n, err)
+		}
+		s.Close()
 	}
 }
 
@@ -345,7 +361,7 @@ func FuzzOpenRecording(f *testing.F) {
 		item{name: "end.json", body: `{"looks":1,"entries":3}`}))
 	f.Add(archive(f, sosItems...))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		if r, err := readRecording("FILE", bytes.NewReader(file)); err == nil {
+		if r, err := readRecording("FILE", bytes.NewReader(file), maxBytes); err == nil {
 			for _, d := range r.Looks() {
 				for q, a := range d.(*pastLook).answers {
 					if got := put(d, q, answer{}); refuse(q.op, q.path) == nil && !sameAnswer(got, a) {
@@ -392,7 +408,7 @@ func FuzzEntry(f *testing.F) {
 		}
 		io.WriteString(w, `{"looks":1,"entries":1 }`)
 		w.Close()
-		r, err := readRecording("FILE", &b)
+		r, err := readRecording("FILE", &b, maxBytes)
 		if err != nil {
 			if !errors.As(err, new(*FileError)) {
 				t.Errorf("not a FileError: %#v", err)
@@ -409,7 +425,7 @@ func FuzzEntry(f *testing.F) {
 }
 
 func BenchmarkReplay(b *testing.B) {
-	r, err := readRecording("FILE", bytes.NewReader(small(b)))
+	r, err := readRecording("FILE", bytes.NewReader(small(b)), maxBytes)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,0 +1,70 @@
+package collect
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"sexton.dev/runtimes"
+	"sexton.dev/snapshot"
+)
+
+func socket(path string) runtimes.Socket { return runtimes.Socket{Kind: runtimes.Docker, Path: path} }
+
+func identity(who string) map[runtimes.Kind]string {
+	return map[runtimes.Kind]string{runtimes.Docker: who}
+}
+
+// A daemon that is stopped is not asked; with one that runs beside it, it is.
+func TestStoppedDaemonIsNotAsked(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		states []string
+		asked  bool
+	}{
+		{"stopped", []string{"T"}, false},
+		{"one runs", []string{"T", "S"}, true},
+		{"none seen", nil, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newHost()
+			for i, state := range tt.states {
+				f.process(70+i, 1, state, "dockerd", nil)
+			}
+			f["ask/sockets"] = `[{"kind":"docker","path":"/nowhere/docker.sock"}]`
+			asked := false
+			o := Options{Parts: []snapshot.Part{snapshot.Names}, AskAgain: true,
+				Child: func(_ context.Context, args ...string) ([]byte, error) {
+					asked = true
+					return json.Marshal(reply{Answer: runtimes.Answer{Kind: runtimes.Docker, Version: "20.10"}})
+				}}
+			_, h := Looks(t.Context(), f, nil, o)
+			if asked != tt.asked || len(h.Runtimes) != 1 {
+				t.Fatalf("asked %v, want %v; %+v", asked, tt.asked, h.Runtimes)
+			}
+			if !tt.asked && !strings.Contains(h.Runtimes[0].Err, "dockerd (pid 70) is stopped") {
+				t.Errorf("error %q", h.Runtimes[0].Err)
+			}
+		})
+	}
+}
+
+// A container of ctr has an id that is no cgroup's name; its task's pid tells which it is.
+func TestAdoptByPID(t *testing.T) {
+	f := newHost()
+	f.process(77, 1, "S", "redis", map[string]any{"cgroup": "0::/default/redis\n"})
+	f.process(78, 77, "S", "save", map[string]any{"cgroup": "0::/default/redis/below\n"})
+	f.process(79, 1, "S", "other", map[string]any{"cgroup": "0::/default/redis2\n"})
+	f["ask/sockets"] = `[{"kind":"containerd","path":"/c.sock"}]`
+	f["ask/runtime/containerd/c.sock"] = `{"answer":{"kind":"containerd","socket":"/c.sock","containers":[{"id":"redis","namespace":"default","state":"running","pid":77}]}}`
+	h := one(t, f)
+	for pid, want := range map[int]string{77: "redis", 78: "redis", 79: ""} {
+		if got := h.Process(pid).Container; got != want {
+			t.Errorf("process %d is in %q, want %q", pid, got, want)
+		}
+	}
+	if c := h.Container("redis"); c == nil || c.Runtime != "containerd" || c.Cgroup != "/default/redis" {
+		t.Errorf("%+v", c)
+	}
+}
