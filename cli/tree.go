@@ -142,7 +142,7 @@ func foldDead(h *snapshot.Host, dead []*snapshot.Process) string {
 	s := fmt.Sprintf("× %s dead (%s), oldest %s", check.Number(len(dead)), check.Tally(comms, 3), check.Age(oldest))
 	span := min(oldest, 10*time.Minute).Minutes()
 	if newest := h.Taken.Sub(h.Started(dead[len(dead)-1])); recent > 1 && oldest-newest >= 2*time.Second {
-		s += fmt.Sprintf(", +%.2g/min", float64(recent)/span)
+		s += fmt.Sprintf(", +%.*f/min", digits(float64(recent)/span), float64(recent)/span)
 	}
 	return s
 }
@@ -170,4 +170,12 @@ func waitsFor(h *snapshot.Host, p *snapshot.Process) string {
 		parts = append(parts, "mmap_lock held: ps(1) hangs on it")
 	}
 	return strings.Join(parts, "; ")
+}
+
+// digits keeps two figures of a rate below ten and no fraction above.
+func digits(rate float64) int {
+	if rate < 10 {
+		return 1
+	}
+	return 0
 }

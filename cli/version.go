@@ -2,13 +2,10 @@ package cli
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
 )
 
 func (s *session) versionCommand() *cobra.Command {
@@ -27,23 +24,6 @@ func (s *session) versionCommand() *cobra.Command {
 			}
 			_, err := fmt.Fprintf(s.Stdout, "sexton %s%s %s %s/%s\n", Version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
-		},
-	}
-}
-
-func (s *session) manCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "man DIR",
-		Short:   "write the man pages into a directory",
-		Example: `  sexton man /usr/local/share/man/man1`,
-		Args:    exactly(1, "one DIR"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := os.MkdirAll(filepath.Clean(args[0]), 0o755); err != nil {
-				return err
-			}
-			root := cmd.Root()
-			root.DisableAutoGenTag = true
-			return doc.GenManTree(root, &doc.GenManHeader{Title: "SEXTON", Section: "1", Source: "sexton " + Version}, args[0])
 		},
 	}
 }

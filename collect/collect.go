@@ -10,7 +10,6 @@ package collect
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"sexton.dev/collect/door"
@@ -32,8 +31,9 @@ type Options struct {
 type looker struct {
 	door.Door
 	Options
+	needs   map[snapshot.Part]bool
 	h       *snapshot.Host
-	machine string
+	machine string // as uname -m prints it
 	cgroups hierarchies
 	places  placeCache
 }
@@ -44,7 +44,6 @@ type looker struct {
 //
 // It always returns a snapshot; what exists and could not be read is in its Unread.
 func Looks(ctx context.Context, first door.Door, second func() door.Door, o Options) (before, now *snapshot.Host) {
-	o.Parts = withImplied(o.Parts)
 	l := begin(ctx, first, o)
 	replies := l.askRuntimes(ctx)
 	if second == nil {
@@ -55,18 +54,14 @@ func Looks(ctx context.Context, first door.Door, second func() door.Door, o Opti
 	return before, l.finish(ctx, replies())
 }
 
-// withImplied adds the parts without which others cannot be read.
-func withImplied(parts []snapshot.Part) []snapshot.Part {
-	for _, p := range []snapshot.Part{snapshot.Budgets, snapshot.Frozen, snapshot.Inits, snapshot.Names} {
-		if slices.Contains(parts, p) {
-			return append(slices.Clone(parts), snapshot.Places)
-		}
-	}
-	return parts
-}
-
 func begin(ctx context.Context, d door.Door, o Options) *looker {
-	l := &looker{Door: d, Options: o, h: &snapshot.Host{Taken: d.Taken()}}
+	l := &looker{Door: d, Options: o, needs: map[snapshot.Part]bool{}, h: &snapshot.Host{Taken: d.Taken()}}
+	for _, part := range o.Parts {
+		l.needs[part] = true
+	}
+	if l.wants(snapshot.Budgets, snapshot.Frozen, snapshot.Inits, snapshot.Names) {
+		l.needs[snapshot.Places] = true // without it they cannot be read
+	}
 	l.host()
 	if l.wants(snapshot.Places) {
 		l.findHierarchies()
@@ -88,7 +83,12 @@ func (l *looker) finish(ctx context.Context, replies []reply) *snapshot.Host {
 }
 
 func (l *looker) wants(parts ...snapshot.Part) bool {
-	return slices.ContainsFunc(parts, func(p snapshot.Part) bool { return slices.Contains(l.Parts, p) })
+	for _, p := range parts {
+		if l.needs[p] {
+			return true
+		}
+	}
+	return false
 }
 
 // unread notes what exists and could not be read. What vanished meanwhile is no lack.

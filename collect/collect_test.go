@@ -145,7 +145,12 @@ func TestUnread(t *testing.T) {
 	}{
 		{"no /proc", func(f fake) { f["/proc"] = fs.ErrPermission },
 			snapshot.Unread{Part: snapshot.Processes, Path: "/proc", Err: "permission denied", Whole: true}},
-		{"hidepid", func(f fake) { delete(f, "/proc/1/stat"); delete(f, "/proc/1/status"); delete(f, "/proc/1/cgroup"); delete(f, "/proc/1/mountinfo") },
+		{"hidepid", func(f fake) {
+			delete(f, "/proc/1/stat")
+			delete(f, "/proc/1/status")
+			delete(f, "/proc/1/cgroup")
+			delete(f, "/proc/1/mountinfo")
+		},
 			snapshot.Unread{Part: snapshot.Processes, Path: "/proc", Err: "process 1 is not listed: mounted with hidepid, or not the host's /proc", Whole: true}},
 		{"not root", func(f fake) { f["/proc/self/status"] = "Pid:\t9\nCapEff:\t0000000000000000\n" },
 			snapshot.Unread{Part: snapshot.Processes, Path: "/proc of other users", Err: "needs root: system calls, kernel stacks and namespaces are hidden", Whole: true}},

@@ -3,9 +3,7 @@ package collect
 import (
 	"context"
 	"errors"
-	"runtime"
 	"strconv"
-	"sync"
 
 	"sexton.dev/collect/door"
 	"sexton.dev/linux/cgroupfs"
@@ -14,100 +12,73 @@ import (
 )
 
 // processes reads stat of every process, and its cgroup and threads if a check
-// needs them. A few workers share the list; each keeps what it read until the end.
+// needs them. One after the other: the kernel does most of the work, and more
+// workers cost more processor time for less wall time than a sick host has.
 func (l *looker) processes(ctx context.Context) {
 	names, err := l.ReadDir("/proc")
 	if err != nil {
 		l.missing(snapshot.Processes, "/proc", cause(err))
 		return
 	}
-	pids := make([]int, 0, len(names))
+	l.places = placeCache{}
+	l.h.Processes = make([]snapshot.Process, 0, len(names))
 	first := false
 	for _, name := range names {
-		if pid, err := strconv.Atoi(name); err == nil && pid > 0 {
-			pids = append(pids, pid)
-			first = first || pid == 1
+		pid, err := strconv.Atoi(name)
+		if err != nil || pid < 1 {
+			continue
 		}
+		if ctx.Err() != nil {
+			l.missing(snapshot.Processes, "/proc", "the time given by --timeout was over")
+			break
+		}
+		first = first || pid == 1
+		l.process(pid)
 	}
 	if !first {
 		l.missing(snapshot.Processes, "/proc", "process 1 is not listed: mounted with hidepid, or not the host's /proc")
 	}
-	workers := min(runtime.GOMAXPROCS(0), 4, 1+len(pids)/256)
-	found := make([]walker, workers)
-	var wait sync.WaitGroup
-	for i := range found {
-		wait.Go(func() {
-			w := &found[i]
-			w.l, w.places = l, placeCache{}
-			for j := i; j < len(pids) && ctx.Err() == nil; j += workers {
-				w.process(pids[j])
-			}
-		})
-	}
-	wait.Wait()
-	for _, w := range found {
-		l.h.Processes = append(l.h.Processes, w.found...)
-		l.h.Unread = append(l.h.Unread, w.unread...)
-		l.places.add(w.places)
-	}
-	if ctx.Err() != nil {
-		l.missing(snapshot.Processes, "/proc", "the time given by --timeout was over")
-	}
 	l.h.Sort()
 }
 
-// A walker reads the processes that one worker was given.
-type walker struct {
-	l      *looker
-	places placeCache
-	found  []snapshot.Process
-	unread []snapshot.Unread
-}
-
-func (w *walker) missed(part snapshot.Part, path string, err error) {
-	if err != nil && !door.Gone(err) {
-		w.unread = append(w.unread, snapshot.Unread{Part: part, Path: path, Err: cause(err)})
-	}
-}
-
-func (w *walker) process(pid int) {
+func (l *looker) process(pid int) {
 	dir := "/proc/" + strconv.Itoa(pid)
-	s, err := w.l.stat(dir + "/stat")
+	s, err := l.stat(dir + "/stat")
 	if err != nil {
-		w.missed(snapshot.Processes, dir+"/stat", err)
+		l.unread(snapshot.Processes, dir+"/stat", err)
 		return
 	}
 	p := snapshot.Process{
 		PID: pid, PPID: s.PPID, Start: s.Start, State: snapshot.State(s.State), Comm: s.Comm, Session: s.Session, Terminal: s.Terminal != 0,
 		Threads: s.Threads, ExitCode: s.ExitCode, Kernel: s.Flags&procfs.FlagKernel != 0,
 	}
-	if w.l.wants(snapshot.Places) && !p.Kernel {
-		place, err := w.places.read(w.l, dir+"/cgroup")
-		w.missed(snapshot.Places, dir+"/cgroup", err)
+	if l.wants(snapshot.Places) && !p.Kernel {
+		place, err := l.places.read(l, dir+"/cgroup")
+		l.unread(snapshot.Places, dir+"/cgroup", err)
 		if place != nil {
 			p.Cgroup, p.Container = place.Path, place.ID
 		}
 	}
-	if w.l.wants(snapshot.Threads, snapshot.TIDs) && !p.Kernel && p.Threads > 1 {
-		w.threads(&p, dir)
+	if l.wants(snapshot.Threads, snapshot.TIDs) && !p.Kernel && p.Threads > 1 {
+		l.threads(&p, dir)
 	}
-	w.found = append(w.found, p)
+	l.h.Processes = append(l.h.Processes, p)
 }
 
 // threads keeps the threads that a check may ask about: the blocked and
 // stopped, and all that outlive their leader.
-func (w *walker) threads(p *snapshot.Process, dir string) {
-	tids, err := w.l.ReadDir(dir + "/task")
-	w.missed(snapshot.Threads, dir+"/task", err)
+func (l *looker) threads(p *snapshot.Process, dir string) {
+	tids, err := l.ReadDir(dir + "/task")
+	l.unread(snapshot.Threads, dir+"/task", err)
 	for _, tid := range tids {
-		if n, err := strconv.Atoi(tid); err == nil && w.l.wants(snapshot.TIDs) {
+		if n, err := strconv.Atoi(tid); err == nil && l.wants(snapshot.TIDs) {
 			p.TIDs = append(p.TIDs, n)
 		}
-		if !w.l.wants(snapshot.Threads) {
+		if !l.wants(snapshot.Threads) {
 			continue
 		}
-		s, err := w.l.stat(dir + "/task/" + tid + "/stat")
-		w.missed(snapshot.Threads, dir+"/task/"+tid+"/stat", err)
+		s, err := l.stat(dir + "/task/" + tid + "/stat")
+		l.unread(snapshot.Threads, dir+"/task/"+tid+"/stat", err)
 		if err != nil || s.PID == p.PID {
 			continue
 		}
@@ -154,15 +125,6 @@ func (c placeCache) read(l *looker, path string) (*place, error) {
 	p := l.cgroups.place(all)
 	c[string(b)] = p
 	return p, nil
-}
-
-func (c *placeCache) add(other placeCache) {
-	if *c == nil {
-		*c = placeCache{}
-	}
-	for text, p := range other {
-		(*c)[text] = p
-	}
 }
 
 // cause returns the innermost reason of an error, without the path that stands beside it.

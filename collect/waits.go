@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"sexton.dev/linux/mounts"
 	"sexton.dev/linux/procfs"
 	"sexton.dev/snapshot"
@@ -20,10 +22,10 @@ func (l *looker) waits(ctx context.Context) {
 	if !l.wants(snapshot.Threads) {
 		return
 	}
-	if text, err := l.ReadFile("/proc/sys/kernel/arch"); err == nil { // kernel 6.1
-		l.machine = strings.TrimSpace(string(text))
-	} else {
-		l.machine = "x86_64"
+	if l.machine = l.text("/proc/sys/kernel/arch"); l.machine == "" { // kernel 6.1
+		machine, err := l.Ask("machine", uname)
+		l.unread(snapshot.Threads, "uname", err)
+		l.machine = string(machine)
 	}
 	for i := range l.h.Processes {
 		p := &l.h.Processes[i]
@@ -158,4 +160,11 @@ func (l *looker) connection(minor int) *snapshot.FUSEConnection {
 	}
 	l.h.FUSE = append(l.h.FUSE, c)
 	return &l.h.FUSE[len(l.h.FUSE)-1]
+}
+
+// uname returns the machine's architecture, where the kernel has no file for it.
+func uname() ([]byte, error) {
+	var u unix.Utsname
+	err := unix.Uname(&u)
+	return []byte(unix.ByteSliceToString(u.Machine[:])), err
 }

@@ -337,6 +337,30 @@ func TestLook(t *testing.T) {
 	}
 }
 
+// Kernels before 5.6 have no openat2: sysfs is then walked plainly.
+func TestLiveWithoutOpenat2(t *testing.T) {
+	l := open(t, "/", "")
+	if !l.host.sys.kernel {
+		t.Skip("no sysfs is mounted on /sys")
+	}
+	ask := func() string {
+		text, err := l.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")
+		names, err2 := l.ReadDir("/sys/class/mem")
+		link, err3 := l.ReadLink("/sys/class/mem/null")
+		behind, err4 := l.ReadFile("/sys/class/mem/null/dev")
+		_, err5 := l.ReadLink("/sys/class/mem/none")
+		return fmt.Sprint(string(text), err, names, err2, link, err3, string(behind), err4, err5)
+	}
+	want := ask()
+	l.host.sys.scoped = false
+	if got := ask(); got != want {
+		t.Errorf("without openat2:\n%s\nwith it:\n%s", got, want)
+	}
+	if !strings.Contains(want, "devices/virtual/mem/null") {
+		t.Log(want)
+	}
+}
+
 func TestLiveLeavesNoDescriptors(t *testing.T) {
 	count := func() int {
 		names, err := os.ReadDir("/proc/self/fd")
@@ -361,83 +385,5 @@ func TestLiveLeavesNoDescriptors(t *testing.T) {
 	}
 	if after := count(); after > before {
 		t.Errorf("%d descriptors before, %d after", before, after)
-	}
-}
-
-func TestLiveConcurrent(t *testing.T) {
-	l := open(t, "/", "")
-	want, err := os.ReadFile("/proc/version")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for range 200 {
-				got, err := l.ReadFile("/proc/version")
-				if err != nil || !bytes.Equal(got, want) {
-					t.Errorf("%q, %v", got, err)
-					return
-				}
-				l.ReadDir("/proc/self/task")
-				l.ReadLink("/proc/self/exe")
-			}
-		})
-	}
-	wg.Wait()
-}
-
-// pids returns the stat path of every process.
-func pids(t testing.TB, d Door) []string {
-	t.Helper()
-	names, err := d.ReadDir("/proc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var paths []string
-	for _, name := range names {
-		if number(name) {
-			paths = append(paths, "/proc/"+name+"/stat")
-		}
-	}
-	return paths
-}
-
-func BenchmarkReadStat(b *testing.B) {
-	l := open(b, "/", "")
-	paths := pids(b, l)
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		if _, err := l.ReadFile(paths[i%len(paths)]); err != nil && !Gone(err) {
-			b.Fatal(err)
-		}
-	}
-}
-
-// What the standard library takes for the same.
-func BenchmarkReadStatOS(b *testing.B) {
-	paths := pids(b, open(b, "/", ""))
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		os.ReadFile(paths[i%len(paths)])
-	}
-}
-
-func BenchmarkReadSys(b *testing.B) {
-	l := open(b, "/", "")
-	for b.Loop() {
-		if _, err := l.ReadFile("/sys/kernel/uevent_seqnum"); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkReadDirProc(b *testing.B) {
-	l := open(b, "/", "")
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := l.ReadDir("/proc"); err != nil {
-			b.Fatal(err)
-		}
 	}
 }

@@ -133,7 +133,7 @@ func (r *Recorder) Look(d Door) Door {
 // fail remembers the first failure.
 func (r *Recorder) fail(err error) {
 	if err != nil && r.err == nil {
-		r.err = fmt.Errorf("record: %w", err)
+		r.err = fmt.Errorf("write recording: %w", err)
 	}
 }
 

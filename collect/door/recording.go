@@ -21,7 +21,7 @@ type Recording struct {
 // Meta returns where the recording comes from.
 func (r *Recording) Meta() Meta { return r.meta }
 
-// Looks returns its looks in order.
+// Looks returns its looks in order, at least one.
 func (r *Recording) Looks() []Door {
 	looks := make([]Door, len(r.looks))
 	for i, l := range r.looks {
@@ -145,6 +145,9 @@ func (l *loader) load(stream io.Reader) error {
 	if l.end.Looks != len(l.looks) || l.end.Entries != l.answers {
 		return fmt.Errorf("it has %d looks with %d answers and should have %d with %d",
 			len(l.looks), l.answers, l.end.Looks, l.end.Entries)
+	}
+	if len(l.looks) == 0 {
+		return &FileError{Path: l.name, Why: "holds no look at a host", Try: "record again"}
 	}
 	return nil
 }
