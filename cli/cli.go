@@ -76,7 +76,7 @@ func Main(ctx context.Context, env Env, args []string) int {
 	if h, ok := errors.AsType[interface {
 		error
 		Hint() string
-	}](err); ok {
+	}](err); ok && h.Hint() != "" {
 		fmt.Fprintf(env.Stderr, "  try: %s\n", printable(h.Hint()))
 	}
 	if _, ok := errors.AsType[wrongUse](err); ok {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -160,7 +161,13 @@ func (s *session) watchdog(timeout time.Duration) func() {
 }
 
 func (s *session) recorded(ctx context.Context, f *hostFlags, host *door.Live, o collect.Options) (before, now *snapshot.Host, err error) {
-	r, err := door.Create(f.record, door.Meta{Version: Version, Created: time.Now(), Interval: f.interval, Root: os.Geteuid() == 0})
+	first := host.Look()
+	fact := func(file string) string {
+		text, _ := first.ReadFile(file) // a label for people; the looks read it again, errors and all
+		return strings.TrimSpace(string(text))
+	}
+	r, err := door.Create(f.record, door.Meta{Version: Version, Created: first.Taken(), Interval: f.interval, Root: os.Geteuid() == 0,
+		Name: fact("/proc/sys/kernel/hostname"), Kernel: fact("/proc/sys/kernel/osrelease"), BootID: fact("/proc/sys/kernel/random/boot_id")})
 	if errors.Is(err, fs.ErrExist) {
 		return nil, nil, withHint(err, "another file name; sexton does not write over a recording")
 	}

@@ -44,6 +44,9 @@ func (l *looker) processes(ctx context.Context) {
 func (l *looker) process(pid int) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	s, err := l.stat(dir + "/stat")
+	if errors.Is(err, door.ErrNotRecorded) {
+		s, err = l.statOfStatus(dir + "/status")
+	}
 	if err != nil {
 		l.unread(snapshot.Processes, dir+"/stat", err)
 		return
@@ -95,6 +98,15 @@ func (l *looker) stat(path string) (procfs.Stat, error) {
 		return procfs.Stat{}, err
 	}
 	return procfs.ParseStat(b)
+}
+
+// statOfStatus makes do with status, which is all that a sos report has.
+func (l *looker) statOfStatus(path string) (procfs.Stat, error) {
+	b, err := l.ReadFile(path)
+	if err != nil {
+		return procfs.Stat{}, err
+	}
+	return procfs.StatOfStatus(b)
 }
 
 // A place is what one text of /proc/PID/cgroup says; many processes share it.

@@ -48,6 +48,9 @@ func (e *FileError) Error() string {
 // Unwrap returns the cause: that of a read, [ErrTooLarge] or nil.
 func (e *FileError) Unwrap() error { return e.Err }
 
+// Hint returns what to do, "" if nothing is known to help.
+func (e *FileError) Hint() string { return e.Try }
+
 // Bounds of what a file may make of this process.
 const (
 	maxBytes   = 1 << 30  // of all entries unpacked

@@ -161,7 +161,7 @@ func TestOpenSOSRefuses(t *testing.T) {
 		{"another directory", t.TempDir(), "is neither a recording nor a sos report"},
 		{"two reports", fakeRoot(t, map[string]string{"a/sos_commands/x": "", "b/sos_commands/x": ""}), "is neither"},
 		{"cut", fakeFile(t, cut[:len(cut)/2]), "ends early"},
-		{"xz", fakeFile(t, []byte("\xfd7zXZ\x00")), "is compressed with xz"},
+		{"xz", fakeFile(t, []byte("\xfd7zXZ\x00")), "is damaged"},
 		{"other archive", fakeFile(t, archive(t, item{name: "a/proc/1/status", body: "x"})), "is neither"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -170,11 +170,6 @@ func TestOpenSOSRefuses(t *testing.T) {
 				t.Errorf("%v; want %q", err, tt.want)
 			}
 		})
-	}
-	if e := (*FileError)(nil); errors.As(func() error { _, err := OpenSOS(fakeFile(t, []byte("\xfd7zXZ\x00"))); return err }(), &e) {
-		if !strings.HasPrefix(e.Try, "unpack it first: tar -xf /") {
-			t.Errorf("try %q", e.Try)
-		}
 	}
 }
 

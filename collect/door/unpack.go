@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
 )
 
 // OpenAny opens a recording or a sos report, whichever path is.
@@ -80,10 +81,11 @@ func unpack(name string, r io.Reader, limit int64) (io.ReadCloser, error) {
 	case bytes.HasPrefix(head, magicBzip2):
 		return &stream{bzip2.NewReader(in), limit, func() {}}, nil
 	case bytes.HasPrefix(head, magicXZ):
-		return nil, &FileError{
-			Path: name, Why: "is compressed with xz, which sexton does not read",
-			Try: "unpack it first: tar -xf " + name + ", and name the directory",
+		zip, err := xz.NewReader(in)
+		if err != nil {
+			return nil, damaged(err)
 		}
+		return &stream{zip, limit, func() {}}, nil
 	case len(head) == tarMagicEnd && strings.HasPrefix(string(head[tarMagic:]), "ustar"):
 		return &stream{in, limit, func() {}}, nil
 	case len(head) < len(magicZstd) && bytes.HasPrefix(magicZstd, head):
