@@ -72,7 +72,8 @@ func (s *session) labStatusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status", Short: "say which faults are up", Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return s.printLab(out, lab.List(lab.Options{}), drawLab(lab.List(lab.Options{})))
+			items := lab.List(lab.Options{})
+			return s.printLab(out, items, drawLab(items))
 		},
 	}
 	out.add(cmd)
@@ -95,6 +96,7 @@ func (s *session) labUpCommand() *cobra.Command {
 			}
 			var up []lab.Status
 			for _, name := range args {
+				s.warn(name)
 				st, err := lab.Up(cmd.Context(), name, o)
 				if err != nil {
 					return errors.Join(s.printLab(out, up, drawLab(up)), err)
@@ -108,6 +110,15 @@ func (s *session) labUpCommand() *cobra.Command {
 	cmd.Flags().DurationVar(&o.For, "for", lab.DefaultFor, "the fault ends by itself after this time")
 	cmd.Flags().BoolVar(&here, "on-this-host", false, "also where kubelet or containers run")
 	return cmd
+}
+
+// warn says what the rest of the host will feel of a fault.
+func (s *session) warn(name string) {
+	for _, f := range lab.Faults() {
+		if f.Name == name && f.Harm != "" {
+			fmt.Fprintf(s.Stderr, "%s: %s\n", f.Name, f.Harm)
+		}
+	}
 }
 
 func (s *session) labDownCommand() *cobra.Command {

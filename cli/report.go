@@ -92,8 +92,12 @@ func (r *report) draw(p *page, wide bool) {
 		drawFinding(p, f, wide)
 	}
 	if len(r.Findings) == 0 {
-		p.line("Nothing found in %s and %s by %s.", check.Count(r.Looked.Processes, "process"),
-			check.Count(r.Looked.Containers, "container"), strings.Join(r.Looked.Checks, ", "))
+		found := "Nothing is wrong"
+		if slices.ContainsFunc(r.Unknown, func(u check.Unknown) bool { return u.Whole }) {
+			found = "Nothing was found, but it cannot be told that nothing is wrong"
+		}
+		p.para("", fmt.Sprintf("%s: %s and %s were looked at by %s.", found, check.Count(r.Looked.Processes, "process"),
+			check.Count(r.Looked.Containers, "container"), strings.Join(r.Looked.Checks, ", ")))
 		p.line("")
 	}
 	r.drawUnknown(p, wide)

@@ -69,7 +69,11 @@ func (v *sight) story(t *target, found []check.Finding) string {
 		for _, c := range v.checks {
 			names = append(names, c.Name)
 		}
-		s = append(s, "Nothing wrong was found with it by "+strings.Join(names, ", ")+".")
+		clear := "Nothing is wrong with it"
+		if v.CannotTell() {
+			clear = "Nothing was found, but it cannot be told that nothing is wrong with it"
+		}
+		s = append(s, clear+": it was looked at by "+strings.Join(names, ", ")+".")
 	}
 	return strings.Join(s, "\n")
 }

@@ -140,7 +140,7 @@ func (s stage) fail(err error) {
 	if errors.As(err, &h) {
 		r.Hint = h.Hint()
 	}
-	s.tell(r) //nolint:errcheck // then nobody listens
+	s.tell(r) // fails if nobody listens any more
 }
 
 func (s stage) wait() error {

@@ -70,11 +70,12 @@ type State string
 
 // The states.
 const (
-	StateUp     State = "up"     // its processes live and the kernel shows the fault
-	StateDown   State = "down"   // nothing of it is there, no state file either
-	StateEnded  State = "ended"  // nothing of it lives; the state file is left, and down removes it
-	StateHealed State = "healed" // its processes live, the kernel shows no sign of the fault
-	StateBroken State = "broken" // half made, half gone, or it cannot be told; Why says which
+	StateUp      State = "up"      // its processes live and the kernel shows the fault
+	StateDown    State = "down"    // nothing of it is there, no state file either
+	StateEnded   State = "ended"   // nothing of it lives; the state file is left, and down removes it
+	StateHealed  State = "healed"  // its processes live, the kernel shows no sign of the fault
+	StateBroken  State = "broken"  // half made, or down could not end it; Why says more
+	StateUnknown State = "unknown" // it cannot be told; Why says why
 )
 
 // A Status is how one fault stands.
@@ -97,8 +98,8 @@ type Process struct {
 	Comm  string `json:"comm"`
 }
 
-// Up makes a fault and returns when the kernel shows it. It takes under a
-// second on an idle machine and gives up after 10; what it had started is taken
+// Up makes a fault and returns when the kernel shows it. It takes 0.1 s
+// on an idle machine and gives up after 20 s; what it had started is taken
 // down again. ctx ends it early in the same way.
 //
 // Errors that a user can act on have a method Hint() string. It fails without
@@ -115,7 +116,7 @@ func Up(ctx context.Context, name string, o Options) (Status, error) {
 	if err := f.ready(o); err != nil {
 		return Status{}, fmt.Errorf("%s: %w", name, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	d, err := openState(ctx, o.StateDir, true)
 	if err != nil {
@@ -134,6 +135,9 @@ func Up(ctx context.Context, name string, o Options) (Status, error) {
 	}
 	defer s.letGo()
 	if err := f.build(s); err != nil {
+		if time.Now().After(s.rec.Until) {
+			err = hint(fmt.Errorf("its %v were over before it was up: %w", o.For, err), "a longer --for")
+		}
 		err = fmt.Errorf("%s: %w", name, err)
 		s.letGo()
 		if left := d.takeDown(s.rec); left != nil {
@@ -159,7 +163,7 @@ func Down(ctx context.Context, names []string, o Options) ([]Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second) // longer than an up that it may wait for
 	defer cancel()
 	d, err := openState(ctx, o.StateDir, false)
 	if err != nil {
@@ -207,7 +211,7 @@ func (d stateDir) status(f Fault) Status {
 	case errors.Is(err, os.ErrNotExist):
 		return Status{Name: f.Name, State: StateDown, Want: f.Want}
 	case err != nil:
-		return Status{Name: f.Name, State: StateBroken, Why: err.Error(), Want: f.Want}
+		return Status{Name: f.Name, State: StateUnknown, Why: err.Error(), Want: f.Want}
 	}
 	return status(f, rec)
 }
@@ -233,12 +237,12 @@ func status(f Fault, rec record) Status {
 		st.Why = "up has not finished it"
 		return st
 	case f.look == nil:
-		st.Why = "this sexton does not know it"
+		st.State, st.Why = StateUnknown, "this sexton does not know it"
 		return st
 	}
 	seen, err := f.look(rec)
 	if err != nil {
-		st.Why = err.Error()
+		st.State, st.Why = StateUnknown, err.Error()
 		return st
 	}
 	if len(gone) > 0 {

@@ -74,7 +74,7 @@ func (s *site) proved() error {
 func (s *site) letGo() {
 	for _, p := range s.plays {
 		p.letGo()
-		p.cmd.Process.Release() //nolint:errcheck // nobody here waits for it
+		p.cmd.Process.Release() // nobody here waits for it
 	}
 	s.plays = nil
 }
@@ -94,6 +94,11 @@ func (s *site) until(what string, ok func() (bool, error)) error {
 	}
 }
 
+// environment is what the processes of a fault are given besides the fault's
+// name. Go's runtime keeps files of a cgroup open, and so its mount, unless told
+// not to.
+var environment = []string{"GODEBUG=containermaxprocs=0"}
+
 // self is this program as one of the fault's processes, not started yet. Its
 // standard streams are /dev/null and its directory is /, so that it keeps
 // neither a terminal nor a mount.
@@ -101,8 +106,7 @@ func self(fault, role string, until time.Time, args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", append([]string{ActorCommand, role, strconv.FormatInt(until.UnixMilli(), 10)}, args...)...)
 	cmd.Args[0] = "sexton"
 	cmd.Dir = "/"
-	// Go's runtime keeps files of a cgroup open, and so its mount, unless told not to.
-	cmd.Env = []string{"SEXTON_LAB=" + fault, "GODEBUG=containermaxprocs=0"}
+	cmd.Env = append([]string{"SEXTON_LAB=" + fault}, environment...)
 	if acting { // hand on those that up opened, on the host's mounts
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	}
@@ -212,7 +216,7 @@ func (p *play) letGo() {
 // kill ends a process that is our child and waits for it, at most settle.
 func (p *play) kill() error {
 	p.letGo()
-	p.cmd.Process.Kill() //nolint:errcheck // it may have ended
+	p.cmd.Process.Kill() // fails if it has ended
 	done := make(chan struct{})
 	go func() { p.cmd.Wait(); close(done) }()
 	select {

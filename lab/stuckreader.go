@@ -120,7 +120,7 @@ func stuckLook(r record) (sight, error) {
 	state := func(role string) (byte, error) {
 		p := r.role(role)
 		s, err := readStat(p.PID)
-		if err == nil && s.Start != p.Start {
+		if err == nil && (s.Start != p.Start || dead(s)) {
 			err = errGone
 		}
 		if errors.Is(err, errGone) {

@@ -133,8 +133,9 @@ func countZombies(init int) (zombieCount, error) {
 	for _, child := range all {
 		switch {
 		case child.State != 'Z' || !strings.HasPrefix(child.Comm, prefix):
-		case child.Threads > 1:
+		case child.Threads > 1 && child.Comm == prefix+"half":
 			c.half++
+		case child.Threads > 1: // on its way: its threads end one by one
 		case child.Session == parent.Session:
 			c.own++
 		default:

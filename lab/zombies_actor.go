@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -76,8 +77,8 @@ func zombiesHalf(stage) error {
 // while a child of its own is not waited for.
 func zombiesFeeder(s stage) error {
 	signal.Ignore(syscall.SIGHUP)
-	told := make(chan os.Signal, 1)
-	signal.Notify(told, syscall.SIGTERM)
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer cancel()
 	if err := s.hello(); err != nil {
 		return err
 	}
@@ -88,7 +89,7 @@ func zombiesFeeder(s stage) error {
 	defer init.close()
 	s.late.Reset(time.Until(s.until) + settle)
 	for range firstOrphans {
-		if err := s.feed(); err != nil {
+		if err := s.feed(ctx); err != nil {
 			return err
 		}
 	}
@@ -103,13 +104,13 @@ func zombiesFeeder(s stage) error {
 		select {
 		case <-over:
 			return nil
-		case <-told:
+		case <-ctx.Done():
 			return nil
 		case <-next.C:
 		}
 		// One that fails is one arrival less: the pids may be used up, or init ends just now.
 		if arrived++; arrived <= mostArrivals {
-			s.feed() //nolint:errcheck // nobody listens any more
+			s.feed(ctx) // nobody listens any more
 		}
 	}
 }
@@ -148,16 +149,19 @@ func enterPIDNamespace(args []string) (handle, error) {
 	return h, nil
 }
 
-// feed runs one exec session and waits for it: a namespace cannot end while
-// a child of an outsider in it is not waited for.
-func (s stage) feed() error {
+// feed runs one exec session, which takes some 10 ms, and waits for it: a
+// namespace cannot end while a child of an outsider in it is not waited for.
+// The end of ctx kills the session.
+func (s stage) feed(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
 	cmd := self("zombies", "zombies-exec", s.until)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	late := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
-	defer late.Stop()
+	stop := context.AfterFunc(ctx, func() { cmd.Process.Kill() })
+	defer stop()
 	return cmd.Wait()
 }
 
