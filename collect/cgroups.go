@@ -13,9 +13,16 @@ import (
 // hierarchies say where the host's cgroup hierarchies are mounted and how far
 // below their root the reader's cgroup namespace begins.
 type hierarchies struct {
-	v1    map[string]string // controller -> mount point
-	v2    string            // mount point, "" if none
-	depth int               // of the reader's cgroup namespace below the root
+	v1      map[string]string // controller -> mount point
+	v2      string            // mount point, "" if none
+	mounted []hierarchy
+	depth   int // of the reader's cgroup namespace below the root
+}
+
+// A hierarchy is one mounted tree of cgroups.
+type hierarchy struct {
+	controllers []string // options of version 1's superblock, controllers among them; nil for version 2
+	at          string
 }
 
 // findHierarchies reads the mount table of the host's init, else the reader's own.
@@ -32,13 +39,22 @@ func (l *looker) findHierarchies() {
 	l.cgroups = hierarchies{v1: map[string]string{}}
 	for _, m := range table {
 		switch {
+		case m.Root != "/": // a part of one, as in a container
 		case m.Type == "cgroup2" && l.cgroups.v2 == "":
 			l.cgroups.v2 = m.MountPoint
+			l.cgroups.mounted = append(l.cgroups.mounted, hierarchy{at: m.MountPoint})
 		case m.Type == "cgroup":
-			for option := range strings.SplitSeq(m.Super, ",") {
+			options := strings.Split(m.Super, ",")
+			fresh := true
+			for _, option := range options {
 				if _, twice := l.cgroups.v1[option]; !twice {
 					l.cgroups.v1[option] = m.MountPoint
+				} else if option != "rw" && option != "ro" {
+					fresh = false
 				}
+			}
+			if fresh {
+				l.cgroups.mounted = append(l.cgroups.mounted, hierarchy{options, m.MountPoint})
 			}
 		}
 	}
@@ -138,14 +154,13 @@ func (l *looker) frozen() {
 	if !l.wants(snapshot.Frozen) {
 		return
 	}
-	seen := map[string]bool{"/": true, "": true} // the root cannot be frozen
-	for _, at := range l.placesByDepth() {
-		if seen[at.Freezer] {
-			continue
+	seen := map[string]freezer{"/": {}, "": {}} // the root cannot be frozen
+	for _, at := range l.places {
+		is, read := seen[at.Freezer]
+		if dir := l.cgroups.dir("freezer", at.Freezer); !read && dir != "" {
+			is = l.freezer(dir)
 		}
-		seen[at.Freezer] = true
-		dir := l.cgroups.dir("freezer", at.Freezer)
-		if dir == "" || !l.isFrozen(dir) {
+		if seen[at.Freezer] = is; !is.frozen && !is.freezing {
 			continue
 		}
 		i := slices.IndexFunc(l.h.Cgroups, func(g snapshot.Cgroup) bool { return g.Path == at.Path })
@@ -153,23 +168,27 @@ func (l *looker) frozen() {
 			i = len(l.h.Cgroups)
 			l.h.Cgroups = append(l.h.Cgroups, snapshot.Cgroup{Path: at.Path, Container: at.ID})
 		}
-		l.h.Cgroups[i].Frozen = true
+		l.h.Cgroups[i].Frozen, l.h.Cgroups[i].Freezing = is.frozen, is.freezing
 	}
 }
 
-// isFrozen reads freezer.state of version 1 or cgroup.events of version 2 (kernel 5.2).
-func (l *looker) isFrozen(dir string) bool {
+// A freezer is the state of one cgroup's freezer. Version 1 says of itself that
+// it is freezing as long as one task does not come to it.
+type freezer struct{ frozen, freezing bool }
+
+// freezer reads freezer.state of version 1 or cgroup.events of version 2 (kernel 5.2).
+func (l *looker) freezer(dir string) freezer {
 	if _, v1 := l.cgroups.v1["freezer"]; v1 {
 		text, err := l.ReadFile(dir + "/freezer.state")
 		l.unread(snapshot.Frozen, dir+"/freezer.state", err)
-		return err == nil && !strings.HasPrefix(string(text), "THAWED") // FROZEN, or FREEZING and stuck in it
+		return freezer{frozen: strings.HasPrefix(string(text), "FROZEN"), freezing: strings.HasPrefix(string(text), "FREEZING")}
 	}
 	text, err := l.ReadFile(dir + "/cgroup.events")
 	if err != nil {
 		l.unread(snapshot.Frozen, dir+"/cgroup.events", err)
-		return false
+		return freezer{}
 	}
 	events, err := cgroupfs.ParseKeyed(text)
 	l.unread(snapshot.Frozen, dir+"/cgroup.events", err)
-	return events["frozen"] == 1
+	return freezer{frozen: events["frozen"] == 1}
 }

@@ -31,6 +31,9 @@ func (l *looker) containers(replies []reply) {
 		}
 	}
 	for _, r := range replies {
+		if r.Asleep {
+			continue
+		}
 		l.h.Runtimes = append(l.h.Runtimes, snapshot.Runtime{
 			Kind: string(r.Answer.Kind), Socket: r.Answer.Socket, Version: r.Answer.Version, Err: r.Err, Silent: r.Silent,
 		})

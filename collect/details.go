@@ -12,8 +12,8 @@ import (
 const maxChildLists = 256
 
 // details reads more of the few processes that a check asks about: the parents
-// of the dead, leaders that died before their threads, and the first process of
-// each container.
+// of the dead, leaders that died before their threads, what a debugger holds,
+// and the first process of each container.
 func (l *looker) details() {
 	reaping, inits := l.wants(snapshot.Reaping), l.wants(snapshot.Inits)
 	parents := map[int]bool{} // of the dead, read already
@@ -27,6 +27,9 @@ func (l *looker) details() {
 		}
 		if reaping && p.HalfDead() {
 			l.detail(p, snapshot.Reaping)
+		}
+		if l.wants(snapshot.Threads) && p.State == snapshot.Traced { // by whom
+			l.detail(p, snapshot.Threads)
 		}
 		if inits && l.entered(p) {
 			l.detail(p, snapshot.Inits)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"syscall"
 
 	"sexton.dev/collect/door"
 	"sexton.dev/linux/cgroupfs"
@@ -22,6 +23,10 @@ func (l *looker) processes(ctx context.Context) {
 	}
 	l.places = placeCache{}
 	l.h.Processes = make([]snapshot.Process, 0, len(names))
+	var walked map[int]*place
+	if l.wants(snapshot.Places) {
+		walked = l.walkPlaces(len(names))
+	}
 	first := false
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
@@ -33,7 +38,7 @@ func (l *looker) processes(ctx context.Context) {
 			break
 		}
 		first = first || pid == 1
-		l.process(pid)
+		l.process(pid, walked[pid])
 	}
 	if !first {
 		l.missing(snapshot.Processes, "/proc", "process 1 is not listed: mounted with hidepid, or not the host's /proc")
@@ -41,7 +46,8 @@ func (l *looker) processes(ctx context.Context) {
 	l.h.Sort()
 }
 
-func (l *looker) process(pid int) {
+// process reads one process. at is where it is, nil if it must be asked itself.
+func (l *looker) process(pid int, at *place) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	s, err := l.stat(dir + "/stat")
 	if errors.Is(err, door.ErrNotRecorded) {
@@ -56,10 +62,12 @@ func (l *looker) process(pid int) {
 		Threads: s.Threads, ExitCode: s.ExitCode, Kernel: s.Flags&procfs.FlagKernel != 0,
 	}
 	if l.wants(snapshot.Places) && !p.Kernel {
-		place, err := l.places.read(l, dir+"/cgroup")
-		l.unread(snapshot.Places, dir+"/cgroup", err)
-		if place != nil {
-			p.Cgroup, p.Container = place.Path, place.ID
+		if at == nil {
+			at, err = l.places.read(l, dir+"/cgroup")
+			l.unread(snapshot.Places, dir+"/cgroup", err)
+		}
+		if at != nil {
+			p.Cgroup, p.Container = at.Path, at.ID
 		}
 	}
 	if l.wants(snapshot.Threads, snapshot.TIDs) && !p.Kernel && p.Threads > 1 {
@@ -146,4 +154,9 @@ func cause(err error) string {
 		return failed.Err.Error()
 	}
 	return err.Error()
+}
+
+// isAbsent reports whether a path is no directory or not there.
+func isAbsent(err error) bool {
+	return door.Gone(err) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENODEV)
 }

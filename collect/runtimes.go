@@ -23,6 +23,7 @@ type reply struct {
 	Answer runtimes.Answer `json:"answer"`
 	Err    string          `json:"err,omitempty"`
 	Silent bool            `json:"silent,omitempty"`
+	Asleep bool            `json:"asleep,omitempty"` // systemd listens for a service that does not run: there is nobody to ask
 }
 
 // daemons names the processes that answer on each kind of socket.
@@ -48,20 +49,27 @@ func (l *looker) askRuntimes(ctx context.Context) func() []reply {
 	l.unread(snapshot.Names, "runtime sockets", err)
 	replies := make([]reply, len(sockets))
 	quiet := silentSockets{file: silentFile, identity: l.identities()}
+	// Only called on a live host: a recording has the reasons in its answers.
+	asleep := sync.OnceValues(func() (map[string]bool, error) { return runtimes.Dormant(l.Root, sockets) })
 	var wait sync.WaitGroup
 	for i, s := range sockets {
-		wait.Go(func() { replies[i] = l.askOne(ctx, s, &quiet) })
+		wait.Go(func() { replies[i] = l.askOne(ctx, s, &quiet, asleep) })
 	}
 	return func() []reply { wait.Wait(); return replies }
 }
 
-func (l *looker) askOne(ctx context.Context, s runtimes.Socket, quiet *silentSockets) reply {
+func (l *looker) askOne(ctx context.Context, s runtimes.Socket, quiet *silentSockets, asleep func() (map[string]bool, error)) reply {
 	fail := func(why string) reply {
 		return reply{Answer: runtimes.Answer{Kind: s.Kind, Socket: s.Path}, Err: why}
 	}
 	text, err := l.Ask("runtime/"+string(s.Kind)+s.Path, func() ([]byte, error) {
 		if why := l.notAsked(s, quiet); why != "" {
 			return json.Marshal(fail(why))
+		}
+		if dormant, err := asleep(); dormant[s.Path] {
+			return json.Marshal(reply{Answer: runtimes.Answer{Kind: s.Kind, Socket: s.Path}, Asleep: true})
+		} else if err != nil && !l.h.Root {
+			return json.Marshal(fail("not asked: without root it cannot be told whether that would start the service: " + err.Error()))
 		}
 		r := l.askLive(ctx, s)
 		if r.Answer.Kind == "" {

@@ -13,6 +13,8 @@ import (
 	"sexton.dev/snapshot"
 )
 
+const sigkill = 9
+
 // maxStack bounds the lines of a kernel stack that are kept: the deepest frames say what it waits for.
 const maxStack = 12
 
@@ -32,7 +34,7 @@ func (l *looker) waits(ctx context.Context) {
 		if p.Kernel {
 			continue
 		}
-		if p.State == snapshot.Uninterruptible {
+		if p.State == snapshot.Uninterruptible || p.State == snapshot.Traced {
 			p.Tasks = slices.Insert(p.Tasks, 0, snapshot.Task{TID: p.PID, State: p.State, Comm: p.Comm})
 		}
 		for j := range p.Tasks {
@@ -59,6 +61,7 @@ func (l *looker) wait(pid int, t *snapshot.Task) {
 		s, err := procfs.ParseStatus(text)
 		l.unread(snapshot.Threads, dir+"/status", err)
 		t.Switches = s.Voluntary + s.Forced
+		t.Killed = snapshot.Signals(s.SigPnd | s.ShdPnd).Has(sigkill)
 	}
 	if text, err := l.ReadFile(dir + "/stack"); err == nil {
 		t.Stack = strings.Join(procfs.ParseStack(text, maxStack), " < ")

@@ -30,7 +30,7 @@ type Answer struct {
 	Kind       Kind        `json:"kind"`
 	Socket     string      `json:"socket"`
 	Version    string      `json:"version,omitempty"`    // of the daemon, as it prints it
-	APIVersion string      `json:"apiVersion,omitempty"` // docker and podman: the negotiated one
+	APIVersion string      `json:"apiVersion,omitempty"` // docker and podman: the negotiated one; CRI: v1 or v1alpha2
 	Containers []Container `json:"containers,omitempty"`
 }
 
@@ -39,9 +39,9 @@ type Answer struct {
 type Container struct {
 	ID         string `json:"id"`
 	Namespace  string `json:"namespace,omitempty"` // containerd's: moby, k8s.io, default
-	Name       string `json:"name,omitempty"`      // without docker's leading slash; CRI: the container's name in its pod
+	Name       string `json:"name,omitempty"`      // without docker's leading slash; in a pod: the container's name there
 	Image      string `json:"image,omitempty"`
-	State      string `json:"state,omitempty"`  // lower case: created, running, paused, exited, dead, removing, unknown
+	State      string `json:"state,omitempty"`  // lower case: created, running, paused, exited, dead, removing, unknown; containerd: "" if it has no task
 	Status     string `json:"status,omitempty"` // docker's sentence: "Up 3 days (healthy)"
 	PID        int    `json:"pid,omitempty"`    // of its init, in the runtime's PID namespace; 0 if unknown
 	Health     bool   `json:"health,omitempty"` // a health check is configured

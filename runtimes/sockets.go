@@ -58,7 +58,7 @@ func Sockets(root string, getenv func(string) string) []Socket {
 		wanted = append(wanted, named(getenv, "CONTAINER_HOST", Podman)...)
 		wanted = append(wanted, named(getenv, "CONTAINERD_ADDRESS", Containerd, CRI)...)
 		wanted = append(wanted, named(getenv, "CONTAINER_RUNTIME_ENDPOINT", CRI)...)
-		wanted = append(wanted, session(getenv)...)
+		wanted = append(wanted, login(getenv)...)
 	}
 	for _, s := range usual {
 		s.From = "default"
@@ -83,9 +83,9 @@ func named(getenv func(string) string, variable string, kinds ...Kind) []Socket 
 	return found
 }
 
-// session returns the sockets of rootless runtimes of this login, wherever its
+// login returns the sockets of rootless runtimes of this login, wherever its
 // runtime directory is.
-func session(getenv func(string) string) []Socket {
+func login(getenv func(string) string) []Socket {
 	dir := getenv("XDG_RUNTIME_DIR")
 	if !path.IsAbs(dir) {
 		return nil

@@ -149,6 +149,7 @@ type Task struct {
 	Syscall  string `json:"syscall,omitempty"`  // name or number, "" outside of one or unread
 	Stack    string `json:"stack,omitempty"`    // kernel stack, root only
 	Switches uint64 `json:"switches,omitempty"` // context switches so far: equal in two looks, it did not run
+	Killed   bool   `json:"killed,omitempty"`   // SIGKILL is pending: it was told to end, alone or with its process
 }
 
 // A Cgroup is a control group with a bound on its tasks, or a frozen one.
@@ -159,6 +160,7 @@ type Cgroup struct {
 	PIDsMax   int    `json:"pidsMax,omitempty"`  // 0: none
 	PIDsFail  uint64 `json:"pidsFail,omitempty"` // pids.events max: forks refused so far
 	Frozen    bool   `json:"frozen,omitempty"`
+	Freezing  bool   `json:"freezing,omitempty"` // asked to freeze, and not all of its tasks are; version 1
 }
 
 // A Container is what cgroup paths and runtimes know of a container.

@@ -98,3 +98,33 @@ func ParseKeyed(text []byte) (map[string]uint64, error) {
 	}
 	return out, nil
 }
+
+// ParseCount returns how many cgroups the host has, all hierarchies together,
+// from /proc/cgroups. Named hierarchies without a controller are not in it.
+//
+// Source: cgroups(7); Linux 6.12 kernel/cgroup/cgroup-v1.c, proc_cgroupstats_show.
+func ParseCount(text []byte) (int, error) {
+	most := map[string]uint64{} // by hierarchy: its controllers all say the same
+	for line := range bytes.Lines(text) {
+		f := strings.Fields(string(line))
+		if len(f) == 0 || strings.HasPrefix(f[0], "#") {
+			continue
+		}
+		if len(f) != 4 {
+			return 0, fmt.Errorf("cgroups: %w: line %.80q", ErrFormat, line)
+		}
+		n, err := strconv.ParseUint(f[2], 10, 31)
+		if err != nil {
+			return 0, fmt.Errorf("cgroups: %w: number of cgroups %.20q", ErrFormat, f[2])
+		}
+		most[f[1]] = max(most[f[1]], n)
+	}
+	sum := 0
+	for _, n := range most {
+		sum += int(n)
+	}
+	if sum == 0 {
+		return 0, fmt.Errorf("cgroups: %w: no hierarchy in %.80q", ErrFormat, text)
+	}
+	return sum, nil
+}

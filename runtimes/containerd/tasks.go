@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,9 +20,9 @@ import (
 )
 
 const (
-	// atOnce is how many tasks are asked for at the same time, so how many hung
-	// shims are waited for at the same time.
-	atOnce = 8
+	// atOnce is how many tasks are asked for at the same time. Three times as many
+	// hung shims may come before a healthy one is not asked.
+	atOnce = 32
 	// tasksWithout is how long the states may take if the context has no deadline.
 	tasksWithout = 3 * time.Second
 	// maxNamed bounds how many containers an error names.
@@ -76,7 +77,7 @@ func (a *asker) task(ctx context.Context, c *runtimes.Container, wait time.Durat
 			c.PID = int(p.GetPid())
 		}
 		if c.State == "unknown" {
-			return errors.New("its shim does not tell containerd")
+			return errors.New("containerd got no answer from its shim") // within 2 s, or within the time given, which it is told
 		}
 		return nil
 	case codes.NotFound:
@@ -98,6 +99,7 @@ func (a *asker) shortOf(late [][]string) {
 	if len(all) == 0 {
 		return
 	}
+	slices.Sort(all)
 	named := strings.Join(all[:min(len(all), maxNamed)], ", ")
 	if more := len(all) - maxNamed; more > 0 {
 		named += fmt.Sprintf(" and %d more", more)

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"sexton.dev/runtimes"
 )
 
@@ -136,22 +138,57 @@ type conn struct {
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	c.once.Do(func() { close(c.asked) })
+	if err != nil {
+		c.peek()
+	}
 	return n, err
 }
 
+// peek notes what the server said before the hang-up that a Write ran into: a
+// client that fails in writing may never read it.
+func (c *conn) peek() {
+	u, ok := c.Conn.(*net.UnixConn)
+	if !ok {
+		return
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return // closed by this side: nothing more to learn
+	}
+	var said [firstBytes]byte
+	var n int
+	var peekErr error
+	err = raw.Control(func(fd uintptr) {
+		n, _, peekErr = unix.Recvfrom(int(fd), said[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	})
+	if err == nil && peekErr == nil && n > 0 {
+		c.d.greeted(said[:n])
+	}
+}
+
 func (c *conn) Close() error {
+	err := c.Conn.Close() // first, so that a waiting Read finds it closed
 	c.once.Do(func() { close(c.asked) })
-	return c.Conn.Close()
+	return err
 }
 
 func (c *conn) Read(p []byte) (int, error) {
-	//<-c.asked
+	<-c.asked
 	n, err := c.Conn.Read(p)
 	if n > 0 && !c.d.take(p[:n]) {
 		c.Conn.Close()
 		return 0, errFlood
 	}
 	return n, err
+}
+
+// greeted notes the first bytes unless some were read.
+func (d *Dialer) greeted(said []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.first) == 0 {
+		d.first = append(d.first, said...)
+	}
 }
 
 // take counts bytes and reports whether they are within the bounds.

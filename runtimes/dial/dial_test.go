@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sexton.dev/internal/hosttest"
 	"sexton.dev/runtimes"
 	"sexton.dev/runtimes/runtimestest"
 )
@@ -204,14 +205,14 @@ func TestNothingUnasked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	read := make(chan error)
+	read := make(chan error, 1)
 	go func() {
 		_, err := c.Read(make([]byte, 1))
 		read <- err
 	}()
 	select {
 	case err := <-read:
-		t.Errorf("read before a write: %v", err)
+		t.Fatalf("read before a write: %v", err)
 	case <-time.After(50 * time.Millisecond):
 	}
 	c.Close()
@@ -220,6 +221,24 @@ func TestNothingUnasked(t *testing.T) {
 	}
 	if first := d.First(); len(first) > 0 {
 		t.Errorf("got %q", first)
+	}
+}
+
+// What a server said before it hung up is known also to a client that only wrote.
+func TestHungUpOn(t *testing.T) {
+	runtimestest.NoLeaks(t)
+	d := New(runtimes.CRI, runtimestest.Serve(t, func(c net.Conn) { io.WriteString(c, "HTTP/1.1 505 No") }))
+	c, err := d.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	hosttest.Until(t, 5*time.Second, "a write fails", func() bool {
+		_, err := io.WriteString(c, "PRI")
+		return err != nil
+	})
+	if first := d.First(); string(first) != "HTTP/1.1 " {
+		t.Errorf("first bytes %q", first)
 	}
 }
 

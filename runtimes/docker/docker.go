@@ -16,27 +16,24 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
-
-	"github.com/containerd/errdefs"
-	"github.com/docker/docker/api/types/versions"
-	"github.com/docker/docker/client"
 
 	"sexton.dev/runtimes"
 	"sexton.dev/runtimes/dial"
 )
 
 const (
-	// oldestAPI is that of Docker 1.12, the oldest that the client library speaks.
+	// newestAPI is the highest whose ping, list and version are known to be read
+	// rightly here; a daemon that speaks more is asked for this one.
+	newestAPI = "1.51"
+	// oldestAPI is that of Docker 1.12.
 	oldestAPI  = "1.24"
 	maxHeaders = 64 << 10
 	// maxMessage bounds in bytes what is read of an error reply.
 	maxMessage = 4 << 10
 )
-
-// apiVersion is what a version may be before it becomes part of a path.
-var apiVersion = regexp.MustCompile(`^[0-9]{1,3}\.[0-9]{1,3}$`)
 
 // List asks the docker daemon at a socket. It needs no more than the ping to
 // tell a silent daemon; see [runtimes.ErrSilent]. If only the version is not
@@ -51,65 +48,108 @@ func List(ctx context.Context, socket string) (runtimes.Answer, error) {
 // that it is podman is answered as podman, whatever kind was given.
 func ListAs(ctx context.Context, kind runtimes.Kind, socket string) (runtimes.Answer, error) {
 	answer := runtimes.Answer{Kind: kind, Socket: socket}
-	d := dial.New(kind, socket)
-	cli, err := newClient(d, socket)
-	if err != nil {
-		return answer, d.Fail(fmt.Sprintf("client: %v", err), err)
-	}
-	defer cli.Close()
-	if answer.APIVersion, err = negotiate(ctx, d, cli); err != nil {
+	c := newClient(dial.New(kind, socket))
+	defer c.http.CloseIdleConnections()
+	var err error
+	if answer.APIVersion, err = c.negotiate(ctx); err != nil {
 		return answer, err
 	}
-	if answer.Containers, err = list(ctx, d, cli); err != nil {
+	if answer.Containers, err = c.list(ctx); err != nil {
 		return answer, err
 	}
-	return answer, version(ctx, d, cli, &answer)
+	return answer, c.version(ctx, &answer)
 }
 
-func newClient(d *dial.Dialer, socket string) (*client.Client, error) {
-	return client.NewClientWithOpts(
-		client.WithHTTPClient(&http.Client{
-			Transport: &http.Transport{
-				MaxResponseHeaderBytes: maxHeaders,
-				DisableKeepAlives:      true, // what a daemon says on an idle connection would be logged
-			},
-			CheckRedirect: client.CheckRedirect,
-		}),
-		client.WithHost("unix://"+socket),
-		client.WithDialContext(d.DialAny), // after WithHost, which sets its own
-		client.WithUserAgent("sexton"),
-	)
+// A client makes three plain GET requests. Docker's own client library makes
+// them too, but starting it costs every command of sexton a millisecond, and
+// its list holds every label and mount: 300 bytes for a five-byte "null,".
+type client struct {
+	d    *dial.Dialer
+	http *http.Client
+	api  string // negotiated, "" before
+}
+
+func newClient(d *dial.Dialer) *client {
+	return &client{d: d, http: &http.Client{
+		Transport: &http.Transport{
+			DialContext:            d.DialAny,
+			MaxResponseHeaderBytes: maxHeaders,
+			DisableKeepAlives:      true, // what a daemon says on an idle connection would be logged
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// get asks for one path below the negotiated version. Only the socket counts: the host in the address is made up.
+func (c *client) get(ctx context.Context, path string) (*http.Response, error) {
+	if c.api != "" {
+		path = "/v" + c.api + path
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", "sexton")
+	reply, err := c.http.Do(req)
+	return reply, bare(err)
 }
 
 // negotiate pings and settles on the highest API version of both sides.
-func negotiate(ctx context.Context, d *dial.Dialer, cli *client.Client) (string, error) {
-	d.Begin("ping", dial.SmallReply)
-	ping, err := cli.Ping(ctx)
-	switch {
-	case err == nil, errdefs.IsInternal(err): // unwell, but the list may still come
-	case strings.Contains(err.Error(), "malformed HTTP"): // the library keeps no more than the text
-		return "", d.Explain(ctx, other(d, "does not speak HTTP", err))
-	case status(err):
-		return "", d.Explain(ctx, other(d, fmt.Sprintf("ping: %v", err), err))
-	default:
-		return "", d.Explain(ctx, bare(err))
+func (c *client) negotiate(ctx context.Context) (string, error) {
+	c.d.Begin("ping", dial.SmallReply)
+	reply, err := c.get(ctx, "/_ping")
+	if err != nil {
+		if strings.Contains(err.Error(), "malformed HTTP") { // the library keeps no more than the text
+			return "", c.d.Explain(ctx, c.other("does not speak HTTP", err))
+		}
+		return "", c.d.Explain(ctx, err)
 	}
-	cli.NegotiateAPIVersionPing(ping)
-	v := cli.ClientVersion()
-	if !apiVersion.MatchString(v) {
-		return "", other(d, fmt.Sprintf("ping: says that its API version is %.40q", v), nil)
+	defer reply.Body.Close()
+	if reply.StatusCode != http.StatusOK && reply.StatusCode != http.StatusInternalServerError { // unwell, but the list may still come
+		return "", c.d.Explain(ctx, c.other(fmt.Sprintf("ping: %s: %s", reply.Status, message(reply.Body)), nil))
 	}
-	if versions.LessThan(v, oldestAPI) {
-		return v, d.Fail(fmt.Sprintf("speaks API %s; the oldest asked is %s, of Docker 1.12", v, oldestAPI), runtimes.ErrOtherAPI)
+	said := reply.Header.Get("Api-Version")
+	if said == "" {
+		said = oldestAPI // 1.24 does not say; older ones are told by the list
 	}
-	return v, nil
+	version, ok := parseAPI(said)
+	if !ok {
+		return "", c.other(fmt.Sprintf("ping: says that its API version is %.40q", said), nil)
+	}
+	if version.less(mustAPI(oldestAPI)) {
+		return said, c.d.Fail(fmt.Sprintf("speaks API %s; the oldest asked is %s, of Docker 1.12", said, oldestAPI), runtimes.ErrOtherAPI)
+	}
+	if mustAPI(newestAPI).less(version) {
+		said = newestAPI
+	}
+	c.api = said
+	return said, nil
 }
 
-// status reports whether the error is a reply with a status that a docker
-// daemon does not give to a ping.
-func status(err error) bool {
-	return errdefs.IsNotFound(err) || errdefs.IsInvalidArgument(err) || errdefs.IsUnauthorized(err) ||
-		errdefs.IsPermissionDenied(err) || errdefs.IsNotImplemented(err)
+// An api is a version of the API.
+type api struct{ major, minor int }
+
+func (a api) less(b api) bool { return a.major < b.major || a.major == b.major && a.minor < b.minor }
+
+// apiVersion is what a version may be before it becomes part of a path.
+var apiVersion = regexp.MustCompile(`^([0-9]{1,3})\.([0-9]{1,3})$`)
+
+func parseAPI(s string) (api, bool) {
+	m := apiVersion.FindStringSubmatch(s)
+	if m == nil {
+		return api{}, false
+	}
+	major, err1 := strconv.Atoi(m[1])
+	minor, err2 := strconv.Atoi(m[2])
+	return api{major, minor}, err1 == nil && err2 == nil
+}
+
+func mustAPI(s string) api {
+	a, ok := parseAPI(s)
+	if !ok {
+		panic("docker: API version " + s)
+	}
+	return a
 }
 
 // bare takes the made-up address of the request out of an error.
@@ -120,34 +160,26 @@ func bare(err error) error {
 	return err
 }
 
-func other(d *dial.Dialer, what string, err error) error {
-	return d.Fail("not a docker API: "+what, runtimes.ErrOtherAPI, err)
+func (c *client) other(what string, err error) error {
+	return c.d.Fail("not a docker API: "+what, runtimes.ErrOtherAPI, err)
 }
 
-// list asks for all containers by the library's connection, but reads the reply
-// on its own: the library's types hold every label and mount, and make 300
-// bytes of a five-byte "null,".
-func list(ctx context.Context, d *dial.Dialer, cli *client.Client) ([]runtimes.Container, error) {
-	d.Begin("list containers", dial.MaxBytes)
-	address := "http://" + client.DummyHost + "/v" + cli.ClientVersion() + "/containers/json?all=1"
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+// list asks for all containers and keeps of each what an [entry] has.
+func (c *client) list(ctx context.Context) ([]runtimes.Container, error) {
+	c.d.Begin("list containers", dial.MaxBytes)
+	reply, err := c.get(ctx, "/containers/json?all=1")
 	if err != nil {
-		return nil, d.Fail(fmt.Sprintf("list containers: %v", err), err)
-	}
-	req.Header.Set("User-Agent", "sexton")
-	reply, err := cli.HTTPClient().Do(req)
-	if err != nil {
-		return nil, d.Explain(ctx, bare(err))
+		return nil, c.d.Explain(ctx, err)
 	}
 	defer reply.Body.Close()
 	if reply.StatusCode != http.StatusOK {
-		return nil, d.Explain(ctx, d.Fail(fmt.Sprintf("list containers: %s: %s", reply.Status, message(reply.Body))))
+		return nil, c.d.Explain(ctx, c.d.Fail(fmt.Sprintf("list containers: %s: %s", reply.Status, message(reply.Body))))
 	}
 	found, err := decodeList(reply.Body)
 	if err != nil && errors.Is(err, errNotList) {
-		return nil, d.Explain(ctx, other(d, fmt.Sprintf("list containers: %v", err), err))
+		return nil, c.d.Explain(ctx, c.other(fmt.Sprintf("list containers: %v", err), err))
 	}
-	return found, d.Explain(ctx, err)
+	return found, c.d.Explain(ctx, err)
 }
 
 // message returns what the daemon says of an error: JSON since API 1.24.
@@ -166,14 +198,17 @@ func message(r io.Reader) string {
 // version fills in what the daemon calls itself. It gets half of what is left
 // of the time, so that a containerd that hangs behind the daemon costs the
 // version and not the containers.
-func version(ctx context.Context, d *dial.Dialer, cli *client.Client, answer *runtimes.Answer) error {
+func (c *client) version(ctx context.Context, answer *runtimes.Answer) error {
 	own, cancel := half(ctx)
 	defer cancel()
-	d.Begin("version", dial.SmallReply)
-	said, err := cli.ServerVersion(own)
-	if err != nil {
-		why := dial.What(d.Explain(own, bare(err)))
-		return d.Fail("containers are listed, the version is not told (the daemon asks containerd for it): "+why, runtimes.ErrPartial)
+	c.d.Begin("version", dial.SmallReply)
+	var said struct {
+		Version    string
+		Components []struct{ Name string }
+	}
+	if err := c.getJSON(own, "/version", &said); err != nil {
+		why := dial.What(c.d.Explain(own, err))
+		return c.d.Fail("containers are listed, the version is not told (the daemon asks containerd for it): "+why, runtimes.ErrPartial)
 	}
 	answer.Version = said.Version
 	for _, part := range said.Components {
@@ -182,6 +217,18 @@ func version(ctx context.Context, d *dial.Dialer, cli *client.Client, answer *ru
 		}
 	}
 	return nil
+}
+
+func (c *client) getJSON(ctx context.Context, path string, into any) error {
+	reply, err := c.get(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer reply.Body.Close()
+	if reply.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", reply.Status, message(reply.Body))
+	}
+	return json.NewDecoder(reply.Body).Decode(into)
 }
 
 func half(ctx context.Context) (context.Context, context.CancelFunc) {

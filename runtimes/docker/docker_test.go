@@ -96,59 +96,62 @@ var fullWant = []runtimes.Container{
 	{ID: "dd44", Status: "Up 1 second (health: starting)", Health: true},
 }
 
+var podman = text(`{"Version":"4.3.1","Components":[{"Name":"Podman Engine","Version":"4.3.1"}]}`)
+
+var listCases = []struct {
+	name    string
+	daemon  *daemon
+	wait    time.Duration // 0: a minute
+	want    runtimes.Answer
+	wantErr string // "" for none
+	is      error
+}{
+	{name: "newer than the client", daemon: &daemon{api: "1.99", list: text(full)},
+		want: runtimes.Answer{Version: "20.10.24", APIVersion: "1.51", Containers: fullWant}},
+	{name: "20.10, none", daemon: &daemon{api: "1.41"}, want: runtimes.Answer{Version: "20.10.24", APIVersion: "1.41"}},
+	{name: "1.12, no version in the ping", daemon: &daemon{list: text(full), version: text(`{"Version":"1.12.6"}`)},
+		want: runtimes.Answer{Version: "1.12.6", APIVersion: "1.24", Containers: fullWant}},
+	{name: "podman behind docker's name", daemon: &daemon{api: "1.41", version: podman},
+		want: runtimes.Answer{Kind: runtimes.Podman, Version: "4.3.1", APIVersion: "1.41"}},
+	{name: "too old", daemon: &daemon{api: "1.22"}, want: runtimes.Answer{APIVersion: "1.22"},
+		wantErr: "speaks API 1.22; the oldest asked is 1.24", is: runtimes.ErrOtherAPI},
+	{name: "version that is a path", daemon: &daemon{api: "1.24/../../containers/x/stop?"},
+		wantErr: `its API version is "1.24/../../containers`, is: runtimes.ErrOtherAPI},
+	{name: "list is silent", wait: 300 * time.Millisecond, daemon: &daemon{api: "1.41", list: never}, want: runtimes.Answer{APIVersion: "1.41"},
+		wantErr: `accepted the connection, did not answer "list containers" within `, is: runtimes.ErrSilent},
+	{name: "version is silent", wait: 300 * time.Millisecond, daemon: &daemon{api: "1.41", list: text(full), version: never},
+		want:    runtimes.Answer{APIVersion: "1.41", Containers: fullWant},
+		wantErr: `the version is not told (the daemon asks containerd for it): accepted the connection, did not answer "version"`, is: runtimes.ErrPartial},
+	{name: "list fails", daemon: &daemon{api: "1.41", list: replies(500, `{"message":"layer does not exist"}`)}, want: runtimes.Answer{APIVersion: "1.41"},
+		wantErr: "list containers: 500 Internal Server Error: layer does not exist"},
+	{name: "list fails in plain text", daemon: &daemon{api: "1.41", list: replies(503, "try later\n")}, want: runtimes.Answer{APIVersion: "1.41"},
+		wantErr: "list containers: 503 Service Unavailable: try later"},
+	{name: "redirect", daemon: &daemon{api: "1.41", list: http.RedirectHandler("http://example.com/", http.StatusFound).ServeHTTP}, want: runtimes.Answer{APIVersion: "1.41"},
+		wantErr: "list containers: 302 Found"},
+	{name: "list is a page", daemon: &daemon{api: "1.41", list: text("<html>hello")}, want: runtimes.Answer{APIVersion: "1.41"},
+		wantErr: "not a docker API: list containers: ", is: runtimes.ErrOtherAPI},
+	{name: "list is an object", daemon: &daemon{api: "1.41", list: text(`{"message":"no"}`)}, want: runtimes.Answer{APIVersion: "1.41"},
+		wantErr: `it starts with "{"`, is: runtimes.ErrOtherAPI},
+	{name: "list is cut short", daemon: &daemon{api: "1.41", list: text(`[{"Id":"a"}`)}, want: runtimes.Answer{APIVersion: "1.41"},
+		wantErr: "entry 1: EOF"},
+	{name: "list of nothing", daemon: &daemon{api: "1.41", list: endless("[", "null,")}, want: runtimes.Answer{APIVersion: "1.41"},
+		wantErr: "entry 0 has no Id", is: runtimes.ErrOtherAPI},
+	{name: "endless list", daemon: &daemon{api: "1.41", list: endless("[", strings.Repeat(`{"Id":"a"},`, 1000))}, want: runtimes.Answer{APIVersion: "1.41"},
+		wantErr: "over 65536 containers"},
+	{name: "endless list of large ones", daemon: &daemon{api: "1.41", list: endless("[", `{"Id":"a","x":"`+strings.Repeat("x", 1<<20)+`"},`)},
+		want: runtimes.Answer{APIVersion: "1.41"}, wantErr: "sent over 64 MiB in answer"},
+	{name: "one endless entry", daemon: &daemon{api: "1.41", list: endless(`[{"Id":"`, strings.Repeat("x", 1<<16))}, want: runtimes.Answer{APIVersion: "1.41"},
+		wantErr: "entry 0 does not end", is: runtimes.ErrOtherAPI},
+	{name: "endless blanks", daemon: &daemon{api: "1.41", list: endless(`[`, strings.Repeat(" ", 1<<16))}, want: runtimes.Answer{APIVersion: "1.41"},
+		wantErr: "entry 0 does not end", is: runtimes.ErrOtherAPI},
+	{name: "endless version", daemon: &daemon{api: "1.41", version: endless(`{"Version":"`, strings.Repeat("x", 1<<16))}, want: runtimes.Answer{APIVersion: "1.41"},
+		wantErr: "version: sent over 1 MiB in answer", is: runtimes.ErrPartial},
+	{name: "version is a page", daemon: &daemon{api: "1.41", version: text("<html>")}, want: runtimes.Answer{APIVersion: "1.41"},
+		wantErr: "version: invalid character", is: runtimes.ErrPartial},
+}
+
 func TestList(t *testing.T) {
-	podman := text(`{"Version":"4.3.1","Components":[{"Name":"Podman Engine","Version":"4.3.1"}]}`)
-	for _, tt := range []struct {
-		name    string
-		daemon  *daemon
-		wait    time.Duration // 0: a minute
-		want    runtimes.Answer
-		wantErr string // "" for none
-		is      error
-	}{
-		{name: "newer than the client", daemon: &daemon{api: "1.99", list: text(full)},
-			want: runtimes.Answer{Version: "20.10.24", APIVersion: "1.51", Containers: fullWant}},
-		{name: "20.10, none", daemon: &daemon{api: "1.41"}, want: runtimes.Answer{Version: "20.10.24", APIVersion: "1.41"}},
-		{name: "1.12, no version in the ping", daemon: &daemon{list: text(full), version: text(`{"Version":"1.12.6"}`)},
-			want: runtimes.Answer{Version: "1.12.6", APIVersion: "1.24", Containers: fullWant}},
-		{name: "podman behind docker's name", daemon: &daemon{api: "1.41", version: podman},
-			want: runtimes.Answer{Kind: runtimes.Podman, Version: "4.3.1", APIVersion: "1.41"}},
-		{name: "too old", daemon: &daemon{api: "1.22"}, want: runtimes.Answer{APIVersion: "1.22"},
-			wantErr: "speaks API 1.22; the oldest asked is 1.24", is: runtimes.ErrOtherAPI},
-		{name: "version that is a path", daemon: &daemon{api: "1.24/../../containers/x/stop?"},
-			wantErr: `its API version is "1.24/../../containers`, is: runtimes.ErrOtherAPI},
-		{name: "list is silent", wait: 300 * time.Millisecond, daemon: &daemon{api: "1.41", list: never}, want: runtimes.Answer{APIVersion: "1.41"},
-			wantErr: `accepted the connection, did not answer "list containers" within `, is: runtimes.ErrSilent},
-		{name: "version is silent", wait: 300 * time.Millisecond, daemon: &daemon{api: "1.41", list: text(full), version: never},
-			want:    runtimes.Answer{APIVersion: "1.41", Containers: fullWant},
-			wantErr: `the version is not told (the daemon asks containerd for it): accepted the connection, did not answer "version"`, is: runtimes.ErrPartial},
-		{name: "list fails", daemon: &daemon{api: "1.41", list: replies(500, `{"message":"layer does not exist"}`)}, want: runtimes.Answer{APIVersion: "1.41"},
-			wantErr: "list containers: 500 Internal Server Error: layer does not exist"},
-		{name: "list fails in plain text", daemon: &daemon{api: "1.41", list: replies(503, "try later\n")}, want: runtimes.Answer{APIVersion: "1.41"},
-			wantErr: "list containers: 503 Service Unavailable: try later"},
-		{name: "redirect", daemon: &daemon{api: "1.41", list: http.RedirectHandler("http://example.com/", 302).ServeHTTP}, want: runtimes.Answer{APIVersion: "1.41"},
-			wantErr: "list containers: 302 Found"},
-		{name: "list is a page", daemon: &daemon{api: "1.41", list: text("<html>hello")}, want: runtimes.Answer{APIVersion: "1.41"},
-			wantErr: "not a docker API: list containers: ", is: runtimes.ErrOtherAPI},
-		{name: "list is an object", daemon: &daemon{api: "1.41", list: text(`{"message":"no"}`)}, want: runtimes.Answer{APIVersion: "1.41"},
-			wantErr: `it starts with "{"`, is: runtimes.ErrOtherAPI},
-		{name: "list is cut short", daemon: &daemon{api: "1.41", list: text(`[{"Id":"a"}`)}, want: runtimes.Answer{APIVersion: "1.41"},
-			wantErr: "entry 1: EOF"},
-		{name: "list of nothing", daemon: &daemon{api: "1.41", list: endless("[", "null,")}, want: runtimes.Answer{APIVersion: "1.41"},
-			wantErr: "entry 0 has no Id", is: runtimes.ErrOtherAPI},
-		{name: "endless list", daemon: &daemon{api: "1.41", list: endless("[", strings.Repeat(`{"Id":"a"},`, 1000))}, want: runtimes.Answer{APIVersion: "1.41"},
-			wantErr: "over 65536 containers"},
-		{name: "endless list of large ones", daemon: &daemon{api: "1.41", list: endless("[", `{"Id":"a","x":"`+strings.Repeat("x", 1<<20)+`"},`)},
-			want: runtimes.Answer{APIVersion: "1.41"}, wantErr: "sent over 64 MiB in answer"},
-		{name: "one endless entry", daemon: &daemon{api: "1.41", list: endless(`[{"Id":"`, strings.Repeat("x", 1<<16))}, want: runtimes.Answer{APIVersion: "1.41"},
-			wantErr: "entry 0 does not end", is: runtimes.ErrOtherAPI},
-		{name: "endless blanks", daemon: &daemon{api: "1.41", list: endless(`[`, strings.Repeat(" ", 1<<16))}, want: runtimes.Answer{APIVersion: "1.41"},
-			wantErr: "entry 0 does not end", is: runtimes.ErrOtherAPI},
-		{name: "endless version", daemon: &daemon{api: "1.41", version: endless(`{"Version":"`, strings.Repeat("x", 1<<16))}, want: runtimes.Answer{APIVersion: "1.41"},
-			wantErr: "version: sent over 1 MiB in answer", is: runtimes.ErrPartial},
-		{name: "version is a page", daemon: &daemon{api: "1.41", version: text("<html>")}, want: runtimes.Answer{APIVersion: "1.41"},
-			wantErr: "version: invalid character", is: runtimes.ErrPartial},
-	} {
+	for _, tt := range listCases {
 		t.Run(tt.name, func(t *testing.T) {
 			runtimestest.NoLeaks(t)
 			socket := runtimestest.HTTP(t, tt.daemon)
@@ -158,6 +161,9 @@ func TestList(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), tt.wait)
 			defer cancel()
 			got, err := List(ctx, socket)
+			if ctx.Err() != nil && !errors.Is(err, runtimes.ErrSilent) {
+				t.Error("used up all its time")
+			}
 			if tt.want.Kind == "" {
 				tt.want.Kind = runtimes.Docker
 			}
@@ -179,7 +185,7 @@ func TestAsksNoMoreThanNeeded(t *testing.T) {
 	if _, err := List(t.Context(), runtimestest.HTTP(t, d)); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"HEAD /_ping", "GET /v1.41/containers/json?all=1", "GET /v1.41/version"}
+	want := []string{"GET /_ping", "GET /v1.41/containers/json?all=1", "GET /v1.41/version"}
 	if !slices.Equal(d.asked, want) {
 		t.Errorf("asked %q, want %q", d.asked, want)
 	}
@@ -202,6 +208,15 @@ func TestKeepsNothingElse(t *testing.T) {
 	if len(answer.Containers) != 4 {
 		t.Errorf("%d containers", len(answer.Containers))
 	}
+}
+
+// A reply that was left early ends with List, not with the context.
+func TestLeavesNothing(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel) // after the look for leaks
+	runtimestest.NoLeaks(t)
+	_, err := List(ctx, runtimestest.HTTP(t, &daemon{api: "1.41", list: endless("[", "null,")}))
+	runtimestest.CheckError(t, err, "entry 0 has no Id", runtimes.ErrOtherAPI)
 }
 
 func TestCanceled(t *testing.T) {

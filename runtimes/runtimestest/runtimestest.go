@@ -23,7 +23,7 @@ import (
 )
 
 // patience is how long what a test made may take to vanish.
-const patience = 5 * time.Second
+const patience = 10 * time.Second
 
 // NoLeaks fails the test if goroutines or file descriptors are left once all
 // that was made after this call is cleaned up. It must be the first call of a
