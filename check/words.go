@@ -29,12 +29,17 @@ func HolderOf(h *snapshot.Host, p *snapshot.Process) Holder {
 	return Holder{Kind: "process", PID: p.PID, Comm: p.Comm, Container: s.Container, Pod: s.Pod}
 }
 
-// ContainerName is how people know a container: its name, else the first 12 digits of its id.
+// ContainerName is how people know a container: its name, else the first 12
+// digits of its id. An id that is not 64 digits was chosen by somebody (ctr run
+// redis), and is a name.
 func ContainerName(h *snapshot.Host, id string) string {
 	if c := h.Container(id); c != nil && c.Name != "" {
 		return c.Name
 	}
-	return id[:min(12, len(id))]
+	if len(id) != 64 {
+		return id
+	}
+	return id[:12]
 }
 
 // Label names a process in a sentence: "sleep (pid 7) in container web of pod default/web-1".

@@ -43,8 +43,11 @@ It exits with 0 if nothing is wrong with it, 3 if something is, 4 if it cannot t
 			v.Findings = found
 			r := v.report()
 			r.Answer = v.story(t, found)
+			if err := s.print(out, r, []any{r}, r.drawStory); err != nil {
+				return err
+			}
 			s.code = v.code(check.Warning)
-			return s.print(out, r, []any{r}, r.drawStory)
+			return nil
 		},
 	}
 	host.add(cmd)

@@ -50,7 +50,11 @@ func Looks(ctx context.Context, first door.Door, second func() door.Door, o Opti
 		return nil, l.finish(ctx, replies())
 	}
 	before = l.finish(ctx, nil)
-	l = begin(ctx, second(), o)
+	d := second()
+	if ctx.Err() != nil { // interrupted, or out of time: the first look is what there is
+		return nil, before
+	}
+	l = begin(ctx, d, o)
 	return before, l.finish(ctx, replies())
 }
 

@@ -31,16 +31,15 @@ func (l *looker) containers(replies []reply) {
 		}
 	}
 	for _, r := range replies {
-		if r.Asleep {
+		if r.Asleep || spoken(replies, r) {
 			continue
 		}
 		l.h.Runtimes = append(l.h.Runtimes, snapshot.Runtime{
 			Kind: string(r.Answer.Kind), Socket: r.Answer.Socket, Version: r.Answer.Version, Err: r.Err, Silent: r.Silent,
 		})
 		if r.Err != "" {
-			l.h.Unread = append(l.h.Unread, snapshot.Unread{
-				Part: snapshot.Names, Path: string(r.Answer.Kind) + " at " + r.Answer.Socket, Err: r.Err,
-			})
+			at := string(r.Answer.Kind) + " at " + r.Answer.Socket
+			l.h.Unread = append(l.h.Unread, snapshot.Unread{Part: snapshot.Names, Path: at, Err: strings.TrimPrefix(r.Err, at+": ")})
 		}
 		for _, from := range r.Answer.Containers {
 			l.name(get(from.ID), r.Answer.Kind, from)
@@ -51,6 +50,12 @@ func (l *looker) containers(replies []reply) {
 	}
 	l.h.Sort()
 	l.placeDead()
+}
+
+// spoken reports whether a socket that does not speak an API has answered in
+// another: a containerd without its CRI plugin, as Docker ships it, lacks nothing.
+func spoken(replies []reply, r reply) bool {
+	return r.Other && slices.ContainsFunc(replies, func(o reply) bool { return o.Err == "" && o.Answer.Socket == r.Answer.Socket })
 }
 
 // placesByDepth returns the places nearest to the root first: a container may

@@ -23,6 +23,7 @@ type reply struct {
 	Answer runtimes.Answer `json:"answer"`
 	Err    string          `json:"err,omitempty"`
 	Silent bool            `json:"silent,omitempty"`
+	Other  bool            `json:"other,omitempty"`  // it speaks, but not the API that it was asked by
 	Asleep bool            `json:"asleep,omitempty"` // systemd listens for a service that does not run: there is nobody to ask
 }
 
@@ -71,6 +72,7 @@ func (l *looker) askOne(ctx context.Context, s runtimes.Socket, quiet *silentSoc
 		} else if err != nil && !l.h.Root {
 			return json.Marshal(fail("not asked: without root it cannot be told whether that would start the service: " + err.Error()))
 		}
+		s.Brief = l.stopped("containerd")
 		r := l.askLive(ctx, s)
 		if r.Answer.Kind == "" {
 			r.Answer.Kind, r.Answer.Socket = s.Kind, s.Path
@@ -131,6 +133,13 @@ func (l *looker) notAsked(s runtimes.Socket, quiet *silentSockets) string {
 		return "not asked: it was silent before and has not been restarted since; --ask-again asks all the same"
 	}
 	return ""
+}
+
+// stopped reports whether a process of the host's own with this name is stopped.
+func (l *looker) stopped(comm string) bool {
+	return slices.ContainsFunc(l.h.Processes, func(p snapshot.Process) bool {
+		return p.Comm == comm && p.State == snapshot.Stopped && p.Container == ""
+	})
 }
 
 // identities returns, for each kind of runtime, who may answer now.

@@ -68,3 +68,25 @@ func TestAdoptByPID(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// While containerd is stopped dockerd is asked for nothing that it asks containerd.
+func TestBriefWhileContainerdIsStopped(t *testing.T) {
+	for _, state := range []string{"S", "T"} {
+		f := newHost()
+		f.process(70, 1, "S", "dockerd", nil)
+		f.process(71, 1, state, "containerd", nil)
+		f["ask/sockets"] = `[{"kind":"docker","path":"/nowhere/docker.sock"}]`
+		var asked runtimes.Socket
+		o := Options{Parts: []snapshot.Part{snapshot.Names}, AskAgain: true,
+			Child: func(_ context.Context, args ...string) ([]byte, error) {
+				if err := json.Unmarshal([]byte(args[1]), &asked); err != nil {
+					t.Error(err)
+				}
+				return json.Marshal(reply{Answer: runtimes.Answer{Kind: runtimes.Docker}})
+			}}
+		Looks(t.Context(), f, nil, o)
+		if want := state == "T"; asked.Brief != want || asked.Path == "" {
+			t.Errorf("containerd in %s: asked %+v, want brief %v", state, asked, want)
+		}
+	}
+}

@@ -23,6 +23,9 @@ type Socket struct {
 	Kind Kind   `json:"kind"`
 	Path string `json:"path"` // as sexton opens it, below --root
 	From string `json:"from"` // how it was found: "default", "DOCKER_HOST", "context NAME"
+	// Brief says to ask nothing for which the runtime asks another that may be
+	// stopped: docker's version is containerd's word too, and the question stays.
+	Brief bool `json:"brief,omitempty"`
 }
 
 // An Answer is what one runtime said about itself and its containers.

@@ -28,7 +28,7 @@ run 0 lab up $faults --for 3m --on-this-host
 say '2. What is wrong on this host?'
 run 3 scan
 say '3. Why does this one not reap?'
-pid=$($sexton lab status -o jsonl | sed -n '/"name":"zombies"/s/.*"pid":\([0-9]*\).*/\1/p')
+pid=$($sexton lab status -o jsonl | grep '"name":"zombies"' | grep -o '"pid":[0-9]*' | head -n 1 | cut -d: -f2)
 run 3 why "$pid"
 say '4. The same from a recording, as on another machine'
 file=$(mktemp -u /tmp/sexton-demo.XXXXXX).tar.zst

@@ -22,6 +22,9 @@ import (
 func Ask(ctx context.Context, s runtimes.Socket) (runtimes.Answer, error) {
 	switch s.Kind {
 	case runtimes.Docker:
+		if s.Brief {
+			return docker.Brief(ctx, s.Kind, s.Path)
+		}
 		return docker.List(ctx, s.Path)
 	case runtimes.Podman:
 		return podman.List(ctx, s.Path)

@@ -47,17 +47,31 @@ func List(ctx context.Context, socket string) (runtimes.Answer, error) {
 // ListAs is [List] for another daemon that speaks the docker API. One that says
 // that it is podman is answered as podman, whatever kind was given.
 func ListAs(ctx context.Context, kind runtimes.Kind, socket string) (runtimes.Answer, error) {
-	answer := runtimes.Answer{Kind: kind, Socket: socket}
 	c := newClient(dial.New(kind, socket))
 	defer c.http.CloseIdleConnections()
+	answer, err := c.containers(ctx, kind, socket)
+	if err != nil {
+		return answer, err
+	}
+	return answer, c.version(ctx, &answer)
+}
+
+// Brief is [ListAs] without the version, for which the daemon asks containerd:
+// while that is stopped, every question for it stays in the daemon.
+func Brief(ctx context.Context, kind runtimes.Kind, socket string) (runtimes.Answer, error) {
+	c := newClient(dial.New(kind, socket))
+	defer c.http.CloseIdleConnections()
+	return c.containers(ctx, kind, socket)
+}
+
+func (c *client) containers(ctx context.Context, kind runtimes.Kind, socket string) (runtimes.Answer, error) {
+	answer := runtimes.Answer{Kind: kind, Socket: socket}
 	var err error
 	if answer.APIVersion, err = c.negotiate(ctx); err != nil {
 		return answer, err
 	}
-	if answer.Containers, err = c.list(ctx); err != nil {
-		return answer, err
-	}
-	return answer, c.version(ctx, &answer)
+	answer.Containers, err = c.list(ctx)
+	return answer, err
 }
 
 // A client makes three plain GET requests. Docker's own client library makes
