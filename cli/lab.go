@@ -94,10 +94,12 @@ func (s *session) labUpCommand() *cobra.Command {
 					return err
 				}
 			}
+			ctx, stop := interruptible(cmd.Context())
+			defer stop()
 			var up []lab.Status
 			for _, name := range args {
 				s.warn(name)
-				st, err := lab.Up(cmd.Context(), name, o)
+				st, err := lab.Up(ctx, name, o)
 				if err != nil {
 					return errors.Join(s.printLab(out, up, drawLab(up)), err)
 				}
@@ -127,7 +129,9 @@ func (s *session) labDownCommand() *cobra.Command {
 		Use: "down [NAME...]", Short: "take faults away, all if none is named, and prove it", ValidArgsFunction: labNames,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			down, err := lab.Down(cmd.Context(), args, lab.Options{})
+			ctx, stop := interruptible(cmd.Context())
+			defer stop()
+			down, err := lab.Down(ctx, args, lab.Options{})
 			return errors.Join(s.printLab(out, down, drawLab(down)), err)
 		},
 	}

@@ -8,9 +8,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -161,6 +163,8 @@ func (s *session) watchdog(timeout time.Duration) func() {
 }
 
 func (s *session) recorded(ctx context.Context, f *hostFlags, host *door.Live, o collect.Options) (before, now *snapshot.Host, err error) {
+	ctx, stop := interruptible(ctx)
+	defer stop()
 	first := host.Look()
 	fact := func(file string) string {
 		text, _ := first.ReadFile(file) // a label for people; the looks read it again, errors and all
@@ -182,6 +186,12 @@ func (s *session) recorded(ctx context.Context, f *hostFlags, host *door.Live, o
 		return nil, nil, fmt.Errorf("record: %w", errors.Join(err, r.Abort()))
 	}
 	return before, now, nil
+}
+
+// interruptible ends the context at an interrupt, for commands that have
+// something to put away. Others just end: a look leaves nothing behind.
+func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 }
 
 // replay judges a recording as the host was judged when it was made.

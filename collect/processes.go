@@ -76,6 +76,9 @@ func (l *looker) process(pid int, at *place) {
 	l.h.Processes = append(l.h.Processes, p)
 }
 
+// exiting is PF_EXITING of Linux 6.12 include/linux/sched.h, among the flags of stat.
+const exiting = 0x4
+
 // threads keeps the threads that a check may ask about: the blocked and
 // stopped, and all that outlive their leader.
 func (l *looker) threads(p *snapshot.Process, dir string) {
@@ -95,7 +98,7 @@ func (l *looker) threads(p *snapshot.Process, dir string) {
 		}
 		state := snapshot.State(s.State)
 		if state == snapshot.Uninterruptible || p.HalfDead() && state != snapshot.Dead {
-			p.Tasks = append(p.Tasks, snapshot.Task{TID: s.PID, State: state, Comm: s.Comm})
+			p.Tasks = append(p.Tasks, snapshot.Task{TID: s.PID, State: state, Comm: s.Comm, Killed: s.Flags&exiting != 0})
 		}
 	}
 }

@@ -61,10 +61,11 @@ func (l *looker) wait(pid int, t *snapshot.Task) {
 		s, err := procfs.ParseStatus(text)
 		l.unread(snapshot.Threads, dir+"/status", err)
 		t.Switches = s.Voluntary + s.Forced
-		t.Killed = snapshot.Signals(s.SigPnd | s.ShdPnd).Has(sigkill)
+		t.Killed = t.Killed || snapshot.Signals(s.SigPnd|s.ShdPnd).Has(sigkill)
 	}
 	if text, err := l.ReadFile(dir + "/stack"); err == nil {
 		t.Stack = strings.Join(procfs.ParseStack(text, maxStack), " < ")
+		t.Killed = t.Killed || strings.Contains(t.Stack, "do_exit") // where KILL is no longer pending
 	}
 }
 
@@ -81,9 +82,9 @@ func (l *looker) fuse(ctx context.Context) {
 	blocked := false
 	for i := range l.h.Processes {
 		p := &l.h.Processes[i]
-		if slices.ContainsFunc(p.Tasks, inFUSE) {
+		if i := slices.IndexFunc(p.Tasks, inFUSE); i >= 0 {
 			blocked = true
-			p.FUSE = l.fuseMounts(p.PID)
+			p.FUSE = l.fuseMounts(p.PID, p.Tasks[i].TID)
 		}
 	}
 	for i := range l.h.Processes {
@@ -94,9 +95,13 @@ func (l *looker) fuse(ctx context.Context) {
 	}
 }
 
-// fuseMounts notes the FUSE mounts that a process sees, and returns their minor numbers.
-func (l *looker) fuseMounts(pid int) []int {
+// fuseMounts notes the FUSE mounts that a thread sees, and returns their minor
+// numbers. A dead leader sees none while its threads still do.
+func (l *looker) fuseMounts(pid, tid int) []int {
 	path := "/proc/" + strconv.Itoa(pid) + "/mountinfo"
+	if tid != pid {
+		path = "/proc/" + strconv.Itoa(pid) + "/task/" + strconv.Itoa(tid) + "/mountinfo"
+	}
 	text, err := l.ReadFile(path)
 	if err != nil {
 		l.unread(snapshot.Threads, path, err)

@@ -2,6 +2,7 @@ package collect
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,8 +23,8 @@ func (l *looker) walkPlaces(processes int) map[int]*place {
 	if n, err := cgroupfs.ParseCount(text); err != nil || 4*(n+len(l.cgroups.mounted)) > processes {
 		return nil
 	}
-	w := &walk{l: l, at: map[int][]string{}, whole: true}
-	for i, h := range l.cgroups.mounted {
+	w := &walk{l: l, trees: l.cgroups.telling(), at: map[int][]string{}, whole: true}
+	for i, h := range w.trees {
 		w.tree = i
 		w.directory(h.at, "/", 0)
 		if !w.whole {
@@ -33,10 +34,21 @@ func (l *looker) walkPlaces(processes int) map[int]*place {
 	return w.places()
 }
 
+// telling returns the hierarchies that say where a process is: version 2, and of
+// version 1 those that every runtime uses. The others say the same again.
+func (c *hierarchies) telling() []hierarchy {
+	return slices.DeleteFunc(slices.Clone(c.mounted), func(h hierarchy) bool {
+		return h.controllers != nil && !slices.ContainsFunc(h.controllers, func(name string) bool {
+			return name == "pids" || name == "freezer" || name == "memory" || name == "name=systemd"
+		})
+	})
+}
+
 // A walk goes through every cgroup of every hierarchy.
 type walk struct {
 	l     *looker
-	tree  int              // index of the hierarchy that is walked
+	trees []hierarchy
+	tree  int              // index of the one that is walked
 	at    map[int][]string // pid -> path in each hierarchy, "" where it was not seen
 	whole bool             // nothing was hidden so far
 }
@@ -56,7 +68,7 @@ func (w *walk) directory(dir, path string, depth int) {
 			continue // 0: of a PID namespace that the reader does not see
 		}
 		if w.at[pid] == nil {
-			w.at[pid] = make([]string, len(w.l.cgroups.mounted))
+			w.at[pid] = make([]string, len(w.trees))
 		}
 		w.at[pid][w.tree] = path
 	}
@@ -99,7 +111,7 @@ func (w *walk) places() map[int]*place {
 		known, ok := w.l.places[key]
 		if !ok {
 			var all []cgroupfs.Membership
-			for i, h := range w.l.cgroups.mounted {
+			for i, h := range w.trees {
 				if paths[i] == "" {
 					all = nil // moved, or born, while the trees were walked
 					break
