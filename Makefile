@@ -3,14 +3,18 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PREFIX  ?= /usr/local
 LDFLAGS  = -s -w -X sexton.dev/cli.Version=$(VERSION)
+# Where cmd/sexton begins, on the architectures that have it: cmd/sexton/entry_linux.go.
+GOARCH  ?= $(shell $(GO) env GOARCH)
+ENTRY    = $(if $(filter amd64 arm64,$(GOARCH)),-E sexton_entry)
+TAGS     = grpcnotrace # without it gRPC brings a web page of its own
 FUZZTIME ?= 5s
 
-.PHONY: help build install demo test lint fuzz bench clean
+.PHONY: help build install demo test lint fuzz bench image clean
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 build: ## the binaries, static, in bin/
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -tags "$(TAGS)" -trimpath -ldflags '$(LDFLAGS)' -ldflags './cmd/sexton=$(LDFLAGS) $(ENTRY)' -o bin/ ./cmd/...
 
 install: build ## binary, man pages and completion below PREFIX
 	install -D -m 0755 bin/sexton $(DESTDIR)$(PREFIX)/bin/sexton
@@ -41,3 +45,6 @@ bench: build ## time and memory beside ps, as ratios
 
 clean:
 	rm -rf bin
+
+image: build ## a container image that is the binary alone: sexton:VERSION
+	printf 'FROM scratch\nCOPY sexton /sexton\nENTRYPOINT ["/sexton"]\n' | docker build -q -t sexton:$(VERSION) -f - bin

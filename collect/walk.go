@@ -2,6 +2,7 @@ package collect
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,19 +50,34 @@ type walk struct {
 	l     *looker
 	trees []hierarchy
 	tree  int              // index of the one that is walked
-	at    map[int][]string // pid -> path in each hierarchy, "" where it was not seen
+	at    map[int][]string // pid -> path in each hierarchy, "" where it was not seen: at the root, but for the first
 	whole bool             // nothing was hidden so far
 }
 
 const maxCgroupDepth = 64 // the kernel's own bound is cgroup.max.depth; a loop is impossible
 
 func (w *walk) directory(dir, path string, depth int) {
-	text, err := w.l.ReadFile(dir + "/cgroup.procs")
-	if err != nil {
-		// A threaded cgroup says EOPNOTSUPP. Not a cgroup, or gone: nothing to see.
-		w.whole = w.whole && depth > 0 && isAbsent(err)
-		return
+	// The root of one tree names all that are nowhere else; those of the others would name them again.
+	if depth > 0 || w.tree == 0 {
+		text, err := w.l.ReadFile(dir + "/cgroup.procs")
+		if err != nil {
+			// A threaded cgroup says EOPNOTSUPP. Not a cgroup, or gone: nothing to see.
+			w.whole = w.whole && depth > 0 && isAbsent(err)
+			return
+		}
+		w.members(text, path)
 	}
+	names, err := w.l.ReadDir(dir)
+	w.whole = w.whole && err == nil && depth < maxCgroupDepth
+	for _, name := range names {
+		if !isControlFile(name) {
+			w.directory(dir+"/"+name, strings.TrimSuffix(path, "/")+"/"+name, depth+1)
+		}
+	}
+}
+
+// members notes the processes of one cgroup.
+func (w *walk) members(text []byte, path string) {
 	for line := range bytes.Lines(text) {
 		pid, err := strconv.Atoi(string(bytes.TrimSpace(line)))
 		if err != nil || pid < 1 {
@@ -71,13 +87,6 @@ func (w *walk) directory(dir, path string, depth int) {
 			w.at[pid] = make([]string, len(w.trees))
 		}
 		w.at[pid][w.tree] = path
-	}
-	names, err := w.l.ReadDir(dir)
-	w.whole = w.whole && err == nil && depth < maxCgroupDepth
-	for _, name := range names {
-		if !isControlFile(name) {
-			w.directory(dir+"/"+name, strings.TrimSuffix(path, "/")+"/"+name, depth+1)
-		}
 	}
 }
 
@@ -112,11 +121,12 @@ func (w *walk) places() map[int]*place {
 		if !ok {
 			var all []cgroupfs.Membership
 			for i, h := range w.trees {
-				if paths[i] == "" {
-					all = nil // moved, or born, while the trees were walked
+				path := paths[i]
+				if path == "" && i == 0 {
+					all = nil // it started while the trees were walked
 					break
 				}
-				all = append(all, cgroupfs.Membership{Hierarchy: hierarchyNumber(h, i), Controllers: h.controllers, Path: paths[i]})
+				all = append(all, cgroupfs.Membership{Hierarchy: hierarchyNumber(h, i), Controllers: h.controllers, Path: cmp.Or(path, "/")})
 			}
 			if all == nil {
 				continue

@@ -10,8 +10,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/hanwen/go-fuse/v2/fs"
-	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
 	"sexton.dev/linux/mounts"
@@ -165,29 +163,16 @@ func stuckServer(s stage) error {
 	if err := s.hello(); err != nil {
 		return err
 	}
-	server, err := fs.Mount(fuseDir, &oneFile{}, &fs.Options{MountOptions: fuse.MountOptions{
-		DirectMountStrict: true, // no fusermount: it may not be installed
-		DisableSplice:     true, // it wants a /dev/null
-		FsName:            mountSource,
-		Name:              mountSource,
-	}})
+	server, err := mountPage(fuseDir)
 	if err != nil {
-		return fmt.Errorf("mount FUSE: %w", err)
+		return err
 	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.serve() }()
 	if err := s.tell(report{Step: "ready"}); err != nil {
 		return err
 	}
-	server.Wait()
-	return nil
-}
-
-// A oneFile is a directory that holds one file.
-type oneFile struct{ fs.Inode }
-
-// OnAdd fills the directory when it is mounted.
-func (d *oneFile) OnAdd(ctx context.Context) {
-	file := &fs.MemRegularFile{Data: make([]byte, os.Getpagesize()), Attr: fuse.Attr{Mode: 0o600}}
-	d.AddChild(fuseFile, d.NewPersistentInode(ctx, file, fs.StableAttr{}), false)
+	return <-failed
 }
 
 // stuckMapper maps the file, dirties its page and, when the server is stopped,

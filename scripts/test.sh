@@ -4,6 +4,10 @@
 set -eu
 cd "$(dirname "$0")/.."
 [ "$(id -u)" != 0 ] || export SEXTON_MUST_RUN="${SEXTON_MUST_RUN-all}"
-CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+case $(go env GOARCH) in
+amd64 | arm64) entry="-E sexton_entry" ;; # cmd/sexton/entry_linux.go
+*) entry="" ;;
+esac
+CGO_ENABLED=0 go build -trimpath -ldflags "./cmd/sexton=$entry" -o bin/ ./cmd/...
 CGO_ENABLED=1 go test -race -count=1 -timeout 15m ./...
 scripts/fuzz.sh "${FUZZTIME:-3s}"

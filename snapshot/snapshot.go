@@ -149,7 +149,7 @@ type Task struct {
 	Syscall  string `json:"syscall,omitempty"`  // name or number, "" outside of one or unread
 	Stack    string `json:"stack,omitempty"`    // kernel stack, root only
 	Switches uint64 `json:"switches,omitempty"` // context switches so far: equal in two looks, it did not run
-	Killed   bool   `json:"killed,omitempty"`   // SIGKILL is pending: it was told to end, alone or with its process
+	Killed   bool   `json:"killed,omitempty"`   // it was told to end: SIGKILL is pending, or it is in its exit
 }
 
 // A Cgroup is a control group with a bound on its tasks, or a frozen one.

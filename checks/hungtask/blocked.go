@@ -13,102 +13,186 @@ const sigkill = 9
 
 // blocked reports a process with a thread that stayed in D, or whose mmap_lock is held.
 func (j *judge) blocked(was, now *snapshot.Process) []check.Finding {
-	stuck := stillBlocked(was, now)
-	if len(stuck) == 0 && !(was.Blocked && now.Blocked) || j.now.Frozen(now) != nil {
+	stuck := j.stillBlocked(was, now)
+	held := was.Blocked && now.Blocked
+	if len(stuck) == 0 && !held || j.now.Frozen(now) != nil {
 		return nil
 	}
-	label := check.Label(j.now, now)
 	f := check.Finding{
 		ID:       check.Identity(name, now.ID()),
 		Severity: check.Warning,
 		Subject:  check.SubjectOf(j.now, now),
-		Title:    label + " is blocked in the kernel",
-		Cause:    "What it waits for could not be read",
-		Harm:     "It does not run and no signal ends it: kill -9, docker stop and pod deletion wait with it",
 		Since:    j.before.Taken,
 	}
-	for _, t := range stuck {
-		f.Evidence = append(f.Evidence, waitEvidence(now.PID, t)...)
+	if isRuntime(now.Comm) {
+		f.Subject.Kind = "runtime"
 	}
-	if len(stuck) > 0 {
-		f.Title += ": " + where(stuck[0])
-		f.Cause = fmt.Sprintf("It waits for %s", class(stuck[0]))
+	if len(stuck) == 0 {
+		f.Title = check.Label(j.now, now) + " cannot be looked into: its mmap_lock is held"
+		f.Cause = "A thread of it, or a process that looks into it, holds its mmap_lock; which one cannot be told, since none of its threads stayed in state D"
+	} else {
+		j.describe(&f, now, stuck)
 	}
-	j.behindFUSE(&f, now, stuck)
-	if now.Blocked {
+	if was.State == snapshot.Stopped && now.State == snapshot.Stopped {
+		f.Cause += ". The process is stopped (SIGSTOP) as well"
+		f.Remedies = append(f.Remedies, check.Remedy{Action: "resume-process", Risk: "disruptive", Why: "SIGCONT lets its other threads run on"})
+		if isRuntime(now.Comm) {
+			f.Severity = check.Critical
+		}
+	}
+	if held {
 		f.Severity = check.Critical
-		f.Title += ", with its mmap_lock held"
-		f.Harm += ". Whoever reads its command line or maps blocks too: ps, pgrep, top -c, lsof, fuser, monitoring"
-		f.Evidence = append(f.Evidence, check.Evidence{Source: fmt.Sprintf("/proc/%d/cmdline", now.PID), Text: "a read did not return within 0.3 s"})
+		f.Harm = strings.TrimPrefix(f.Harm+". Whoever reads its command line or maps blocks too: ps, pgrep, top -c, lsof, fuser, monitoring", ". ")
+		f.Evidence = append(f.Evidence, check.Evidence{Source: fmt.Sprintf("/proc/%d/cmdline", now.PID), Text: "a read did not return within 0.3 s, in both looks"})
 	}
-	if now.Detail != nil && now.Detail.Pending.Has(sigkill) {
-		f.Severity = check.Critical
-		f.Evidence = append(f.Evidence, check.Evidence{Source: fmt.Sprintf("/proc/%d/status", now.PID), Text: "KILL is pending: it was killed and cannot die"})
+	if len(f.Holders) == 0 {
+		f.Holders = []check.Holder{check.HolderOf(j.now, now)}
 	}
 	return []check.Finding{f}
 }
 
-// stillBlocked returns the threads that were in D in both looks and did not run in between.
-func stillBlocked(was, now *snapshot.Process) []snapshot.Task {
+// describe says of a process with blocked threads what they wait for and what that costs.
+func (j *judge) describe(f *check.Finding, now *snapshot.Process, stuck []snapshot.Task) {
+	main := deepest(stuck)
+	f.Title = check.Label(j.now, now) + " is blocked in the kernel: " + where(main)
+	if was := j.before.Same(now.ID()); was.Blocked && now.Blocked {
+		f.Title += ", with its mmap_lock held"
+	}
+	f.Harm = "It does not run, and acts on no signal but perhaps KILL: docker stop and pod deletion may hang with it"
+	if now.Threads > len(stuck) {
+		acts := "acts"
+		if len(stuck) > 1 {
+			acts = "act"
+		}
+		f.Harm = fmt.Sprintf("%s of its %s cannot run and %s on no signal but perhaps KILL: docker stop and pod deletion may hang with it",
+			check.Number(len(stuck)), check.Count(now.Threads, "thread"), acts)
+	}
+	f.Evidence = waitEvidence(now.PID, main, stuck)
+	killed := slices.IndexFunc(stuck, func(t snapshot.Task) bool { return t.Killed })
+	if killed >= 0 {
+		f.Severity = check.Critical
+		f.Harm = "It was told to end and cannot: docker stop and pod deletion hang until it comes out of the kernel"
+		f.Evidence = append(f.Evidence, check.Evidence{Source: fmt.Sprintf("/proc/%d/task/%d/status", now.PID, stuck[killed].TID), Text: "told to end: KILL is pending, or it is in its exit"})
+	}
+	c := classOf(main)
+	f.Cause = c.cause
+	if c.cause == "" {
+		f.Cause = "It waits in " + where(main)
+	}
+	if main.TID != now.PID {
+		f.Cause = fmt.Sprintf("Its thread %q (tid %d)%s", main.Comm, main.TID, strings.TrimPrefix(f.Cause, "It"))
+	}
+	if where(main) == unseen {
+		f.Cause = "What it waits for is hidden from this user: run as root"
+	}
+	if c.advice != "" {
+		f.Advice = []string{c.advice}
+	}
+	switch {
+	case slices.ContainsFunc(stuck, inFUSE):
+		j.behindFUSE(f, now)
+	case inVfork(main):
+		j.behindVfork(f, now, killed >= 0)
+	case c.cause == mmapLock.cause:
+		j.behindLock(f, now)
+	}
+}
+
+// stillBlocked returns the threads that were in D in both looks and did not run
+// in between. A count of 0 was not read: nobody comes to sleep without a switch.
+func (j *judge) stillBlocked(was, now *snapshot.Process) []snapshot.Task {
+	g := j.now.Cgroup(now.Cgroup)
+	freezing := g != nil && g.Freezing
 	var out []snapshot.Task
 	for _, t := range now.Tasks {
-		i := slices.IndexFunc(was.Tasks, func(b snapshot.Task) bool { return b.TID == t.TID })
-		if i < 0 || t.State != snapshot.Uninterruptible || was.Tasks[i].State != snapshot.Uninterruptible {
+		b := task(was, t.TID)
+		if b == nil || t.State != snapshot.Uninterruptible || b.State != snapshot.Uninterruptible || t.Switches != b.Switches || t.Switches == 0 {
 			continue
 		}
-		if t.Switches == was.Tasks[i].Switches {
-			out = append(out, t)
+		if freezing && classOf(t).cause == "" {
+			continue // it sleeps in the freezer, where it was before
 		}
+		out = append(out, t)
 	}
 	return out
 }
 
-func waitEvidence(pid int, t snapshot.Task) []check.Evidence {
-	text := fmt.Sprintf("thread %q, state D in both looks and no context switch between them (%d)", t.Comm, t.Switches)
-	out := []check.Evidence{{Source: fmt.Sprintf("/proc/%d/task/%d/status", pid, t.TID), Text: text}}
-	if at := where(t); at != unseen {
-		out = append(out, check.Evidence{Source: fmt.Sprintf("/proc/%d/task/%d/wchan", pid, t.TID), Text: at})
+func task(p *snapshot.Process, tid int) *snapshot.Task {
+	for i := range p.Tasks {
+		if p.Tasks[i].TID == tid {
+			return &p.Tasks[i]
+		}
 	}
-	if t.Stack != "" {
-		out = append(out, check.Evidence{Source: fmt.Sprintf("/proc/%d/task/%d/stack", pid, t.TID), Text: t.Stack})
+	return nil
+}
+
+// manyWaits is how many different waits of one process are shown.
+const manyWaits = 3
+
+// waitEvidence shows one thread for each different wait, main first.
+func waitEvidence(pid int, main snapshot.Task, stuck []snapshot.Task) []check.Evidence {
+	var out []check.Evidence
+	shown := map[string]bool{}
+	for _, t := range append([]snapshot.Task{main}, stuck...) {
+		at := where(t)
+		if shown[at] || len(shown) == manyWaits {
+			continue
+		}
+		shown[at] = true
+		dir := fmt.Sprintf("/proc/%d/task/%d", pid, t.TID)
+		out = append(out, check.Evidence{Source: dir + "/status", Text: fmt.Sprintf("thread %q, state D in both looks and no context switch between them (%d)", t.Comm, t.Switches)})
+		if at != unseen {
+			out = append(out, check.Evidence{Source: dir + "/wchan", Text: at})
+		}
+		if t.Stack != "" {
+			out = append(out, check.Evidence{Source: dir + "/stack", Text: t.Stack})
+		}
+	}
+	if more := len(stuck) - len(shown); more > 0 {
+		out = append(out, check.Evidence{Source: fmt.Sprintf("/proc/%d/task", pid), Text: check.Count(more, "more thread") + " in state D in both looks"})
 	}
 	return out
 }
 
-const unseen = "where is hidden from this user"
-
-// where names the kernel function and the system call that a thread waits in.
-func where(t snapshot.Task) string {
-	var parts []string
-	if t.Wchan != "" && t.Wchan != "0" {
-		parts = append(parts, t.Wchan)
+// behindLock names the processes whose mmap_lock is held, if any was found: it
+// is one of those that a reader of another's memory waits for.
+func (j *judge) behindLock(f *check.Finding, p *snapshot.Process) {
+	var labels []string
+	for i := range j.now.Processes {
+		held := &j.now.Processes[i]
+		if was := j.before.Same(held.ID()); !held.Blocked || was == nil || !was.Blocked || held.PID == p.PID {
+			continue
+		}
+		labels = append(labels, check.Label(j.now, held))
+		f.Holders = append(f.Holders, check.HolderOf(j.now, held))
 	}
-	if t.Syscall != "" {
-		parts = append(parts, "system call "+t.Syscall)
+	switch len(labels) {
+	case 0:
+		return
+	case 1:
+		f.Cause = "It waits for an mmap_lock, which is held in " + labels[0]
+	default:
+		f.Cause = "It waits for an mmap_lock; one is held in each of " + check.Tally(labels, 3)
 	}
-	if len(parts) == 0 {
-		return unseen
-	}
-	return strings.Join(parts, ", ")
+	f.Advice = []string{"it goes on when that one does: see its finding"}
 }
 
-// classes tell by a kernel function's name what a thread waits for. The first
-// that is found in the wait channel or the stack holds.
-var classes = []struct{ in, what string }{
-	{"fuse", "a FUSE file system's server"}, {"request_wait_answer", "a FUSE file system's server"},
-	{"nfs", "an NFS server"}, {"rpc_wait", "an NFS server"}, {"ceph", "a Ceph cluster"}, {"cifs", "an SMB server"}, {"smb2", "an SMB server"},
-	{"refrigerator", "the freezer: its cgroup is frozen"}, {"vfork", "its child after vfork, which has not executed a program yet"},
-	{"mmap_lock", "an mmap_lock that another thread holds"}, {"access_remote_vm", "another process's mmap_lock"},
-	{"jbd2", "a journal commit of its file system"}, {"xfs_log", "the log of its file system"}, {"dm_", "a device-mapper device"},
-	{"submit_bio_wait", "a block device"}, {"blk_", "a block device"}, {"io_schedule", "a block device"}, {"folio_wait", "a page to be read or written"},
-	{"rwsem", "a read-write lock in the kernel"}, {"mutex", "a lock in the kernel"}, {"synchronize_rcu", "a grace period of the kernel"},
-}
-
-func class(t snapshot.Task) string {
-	for _, c := range classes {
-		if strings.Contains(t.Wchan, c.in) || strings.Contains(t.Stack, c.in) {
-			return c.what
+// behindVfork names the child that a thread has lent its memory to.
+func (j *judge) behindVfork(f *check.Finding, p *snapshot.Process, killed bool) {
+	if !killed {
+		f.Harm = "It does not run until that child executes a program or ends; of all signals only KILL gets through"
+	}
+	var child *snapshot.Process
+	for _, c := range j.now.Children(p.PID) {
+		if c.State != snapshot.Dead && (child == nil || c.Start > child.Start) {
+			child = c
 		}
 	}
-	return "something in the kernel that its wait channel names"
+	if child == nil {
+		return
+	}
+	f.Cause = fmt.Sprintf("It waits for its child after vfork, which has not executed a program yet: its youngest is %s, in state %s", check.Label(j.now, child), child.State)
+	f.Holders = append(f.Holders, check.HolderOf(j.now, child))
+	f.Evidence = append(f.Evidence, check.Evidence{Source: fmt.Sprintf("/proc/%d/stat", child.PID), Text: fmt.Sprintf("state %s, parent %d", child.State, p.PID)})
+	f.Advice = []string{fmt.Sprintf("look at what pid %d does: its end, or its program's start, lets the parent go on", child.PID)}
 }

@@ -21,10 +21,10 @@ var Check = &check.Check{
 	Run:   run,
 }
 
-// A judge holds one pass and who was named as a cause in it.
+// A judge holds one pass and who was named in it.
 type judge struct {
 	before, now *snapshot.Host
-	named       map[int]bool // pids of culprits: they get no finding of their own
+	named       map[int]bool // pids of culprits, and of those that have a finding: they get no further one
 }
 
 func run(p check.Pass) []check.Finding {
@@ -33,18 +33,15 @@ func run(p check.Pass) []check.Finding {
 	}
 	j := &judge{before: p.Before, now: p.Now, named: map[int]bool{}}
 	var found []check.Finding
-	for i := range j.now.Processes {
-		now := &j.now.Processes[i]
-		if was := j.before.Same(now.ID()); was != nil {
-			found = append(found, j.blocked(was, now)...)
+	for _, of := range []func(was, now *snapshot.Process) []check.Finding{j.blocked, j.traced, j.stopped} {
+		for i := range j.now.Processes {
+			now := &j.now.Processes[i]
+			if was := j.before.Same(now.ID()); was != nil && !j.named[now.PID] {
+				more := of(was, now)
+				j.named[now.PID] = j.named[now.PID] || len(more) > 0
+				found = append(found, more...)
+			}
 		}
 	}
-	found = append(found, j.frozen()...)
-	for i := range j.now.Processes {
-		now := &j.now.Processes[i]
-		if was := j.before.Same(now.ID()); was != nil && !j.named[now.PID] {
-			found = append(found, j.stopped(was, now)...)
-		}
-	}
-	return found
+	return append(found, j.frozen()...)
 }

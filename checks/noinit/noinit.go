@@ -16,7 +16,7 @@ var doc string
 const name = "no-init"
 
 const (
-	sigint, sigquit, sigterm, sigchld = 2, 3, 15, 17
+	sigint, sigquit, sigsegv, sigterm, sigchld = 2, 3, 11, 15, 17
 )
 
 // Check reports each container whose PID 1 does not reap orphans or does not pass TERM on.
@@ -27,9 +27,12 @@ var Check = &check.Check{
 	Run:   run,
 }
 
+// inits are programs that are made for the place, by comm or executable. What
+// they block or catch does not show it: tini waits in sigtimedwait, which
+// unblocks what it waits for.
 var inits = []string{
 	"tini", "tini-static", "docker-init", "podman-init", "dumb-init", "catatonit", "sexton-init", "s6-svscan", "s6-linux-init",
-	"runit", "runsvdir", "my_init", "systemd", "init", "openrc-init", "supervisord", "pause", "conmon",
+	"runit", "runsvdir", "my_init", "systemd", "init", "openrc-init", "supervisord", "pause",
 }
 
 var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh"}
@@ -38,95 +41,121 @@ func run(p check.Pass) []check.Finding {
 	var found []check.Finding
 	for i := range p.Now.Processes {
 		one := &p.Now.Processes[i]
-		if one.Container == "" || !one.First() || one.State == snapshot.Dead {
+		if !isInit(p.Now, one) {
 			continue
 		}
-		if lack := judge(p.Now, one); lack.title != "" {
-			found = append(found, finding(p.Now, one, lack))
+		if l := judge(p.Now, one); l.title != "" {
+			found = append(found, finding(p.Now, one, l))
 		}
 	}
 	return found
 }
 
-// A lack is what a PID 1 does not do.
-type lack struct {
-	title, cause, harm string
-	evidence           []check.Evidence
+// isInit reports whether a process is the PID 1 that a runtime started in a
+// container. A program in it may make a PID namespace of its own, with a PID 1
+// that is not the container's (a browser's sandbox does).
+func isInit(h *snapshot.Host, p *snapshot.Process) bool {
+	if p.Container == "" || !p.First() || p.State == snapshot.Dead {
+		return false
+	}
+	parent := h.Process(p.PPID)
+	return parent == nil || parent.Container != p.Container
 }
 
-// judge goes by what the kernel knows, not by the name alone: a program that
-// catches a signal is believed to act on it.
+// A lack is what a PID 1 does not do.
+type lack struct {
+	title, cause, harm, advice string
+	evidence                   []check.Evidence
+}
+
+const (
+	killed  = "Each stop waits out the grace period and ends in KILL, unless the image names another STOPSIGNAL"
+	zombies = "docker exec sessions, probes and daemonising children leave zombies"
+	dropped = "It leaves TERM at its default, and the kernel drops what PID 1 has no handler for"
+	unasked = "leaves SIGCHLD at its default, so nothing tells it that an orphan has died"
+)
+
+// judge goes by what the kernel knows: a program that catches a signal, blocks
+// it as for signalfd, or waits in sigtimedwait is believed to act on it.
 func judge(h *snapshot.Host, one *snapshot.Process) lack {
 	d := one.Detail
 	if slices.Contains(inits, one.Comm) || slices.Contains(inits, d.Exe) {
 		return lack{}
 	}
-	passes, reaps := d.Caught.Has(sigterm), d.Caught.Has(sigchld) || d.Ignored.Has(sigchld) || d.Masked.Has(sigchld)
+	takes := func(signal int) bool {
+		return d.Caught.Has(signal) || d.Masked.Has(signal) || strings.HasPrefix(d.Wchan, "do_sigtimedwait")
+	}
+	passes, reaps := takes(sigterm), takes(sigchld) || d.Ignored.Has(sigchld)
 	if isShell(one) {
 		return judgeShell(h, one, passes)
 	}
-	switch {
-	case passes && reaps:
-		return lack{}
-	case !passes && !reaps:
-		return lack{"reaps no orphans and takes no TERM", "it leaves SIGCHLD and TERM at their default, and the kernel drops what PID 1 has no handler for",
-			"docker exec sessions and probes leave zombies; each stop waits out the grace period and ends in KILL", nil}
-	case !passes:
-		return lack{"takes no TERM", "it leaves TERM at its default, and the kernel drops what PID 1 has no handler for",
-			"each stop waits out the grace period and ends in KILL", nil}
+	child := below(h, one)
+	waits := d.Wchan == "do_wait" && child != nil // perhaps for any child: then it reaps
+	term, mend := dropped, wrap(h, one)
+	if d.Ignored.Has(sigterm) {
+		term, mend = "It ignores TERM", "let it handle TERM, or name the signal that ends it as STOPSIGNAL; an init in front of it passes TERM on in vain"
 	}
-	return lack{"reaps no orphans", "it leaves SIGCHLD at its default", "docker exec sessions and probes leave zombies", nil}
+	switch {
+	case passes && (reaps || waits):
+		return lack{}
+	case !passes && waits:
+		return lack{title: "waits for " + child.Comm + " and passes no TERM to it", cause: term + ", while it waits for its child", harm: killed + "; the child never hears of it",
+			advice: exec(), evidence: childEvidence(child)}
+	case !passes && !reaps:
+		return lack{title: "reaps no orphans and takes no TERM", cause: term + "; it " + unasked, harm: killed + "; " + zombies, advice: mend}
+	case !passes:
+		return lack{title: "takes no TERM", cause: term, harm: killed, advice: mend}
+	}
+	return lack{title: "reaps no orphans", cause: "It " + unasked, harm: strings.ToUpper(zombies[:1]) + zombies[1:], advice: wrap(h, one)}
 }
 
-// judgeShell looks at a shell, which reaps but may keep TERM from the program below it.
-func judgeShell(h *snapshot.Host, one *snapshot.Process, passes bool) lack {
-	var below *snapshot.Process
+// below returns the oldest living child in the same container.
+func below(h *snapshot.Host, one *snapshot.Process) *snapshot.Process {
 	for _, child := range h.Children(one.PID) {
 		if child.State != snapshot.Dead && child.Container == one.Container {
-			below = child
-			break
+			return child
 		}
 	}
-	switch {
-	case below == nil:
-		return lack{} // an interactive or idle shell: nothing below it to stop
-	case !passes:
-		return lack{"is a shell that passes no TERM to " + below.Comm, "a shell in front of the program (shell form, or a script without exec) does not catch TERM, and as PID 1 it is not ended by it",
-			"each stop waits out the grace period and ends in KILL; the program never hears of it",
-			[]check.Evidence{{Source: fmt.Sprintf("/proc/%d/stat", below.PID), Text: fmt.Sprintf("%s is a child of the shell", below.Comm)}}}
-	case below.Detail != nil && !(below.Detail.Ignored.Has(sigint) && below.Detail.Ignored.Has(sigquit)) && one.Detail.Wchan == "do_wait":
-		return lack{"is a shell whose trap waits for " + below.Comm, "the shell traps TERM, but runs the trap only when the command in the foreground has ended",
-			"each stop waits out the grace period, unless the program ends by itself",
-			[]check.Evidence{{Source: fmt.Sprintf("/proc/%d/status", below.PID), Text: "does not ignore INT and QUIT: it runs in the foreground"}}}
-	}
-	return lack{}
+	return nil
 }
 
-// isShell goes by the executable too: a script's comm is the script's name.
-func isShell(p *snapshot.Process) bool {
-	script := p.Detail.Exe == "busybox" && strings.HasSuffix(p.Comm, ".sh")
-	return slices.Contains(shells, p.Comm) || slices.Contains(shells, p.Detail.Exe) || script
+func childEvidence(child *snapshot.Process) []check.Evidence {
+	return []check.Evidence{{Source: fmt.Sprintf("/proc/%d/stat", child.PID), Text: child.Comm + " is a child of PID 1"}}
+}
+
+// wrap says how to put an init in front of a program.
+func wrap(h *snapshot.Host, one *snapshot.Process) string {
+	if c := h.Container(one.Container); c != nil && c.Pod != "" {
+		return "make sexton-init the container's entrypoint, or set shareProcessNamespace: true in the pod"
+	}
+	return "docker run --init, or sexton-init as the entrypoint"
+}
+
+// exec says how to get a wrapper out of the way. An init in front of it is not
+// enough: it ends the wrapper, and the kernel then kills what is below.
+func exec() string {
+	return "end the wrapper with exec PROGRAM, or name the program itself as the entrypoint (not in the shell form); " +
+		"an init that passes TERM only to the wrapper does not help the program"
 }
 
 func finding(h *snapshot.Host, one *snapshot.Process, l lack) check.Finding {
 	d := one.Detail
 	s := check.SubjectOf(h, one)
 	s.Kind = "container"
-	advice := "docker run --init, or sexton-init as the entrypoint; a shell script ends with exec PROGRAM"
-	if s.Pod != "" {
-		advice = "sexton-init as the container's entrypoint, or shareProcessNamespace: true; a shell script ends with exec PROGRAM"
-	}
-	return check.Finding{
+	f := check.Finding{
 		ID:       name + "/" + one.Container,
 		Severity: check.Info,
 		Subject:  s,
 		Title:    fmt.Sprintf("PID 1, %s, %s", check.Label(h, one), l.title),
-		Cause:    strings.ToUpper(l.cause[:1]) + l.cause[1:],
-		Harm:     strings.ToUpper(l.harm[:1]) + l.harm[1:],
+		Cause:    l.cause,
+		Harm:     l.harm,
 		Evidence: append([]check.Evidence{{Source: fmt.Sprintf("/proc/%d/status", one.PID),
-			Text: fmt.Sprintf("NSpid ends with 1; SigCgt %016x: TERM is bit 0x4000, SIGCHLD 0x10000", uint64(d.Caught))}}, l.evidence...),
+			Text: fmt.Sprintf("NSpid ends with 1; SigCgt %016x SigIgn %016x SigBlk %016x: TERM is bit 0x4000, SIGCHLD 0x10000", uint64(d.Caught), uint64(d.Ignored), uint64(d.Masked))}}, l.evidence...),
 		Holders: []check.Holder{check.HolderOf(h, one)},
-		Advice:  []string{advice},
-		Since:   h.Started(one),
+		Advice:  []string{l.advice},
 	}
+	if h.Uptime > 0 {
+		f.Since = h.Started(one)
+	}
+	return f
 }

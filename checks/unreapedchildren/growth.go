@@ -9,73 +9,65 @@ import (
 
 // growth is how fast the dead gather.
 type growth struct {
-	perMinute float64
+	perMinute float64       // 0: not told
 	over      time.Duration // that the count is taken over
 }
 
 func (g growth) String() string {
-	if g.perMinute < 10 {
-		return fmt.Sprintf("+%.1f/min over the last %s", g.perMinute, check.Age(g.over))
+	rate := fmt.Sprintf("+%.0f/min", g.perMinute)
+	switch perHour := g.perMinute * 60; {
+	case g.perMinute < 1 && perHour < 10:
+		rate = fmt.Sprintf("+%.1f/h", perHour)
+	case g.perMinute < 1:
+		rate = fmt.Sprintf("+%.0f/h", perHour)
+	case g.perMinute < 10:
+		rate = fmt.Sprintf("+%.1f/min", g.perMinute)
 	}
-	return fmt.Sprintf("+%.0f/min over the last %s", g.perMinute, check.Age(g.over))
+	return rate + " over the last " + check.Age(g.over)
 }
 
+// many is how many dead tell a rate within ten minutes, and that they began to
+// come where older ones stand before a pause.
+const many = 8
+
 // growth counts the dead that started in the last ten minutes, or in the last
-// hour if none did. It is a lower bound where children live long. What started
-// within one second counts as one event, which says nothing of a rate.
+// hour if those are few or tell nothing. It is a lower bound where children live long.
+// Only what comes steadily has a rate: what started in one burst, or stopped
+// to come, does not tell when a limit is reached.
 func (f *family) growth() growth {
+	if f.host.Uptime == 0 {
+		return growth{}
+	}
+	var ages []time.Duration // oldest first
+	for _, z := range f.dead {
+		ages = append(ages, f.host.Taken.Sub(f.host.Started(z)))
+	}
 	for _, window := range []time.Duration{10 * time.Minute, time.Hour} {
-		n, oldest := 0, time.Duration(0)
-		for _, z := range f.dead {
-			if age := f.host.Taken.Sub(f.host.Started(z)); age <= window {
-				n++
-				oldest = max(oldest, age)
-			}
+		within := ages
+		for len(within) > 0 && within[0] > window {
+			within = within[1:]
 		}
-		first, last := f.host.Started(f.dead[0]), f.host.Started(f.dead[len(f.dead)-1])
-		if n < 2 || last.Sub(first) < 2*time.Second {
+		n := len(within)
+		if n < 2 || n < many && window < time.Hour {
 			continue
 		}
-		if n < len(f.dead) {
-			oldest = window // older ones show that it has gone on for all of it
+		if n < len(ages) && steady(within, window) { // older ones show that it has gone on for all of it
+			return growth{float64(n) / window.Minutes(), window}
 		}
-		return growth{perMinute: float64(n) / oldest.Minutes(), over: oldest}
+		if oldest := within[0]; (n == len(ages) || n >= many) && steady(within, oldest) {
+			return growth{float64(n-1) / oldest.Minutes(), oldest}
+		}
 	}
 	return growth{}
 }
 
-// left is what the dead cost and until when.
-type left struct {
-	severity check.Severity
-	text     string
-	evidence []check.Evidence
-}
-
-// budget names the limit that will be reached first: pids.max of a cgroup
-// around the parent, or the host's own.
-func (f *family) budget(g growth, limits check.Limits) left {
-	out := left{severity: check.Warning, text: fmt.Sprintf("Each holds a pid: %s", check.Count(len(f.dead), "pid"))}
-	used, most, what := f.host.Limits.Tasks, f.host.Limits.Max(), "the host's limit"
-	for _, b := range f.host.Bounds(f.parent.Cgroup) {
-		if most == 0 || b.PIDsMax-b.PIDs < most-used {
-			used, most, what = b.PIDs, b.PIDsMax, "pids.max of cgroup "+b.Path
+// steady reports whether each half of a span has at least a quarter of what started in it.
+func steady(ages []time.Duration, over time.Duration) bool {
+	early := 0
+	for _, age := range ages {
+		if age > over/2 {
+			early++
 		}
 	}
-	if most == 0 {
-		return out
-	}
-	out.evidence = []check.Evidence{{Source: what, Text: fmt.Sprintf("%s of %s used", check.Number(used), check.Number(most))}}
-	out.text += fmt.Sprintf("; %s of the %s that %s allows are used", check.Number(used), check.Number(most), what)
-	switch {
-	case float64(used) >= limits.BudgetCritical*float64(most):
-		out.severity = check.Critical
-		out.text += ": hardly anything can be started any more"
-	case g.perMinute > 0:
-		until := time.Duration(float64(most-used) / g.perMinute * float64(time.Minute))
-		out.text += fmt.Sprintf("; at %s it is reached in %s and nothing can be started then", g, check.Age(until))
-		if until < limits.Soon {
-			out.severity = check.Critical
-		}
-	}
-	return out
+	return over >= 2*time.Second && 4*early >= len(ages) && 4*(len(ages)-early) >= len(ages)
 }

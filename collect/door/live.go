@@ -180,7 +180,8 @@ func (l *Live) ReadFile(path string) ([]byte, error) {
 	}
 	defer unix.Close(fd)
 	buf := takeBuffer()
-	n, err := readAll(fd, buf)
+	// A stat is one record: the kernel gives it whole, so less than was asked is all.
+	n, err := readAll(fd, buf, strings.HasSuffix(path, "/stat"))
 	if err != nil {
 		buf.giveBack()
 		return nil, &Error{opRead, path, err}
@@ -195,7 +196,7 @@ func (l *Live) ReadFile(path string) ([]byte, error) {
 	return maskFile(path, text), nil
 }
 
-func readAll(fd int, buf *buffer) (int, error) {
+func readAll(fd int, buf *buffer, single bool) (int, error) {
 	n := 0
 	for {
 		if n == len(buf.bytes) {
@@ -211,6 +212,9 @@ func readAll(fd int, buf *buffer) (int, error) {
 		default:
 			if n += more; n > MaxFile {
 				return 0, ErrTooLarge
+			}
+			if single && n < len(buf.bytes) {
+				return n, nil
 			}
 		}
 	}

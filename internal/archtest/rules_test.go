@@ -49,7 +49,7 @@ var rules = map[string]rule{
 
 	"check":           {mayImport: "snapshot", why: pure},
 	"check/checktest": {mayImport: "check snapshot", outside: "*", why: "it runs any check"},
-	"checks":          {mayImport: "check checks/*", why: "it is a list"},
+	"checks":          {mayImport: "check checks/* snapshot", why: "it is a list, and its tests run it over any snapshot"},
 	"checks/*":        {mayImport: "check snapshot propagation", why: pure},
 
 	"plan": {mayImport: "check snapshot propagation", why: "it orders what was found and touches nothing"},
