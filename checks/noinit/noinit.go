@@ -38,10 +38,17 @@ var inits = []string{
 var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh"}
 
 func run(p check.Pass) []check.Finding {
+	first := map[string]*snapshot.Process{} // by container: the oldest, should there be two
 	var found []check.Finding
 	for i := range p.Now.Processes {
 		one := &p.Now.Processes[i]
-		if !isInit(p.Now, one) {
+		if older := first[one.Container]; isInit(p.Now, one) && (older == nil || one.Start < older.Start) {
+			first[one.Container] = one
+		}
+	}
+	for i := range p.Now.Processes {
+		one := &p.Now.Processes[i]
+		if first[one.Container] != one {
 			continue
 		}
 		if l := judge(p.Now, one); l.title != "" {
