@@ -81,6 +81,9 @@ func (c *hierarchies) place(all []cgroupfs.Membership) *place {
 	if m, ok := cgroupfs.Of(all, "freezer"); ok {
 		p.Freezer = c.absolute(m.Path)
 	}
+	if p.Path == "" && p.Freezer != "/" { // whoever put it into one by hand froze it there
+		p.Path = p.Freezer
+	}
 	if p.Path == "" {
 		p.Path = p.PIDs
 	}
@@ -160,8 +163,8 @@ func (l *looker) frozen() {
 		if dir := l.cgroups.dir("freezer", at.Freezer); !read && dir != "" {
 			is = l.freezer(dir)
 		}
-		if seen[at.Freezer] = is; !is.frozen && !is.freezing {
-			continue
+		if seen[at.Freezer] = is; !is.frozen && !is.freezing || at.ID == "" && at.Path != at.Freezer {
+			continue // or its other path, maybe the root, would be called frozen
 		}
 		i := slices.IndexFunc(l.h.Cgroups, func(g snapshot.Cgroup) bool { return g.Path == at.Path })
 		if i < 0 {

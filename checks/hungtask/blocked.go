@@ -9,8 +9,6 @@ import (
 	"sexton.dev/snapshot"
 )
 
-const sigkill = 9
-
 // blocked reports a process with a thread that stayed in D, or whose mmap_lock is held.
 func (j *judge) blocked(was, now *snapshot.Process) []check.Finding {
 	stuck := j.stillBlocked(was, now)
