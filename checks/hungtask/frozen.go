@@ -61,7 +61,8 @@ func (j *judge) frozenGroup(g *snapshot.Cgroup) (f check.Finding, ok bool) {
 	f = check.Finding{ID: name + g.Path, Severity: check.Warning, Since: j.before.Taken, Subject: j.group(g)}
 	for i := range j.now.Processes {
 		p := &j.now.Processes[i]
-		if p.State == snapshot.Dead || p.Cgroup != g.Path && !strings.HasPrefix(p.Cgroup, g.Path+"/") {
+		below := p.Cgroup == g.Path || strings.HasPrefix(p.Cgroup, g.Path+"/") && j.stayedFrozen(p.Cgroup) // a path of another hierarchy may only look so
+		if p.State == snapshot.Dead || !below {
 			continue
 		}
 		comms = append(comms, p.Comm)

@@ -47,6 +47,9 @@ func (f *family) budget(g growth, limits check.Limits) left {
 	case spent:
 		out.severity = check.Critical
 		out.text += fmt.Sprintf(": hardly anything can be started %s any more", l.where)
+		if until < limits.Soon && l.used < l.most {
+			out.text += fmt.Sprintf("; at %s the rest lasts %s", g, check.Age(until))
+		}
 	case until <= farthest:
 		out.text += fmt.Sprintf("; at %s the rest lasts %s, and then nothing can be started %s", g, check.Age(until), l.where)
 		if until < limits.Soon {

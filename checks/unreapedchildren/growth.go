@@ -33,11 +33,9 @@ const many = 8
 // growth counts the dead that started in the last ten minutes, or in the last
 // hour if those are few or tell nothing. It is a lower bound where children live long.
 // Only what comes steadily has a rate: what started in one burst, or stopped
-// to come, does not tell when a limit is reached.
+// to come, does not tell when a limit is reached. Without the host's uptime all
+// started after now, which is no rate either.
 func (f *family) growth() growth {
-	if f.host.Uptime == 0 {
-		return growth{}
-	}
 	var ages []time.Duration // oldest first
 	for _, z := range f.dead {
 		ages = append(ages, f.host.Taken.Sub(f.host.Started(z)))
