@@ -3,7 +3,9 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PREFIX  ?= /usr/local
 LDFLAGS  = -s -w -X sexton.dev/cli.Version=$(VERSION)
-# Where cmd/sexton begins, on the architectures that have it: cmd/sexton/entry_linux.go.
+INITFLAGS = -s -w -X sexton.dev/pid1/options.Version=$(VERSION)
+# Where the programs begin, on the architectures that have it: cmd/sexton/entry_linux.go,
+# pid1/entry_linux_*.s.
 GOARCH  ?= $(shell $(GO) env GOARCH)
 ENTRY    = $(if $(filter amd64 arm64,$(GOARCH)),-E sexton_entry)
 TAGS     = grpcnotrace # without it gRPC brings a web page of its own
@@ -14,10 +16,11 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 build: ## the binaries, static, in bin/
-	CGO_ENABLED=0 $(GO) build -tags "$(TAGS)" -trimpath -ldflags '$(LDFLAGS)' -ldflags './cmd/sexton=$(LDFLAGS) $(ENTRY)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -tags "$(TAGS)" -trimpath -ldflags '$(LDFLAGS)' -ldflags './cmd/sexton=$(LDFLAGS) $(ENTRY)' -ldflags './cmd/sexton-init=$(INITFLAGS) $(ENTRY)' -o bin/ ./cmd/...
 
 install: build ## binary, man pages and completion below PREFIX
 	install -D -m 0755 bin/sexton $(DESTDIR)$(PREFIX)/bin/sexton
+	install -D -m 0755 bin/sexton-init $(DESTDIR)$(PREFIX)/bin/sexton-init
 	bin/sexton man $(DESTDIR)$(PREFIX)/share/man/man1
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	bin/sexton completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/sexton
