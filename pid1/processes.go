@@ -59,8 +59,12 @@ func readSmall(path string) (string, error) {
 	return string(b[:max(n, 0)]), err
 }
 
-// processes lists all that this PID namespace has; ok is false without /proc.
+// processes lists all that this PID namespace has; ok is false without /proc, or
+// with that of another namespace, whose numbers mean other processes here.
 func processes() (all []process, ok bool) {
+	if self, err := os.Readlink("/proc/self"); err != nil || self != itoa(os.Getpid()) {
+		return nil, false
+	}
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil, false

@@ -1,0 +1,178 @@
+package blackbox
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// limit bounds each wait for something that should come at once, and each run.
+const (
+	limit    = 5 * time.Second
+	runLimit = 15 * time.Second
+)
+
+// A run is one init that runs.
+type run struct {
+	cmd    *exec.Cmd
+	notOne bool     // it is a child of process 1
+	tty    *os.File // the other side of its terminal
+	dir    string   // a folder of its own, in which it begins
+	done   chan struct{}
+	state  *os.ProcessState
+
+	mu  sync.Mutex
+	out bytes.Buffer // stdout and stderr
+}
+
+func (r *run) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.out.Write(p)
+}
+
+func (r *run) output() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.out.String()
+}
+
+// start starts an init as process 1 of a PID namespace of its own. When the test
+// ends, so does the namespace.
+func start(t *testing.T, l launch) (*run, error) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	r := &run{dir: l.Dir, notOne: l.NotOne, done: make(chan struct{})}
+	text, err := json.Marshal(l)
+	if err != nil {
+		return nil, err
+	}
+	r.cmd = exec.Command(self)
+	r.cmd.Env = []string{launchEnv + "=" + string(text)}
+	r.cmd.Stdout, r.cmd.Stderr = r, r
+	r.cmd.WaitDelay = time.Second
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if l.TTY {
+		if err := r.terminal(t); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.cmd.Start(); err != nil {
+		return nil, err
+	}
+	end := time.AfterFunc(runLimit, func() { r.cmd.Process.Kill() })
+	go func() {
+		r.cmd.Wait()
+		end.Stop()
+		r.state = r.cmd.ProcessState
+		close(r.done)
+	}()
+	t.Cleanup(func() {
+		r.cmd.Process.Kill()
+		<-r.done
+	})
+	return r, nil
+}
+
+// terminal gives the run a terminal of its own.
+//
+// Source: pty(7), ioctl_tty(2).
+func (r *run) terminal(t *testing.T) error {
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return err
+	}
+	t.Cleanup(func() { master.Close() })
+	var n, unlock uint32
+	for request, at := range map[uintptr]*uint32{syscall.TIOCGPTN: &n, syscall.TIOCSPTLCK: &unlock} {
+		if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, master.Fd(), request, uintptr(unsafe.Pointer(at))); errno != 0 {
+			return errno
+		}
+	}
+	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return err
+	}
+	t.Cleanup(func() { slave.Close() })
+	r.tty = master
+	r.cmd.Stdin, r.cmd.Stdout, r.cmd.Stderr = slave, slave, slave
+	r.cmd.SysProcAttr.Setsid, r.cmd.SysProcAttr.Setctty = true, true
+	go io.Copy(r, master) // ends when the terminal does
+	return nil
+}
+
+// line waits for a text in the output.
+func (r *run) line(text string) error {
+	return r.until("output "+fmt.Sprintf("%q", text), func() bool { return strings.Contains(r.output(), text) })
+}
+
+func (r *run) until(what string, ok func() bool) error {
+	for end := time.Now().Add(limit); ; {
+		gone := false
+		select {
+		case <-r.done:
+			gone = true
+		default:
+		}
+		if ok() {
+			return nil
+		}
+		if gone {
+			return fmt.Errorf("it left with %s before %s; output:\n%s", r.state, what, r.output())
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("no %s; output:\n%s", what, r.output())
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// signal sends a signal to the init from outside of its namespace.
+func (r *run) signal(sig int) error { return syscall.Kill(r.pid(), syscall.Signal(sig)) }
+
+// pid is the init's process id here: that of process 1, or of its child.
+func (r *run) pid() int {
+	one := r.cmd.Process.Pid
+	if !r.notOne {
+		return one
+	}
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", one, one))
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return one
+	}
+	return pid
+}
+
+// code waits for the end and returns the exit code, 128 and the signal for a death by one.
+func (r *run) code() (int, error) {
+	select {
+	case <-r.done:
+	case <-time.After(runLimit):
+		return 0, errors.New("it does not end; output:\n" + r.output())
+	}
+	if ws := r.state.Sys().(syscall.WaitStatus); ws.Signaled() {
+		return 128 + int(ws.Signal()), nil
+	}
+	return r.state.ExitCode(), nil
+}
+
+// file reads a file in the run's folder, "" if there is none.
+func (r *run) file(name string) string {
+	b, _ := os.ReadFile(r.dir + "/" + name)
+	return string(b)
+}

@@ -1,0 +1,111 @@
+package blackbox
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// state is a process's, as /proc/<pid>/stat has it; 0 if it is gone.
+func state(pid int) byte {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	return text[bytes.LastIndexByte(text, ')')+2]
+}
+
+// zombies counts the dead children of a process of the run's namespace that wait
+// for it, by its number there.
+const zombieCount = `z() { n=0; for f in /proc/[0-9]*/stat; do read p c s pp r < $f 2>/dev/null && [ "$s" = Z ] && n=$((n+1)); done; echo zombies $n.; }`
+
+// What it does to orphans, and what it leaves of what it was given.
+func surroundings() []behaviour {
+	ours := everyone
+	return []behaviour{
+		{name: "orphans are reaped", in: ours, sh: zombieCount + `; for i in 1 2 3 4 5 6 7 8 9 10; do (sleep 0.05 &); done; sleep 0.4; z`, want: []string{`zombies 0\.`}, broken: []string{"reaps-main-only"}},
+		{name: "orphans that end together are reaped", in: ours, broken: []string{"no-reap"},
+			sh: zombieCount + `; mkfifo $DIR/f; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do (read x < $DIR/f &); done; sleep 0.2; : > $DIR/f; sleep 0.4; z`, want: []string{`zombies 0\.`}},
+		{name: "a subreaper when not process 1", in: []string{own, dumb, catatonit}, with: launch{NotOne: true}, broken: []string{"no-subreaper"},
+			sh:   `echo $PPID > $DIR/init; (sh -c 'sleep 0.1; echo $PPID; read p c s pp r < /proc/$$/stat; echo parent $pp init $(cat $DIR/init).' &); sleep 0.5`,
+			want: []string{`parent (\d+) init \d+`}, check: func(r *run) error {
+				var parent, init int
+				at := strings.Index(r.output(), "parent ")
+				if _, err := fmt.Sscanf(r.output()[at:], "parent %d init %d.", &parent, &init); err != nil || parent != init {
+					return fmt.Errorf("the orphan's parent is %d, the init is %d", parent, init)
+				}
+				return nil
+			}, differs: map[string]string{dumb: "no subreaper"}},
+		{name: "a subreaper by flag", in: []string{tini}, flags: map[string][]string{"": {"-s"}}, with: launch{NotOne: true}, broken: []string{"no-subreaper"},
+			sh: `echo $PPID > $DIR/init; (sh -c 'sleep 0.1; read p c s pp r < /proc/$$/stat; echo parent $pp init $(cat $DIR/init).' &); sleep 0.5`,
+			check: func(r *run) error {
+				var parent, init int
+				at := strings.Index(r.output(), "parent ")
+				if at < 0 {
+					return fmt.Errorf("no parent in %q", r.output())
+				}
+				if _, err := fmt.Sscanf(r.output()[at:], "parent %d init %d.", &parent, &init); err != nil || parent != init {
+					return fmt.Errorf("the orphan's parent is %d, the init is %d", parent, init)
+				}
+				return nil
+			}},
+		{name: "warns that it cannot reap", in: []string{tini}, with: launch{NotOne: true}, sh: "exit 0", want: []string{"zombie reaping won't work"}, broken: []string{"mute-words"}},
+		{name: "names each orphan it reaped", in: []string{tini}, flags: map[string][]string{"": {"-w"}}, sh: "(sleep 0.05 &); sleep 0.3", want: []string{`Reaped zombie process with pid=\d+`}, broken: []string{"loop-says-all"}},
+		{name: "says what it does", in: []string{tini, dumb}, flags: map[string][]string{tini: {"-vvv"}, dumb: {"-v"}}, sh: "exit 3", code: 3,
+			want: []string{"Spawned child process|Child spawned with PID", "Reaped child|A child with PID", "Main child exited normally|Child exited with status 3"}, broken: []string{"loop-mute"}},
+		{name: "holds no descriptors", in: []string{own, tini, dumb, catatonit, myInit}, with: launch{Open: []int{5, 77}}, broken: []string{"keeps-fds"},
+			sh: `sleep 0.1; for f in /proc/1/fd/*; do case $(readlink $f) in anon_inode*) ;; *) printf '%s ' ${f##*/} ;; esac; done; echo end`, want: []string{`^0 1 2 end`}, differs: map[string]string{tini: "keeps them", dumb: "keeps them"}},
+		{name: "the main child keeps descriptors", in: everyone, with: launch{Open: []int{5}}, sh: `[ -e /proc/self/fd/5 ] && exit 4`, code: 4, broken: []string{"leaves-with-0"}},
+		{name: "holds no directory", in: everyone, sh: `sleep 0.1; readlink /proc/1/cwd; pwd`, check: func(r *run) error {
+			if want := "/\n" + r.dir + "\n"; r.output() != want {
+				return fmt.Errorf("output %q, want %q", r.output(), want)
+			}
+			return nil
+		}, broken: []string{"keeps-directory"}, differs: map[string]string{tini: "keeps its directory", catatonit: "keeps its directory before 0.2"}},
+		{name: "is light at rest", in: []string{own, tini, dumb, catatonit}, sh: `sleep 0.1; grep -E 'Threads|VmRSS' /proc/1/status`, want: []string{`Threads:\s1\n`}, broken: []string{"keeps-pages"},
+			check: func(r *run) error {
+				var kib int
+				at := strings.Index(r.output(), "VmRSS:")
+				if _, err := fmt.Sscanf(r.output()[at:], "VmRSS: %d", &kib); err != nil || kib > 32 {
+					return fmt.Errorf("%d KiB resident", kib)
+				}
+				return nil
+			}, differs: map[string]string{tini: "a C library", dumb: "a C library", catatonit: "a C library"}},
+		{name: "the limit of descriptors is not raised", in: everyone, around: `ulimit -S -n 128; exec $INIT -- /bin/sh -c 'ulimit -S -n'`, want: []string{`^128\n`}, broken: []string{"raises-nofile"}},
+		{name: "the environment is not changed", in: everyone, command: []string{"/usr/bin/env"}, env: []string{"A=1", "B="}, want: []string{`A=1\nB=\n`}, never: []string{"GOMAXPROCS", "GODEBUG"}, broken: []string{"keeps-procs"}},
+		{name: "a variable of the runtime's name is kept", in: everyone, command: []string{"/usr/bin/env"}, env: []string{"GOMAXPROCS=4"}, want: []string{`GOMAXPROCS=4\n`}, broken: []string{"procs-always"}},
+		{name: "a process group of its own", in: []string{own, tini, catatonit}, sh: `read p c s pp g r < /proc/$$/stat; [ $g = $$ ] && exit 4`, code: 4, broken: []string{"no-own-group"}},
+		{name: "a session of its own", in: []string{dumb}, sh: `read p c s pp g ss r < /proc/$$/stat; [ $ss = $$ ] && exit 4`, code: 4, broken: []string{"no-own-session"}},
+		{name: "the main child has the terminal", in: []string{own, tini, dumb, catatonit}, with: launch{TTY: true}, sh: `read p c s pp g ss tty tp r < /proc/$$/stat; [ $tp = $g ] && [ $g = $$ ] && exit 4`, code: 4, broken: []string{"no-terminal"}},
+		{name: "Ctrl-C reaches the main child", in: []string{own, tini, dumb, catatonit}, with: launch{TTY: true}, sh: "echo ready; exec sleep 20", code: 130, broken: []string{"no-128"},
+			do: func(r *run) error {
+				if err := r.line("ready"); err != nil {
+					return err
+				}
+				time.Sleep(50 * time.Millisecond) // until sleep took the shell's place
+				_, err := r.tty.WriteString("\x03")
+				return err
+			}},
+		{name: "a line from the terminal", in: []string{own, tini, dumb, catatonit}, with: launch{TTY: true}, sh: "echo ready; read x; [ $x = hello ] && exit 4", code: 4, broken: []string{"no-terminal"},
+			do: func(r *run) error {
+				if err := r.line("ready"); err != nil {
+					return err
+				}
+				_, err := r.tty.WriteString("hello\n")
+				return err
+			}},
+		{name: "closed stdin", in: everyone, with: launch{Closed: []int{0}}, sh: "exit 4", code: 4, broken: []string{"leaves-with-0"}, differs: map[string]string{tini: "leaves with 1"}},
+		{name: "closed stdin, stdout and stderr", in: everyone, with: launch{Closed: []int{0, 1, 2}}, sh: "exit 4", code: 4, broken: []string{"leaves-with-0"}, differs: map[string]string{tini: "leaves with 1"}},
+		{name: "closed stderr", in: everyone, with: launch{Closed: []int{2}}, sh: "echo ran; exit 4", code: 4, want: []string{"^ran\n$"}, broken: []string{"leaves-with-0"}},
+		{name: "no /proc", in: everyone, with: launch{NoProc: true}, sh: "exit 4", code: 4, broken: []string{"leaves-with-0"}},
+		{name: "read-only root", in: everyone, with: launch{ReadOnly: true}, sh: "exit 4", code: 4, broken: []string{"leaves-with-0"}},
+		{name: "an unprivileged user without new privileges", in: everyone, with: launch{UID: 65534, NoPrivs: true}, sh: "id -u; exit 4", code: 4, want: []string{"65534"}, broken: []string{"leaves-with-0"}},
+		{name: "execveat is forbidden", in: everyone, with: launch{Forbid: []int{322}}, sh: "exit 4", code: 4, broken: []string{"leaves-with-0"}},
+		{name: "close_range, prctl and timers are forbidden", in: everyone, with: launch{Forbid: []int{436, 157, 222, 223}, Open: []int{9}}, sh: "exit 4", code: 4, broken: []string{"leaves-with-0"}},
+		{name: "pidfds are forbidden", in: []string{own}, with: launch{Forbid: []int{434, 424}}, sh: "trap 'exit 4' TERM; echo ready; while :; do sleep 0.01; done", do: after(15), code: 4, broken: []string{"leaves-with-0"}},
+		{name: "parent-death signal", in: []string{own, tini}, flags: map[string][]string{"": {"-p", "USR1"}, tini: {"-s", "-p", "SIGUSR1"}}, broken: []string{"no-death-signal"},
+			around: `sh -c '$INIT -- /bin/sh -c "trap \"echo told; exit\" USR1; echo ready; while :; do sleep 0.01; done" & sleep 0.5'; sleep 0.5`, want: []string{"ready\ntold"}},
+	}
+}
