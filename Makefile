@@ -8,7 +8,6 @@ INITFLAGS = -s -w -X sexton.dev/pid1/options.Version=$(VERSION)
 # pid1/entry_linux_*.s.
 GOARCH  ?= $(shell $(GO) env GOARCH)
 ENTRY    = $(if $(filter amd64 arm64,$(GOARCH)),-E sexton_entry)
-TAGS     = grpcnotrace # without it gRPC brings a web page of its own
 FUZZTIME ?= 5s
 
 .PHONY: help build install demo test lint fuzz bench image clean
@@ -16,7 +15,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 build: ## the binaries, static, in bin/
-	CGO_ENABLED=0 $(GO) build -tags "$(TAGS)" -trimpath -ldflags '$(LDFLAGS)' -ldflags './cmd/sexton=$(LDFLAGS) $(ENTRY)' -ldflags './cmd/sexton-init=$(INITFLAGS) $(ENTRY)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -ldflags './cmd/sexton=$(LDFLAGS) $(ENTRY)' -ldflags './cmd/sexton-init=$(INITFLAGS) $(ENTRY)' -o bin/ ./cmd/...
 
 install: build ## binary, man pages and completion below PREFIX
 	install -D -m 0755 bin/sexton $(DESTDIR)$(PREFIX)/bin/sexton

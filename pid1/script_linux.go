@@ -91,7 +91,9 @@ var (
 	number  int32
 	failed  failure
 
+	//lint:ignore U1000 vfork reads it
 	allSignals = ^uint64(0)
+	//lint:ignore U1000 vfork keeps it
 	ourSignals uint64 // the mask of the thread that makes the process
 )
 

@@ -42,8 +42,9 @@ var rules = map[string]rule{
 	"linux/mounts":   {outside: "golang.org/x/sys", why: parses},
 	"linux/*":        {outside: "*", why: "each kernel interface is read on its own"},
 
-	"runtimes":   {outside: "golang.org/x/sys", why: "it is the vocabulary of all runtimes and finds their sockets"},
-	"runtimes/*": {mayImport: "runtimes runtimes/*", outside: "*", why: "a runtime's API knows nothing of hosts and findings"},
+	"runtimes":              {outside: "golang.org/x/sys", why: "it is the vocabulary of all runtimes and finds their sockets"},
+	"runtimes/*":            {mayImport: "runtimes runtimes/*", outside: "golang.org/x/sys google.golang.org/protobuf/encoding/protowire", why: "a runtime's API knows nothing of hosts and findings, and client libraries cost every start a millisecond"},
+	"runtimes/runtimestest": {mayImport: "runtimes runtimes/*", outside: "*", why: "it plays the runtimes for the tests"},
 
 	"collect/door": {outside: "*", why: "it moves bytes and does not know what they mean"},
 	"collect":      {mayImport: "snapshot linux/* runtimes runtimes/* collect/door", outside: "*", why: "it says what is there, not what is wrong"},

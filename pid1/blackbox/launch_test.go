@@ -173,9 +173,9 @@ func (l *launch) exec() error {
 // Source: seccomp(2); Linux 6.12 include/uapi/linux/{filter,seccomp}.h.
 func forbid(calls []int) error {
 	type insn struct {
-		code   uint16
-		jt, jf uint8
-		k      uint32
+		code  uint16
+		_, jf uint8
+		k     uint32
 	}
 	prog := []insn{{code: 0x20}} // load the number
 	for _, nr := range calls {

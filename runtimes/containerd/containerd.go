@@ -8,28 +8,27 @@ package containerd
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-
-	containersapi "github.com/containerd/containerd/api/services/containers/v1"
-	namespacesapi "github.com/containerd/containerd/api/services/namespaces/v1"
-	versionapi "github.com/containerd/containerd/api/services/version/v1"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/emptypb"
+	"net/http"
 
 	"sexton.dev/runtimes"
 	"sexton.dev/runtimes/dial"
 	"sexton.dev/runtimes/rpc"
 )
 
+// The methods that are asked.
+const (
+	versionMethod    = "/containerd.services.version.v1.Version/Version"
+	namespacesMethod = "/containerd.services.namespaces.v1.Namespaces/List"
+	streamMethod     = "/containerd.services.containers.v1.Containers/ListStream"
+	listMethod       = "/containerd.services.containers.v1.Containers/List"
+	taskMethod       = "/containerd.services.tasks.v1.Tasks/Get"
+)
+
 // An asker is one socket that is being asked.
 type asker struct {
 	d      *dial.Dialer
-	cc     *grpc.ClientConn
+	cc     *rpc.Conn
 	socket string
 	short  []string // what the answer lacks
 }
@@ -44,26 +43,28 @@ type asker struct {
 func List(ctx context.Context, socket string) (runtimes.Answer, error) {
 	answer := runtimes.Answer{Kind: runtimes.Containerd, Socket: socket}
 	d := dial.New(runtimes.Containerd, socket)
-	cc, err := rpc.Open(d)
-	if err != nil {
-		return answer, err
-	}
+	cc := rpc.Open(d)
 	defer cc.Close()
 	a := &asker{d: d, cc: cc, socket: socket}
 
 	d.Begin("version", dial.SmallReply)
-	said, err := versionapi.NewVersionClient(cc).Version(ctx, &emptypb.Empty{})
+	reply, err := cc.Call(ctx, versionMethod, nil, nil)
+	if err == nil {
+		answer.Version, err = parseVersion(reply)
+	}
 	if err != nil {
 		return answer, rpc.Explain(ctx, d, err)
 	}
-	answer.Version = said.Version
 	d.Begin("list namespaces", dial.SmallReply)
-	spaces, err := namespacesapi.NewNamespacesClient(cc).List(ctx, &namespacesapi.ListNamespacesRequest{})
+	var spaces []string
+	if reply, err = cc.Call(ctx, namespacesMethod, nil, nil); err == nil {
+		spaces, err = parseNamespaces(reply)
+	}
 	if err != nil {
 		return answer, rpc.Explain(ctx, d, err)
 	}
-	for _, ns := range spaces.Namespaces {
-		found, err := a.containers(ctx, ns.Name, dial.MaxContainers-len(answer.Containers))
+	for _, ns := range spaces {
+		found, err := a.containers(ctx, ns, dial.MaxContainers-len(answer.Containers))
 		answer.Containers = append(answer.Containers, found...)
 		if err != nil {
 			return answer, rpc.Explain(ctx, d, err)
@@ -76,74 +77,56 @@ func List(ctx context.Context, socket string) (runtimes.Answer, error) {
 // in names the namespace of a call.
 //
 // Source: containerd v1.6 namespaces/grpc.go, GRPCHeader.
-func in(ctx context.Context, namespace string) context.Context {
-	return metadata.AppendToOutgoingContext(ctx, "containerd-namespace", namespace)
+func in(namespace string) http.Header {
+	return http.Header{"Containerd-Namespace": {namespace}}
 }
 
 // containers lists one namespace, as a stream where containerd has that (1.3),
 // since a list of many containers with their specs passes the bound of one message.
 func (a *asker) containers(ctx context.Context, namespace string, most int) ([]runtimes.Container, error) {
-	ctx, cancel := context.WithCancel(in(ctx, namespace))
-	defer cancel() // ends a stream that is left early
 	a.d.Begin("list containers of "+namespace, dial.MaxBytes)
-	api := containersapi.NewContainersClient(a.cc)
-	stream, err := api.ListStream(ctx, &containersapi.ListContainersRequest{})
-	if err != nil {
-		return nil, err
-	}
 	var found []runtimes.Container
-	for {
-		next, err := stream.Recv()
-		switch {
-		case errors.Is(err, io.EOF):
-			return found, nil
-		case status.Code(err) == codes.Unimplemented && found == nil:
-			return a.containersAtOnce(ctx, api, namespace, most)
-		case err != nil:
+	for message, err := range a.cc.Stream(ctx, streamMethod, in(namespace), nil) {
+		if rpc.CodeOf(err) == rpc.Unimplemented && found == nil {
+			message, err = a.cc.Call(ctx, listMethod, in(namespace), nil)
+		}
+		if err != nil {
 			return found, err
-		case len(found) == most:
+		}
+		records, err := parseRecords(message)
+		if err != nil {
+			return found, err
+		}
+		if len(found)+len(records) > most {
 			return found, fmt.Errorf("over %d containers", dial.MaxContainers)
 		}
-		found = append(found, a.container(namespace, next.Container))
-	}
-}
-
-func (a *asker) containersAtOnce(ctx context.Context, api containersapi.ContainersClient, namespace string, most int) ([]runtimes.Container, error) {
-	all, err := api.List(ctx, &containersapi.ListContainersRequest{})
-	if err != nil {
-		return nil, err
-	}
-	if len(all.Containers) > most {
-		return nil, fmt.Errorf("over %d containers", dial.MaxContainers)
-	}
-	var found []runtimes.Container
-	for _, c := range all.Containers {
-		found = append(found, a.container(namespace, c))
+		for _, r := range records {
+			found = append(found, a.container(namespace, r))
+		}
 	}
 	return found, nil
 }
 
 // container keeps of c what has a field. State and PID are the task's.
-func (a *asker) container(namespace string, c *containersapi.Container) runtimes.Container {
-	labels := c.GetLabels()
-	name := labels["io.kubernetes.container.name"]
+func (a *asker) container(namespace string, c record) runtimes.Container {
+	name := c.labels["io.kubernetes.container.name"]
 	if name == "" {
-		name = labels["nerdctl/name"]
+		name = c.labels["nerdctl/name"]
 	}
 	kept := runtimes.Container{
-		ID:        c.GetID(),
+		ID:        c.id,
 		Namespace: namespace,
 		Name:      name,
-		Image:     c.GetImage(),
-		Pod:       labels["io.kubernetes.pod.name"],
-		PodNS:     labels["io.kubernetes.pod.namespace"],
-		PodUID:    labels["io.kubernetes.pod.uid"],
-		Sandbox:   labels["io.cri-containerd.kind"] == "sandbox",
-		Bundle:    bundle(a.socket, c.GetRuntime().GetName(), namespace, c.GetID()),
+		Image:     c.image,
+		Pod:       c.labels["io.kubernetes.pod.name"],
+		PodNS:     c.labels["io.kubernetes.pod.namespace"],
+		PodUID:    c.labels["io.kubernetes.pod.uid"],
+		Sandbox:   c.labels["io.cri-containerd.kind"] == "sandbox",
+		Bundle:    bundle(a.socket, c.runtime, namespace, c.id),
 	}
-	s, err := parseSpec(c.GetSpec())
+	s, err := parseSpec(c.specType, c.spec)
 	if err != nil {
-		a.short = append(a.short, fmt.Sprintf("spec of %.80s: %v", c.GetID(), err))
+		a.short = append(a.short, fmt.Sprintf("spec of %.80s: %v", c.id, err))
 	}
 	kept.CgroupPath = s.Linux.CgroupsPath
 	kept.RootFS = rootFS(kept.Bundle, s.Root.Path)

@@ -303,7 +303,7 @@ func FuzzParseSpec(f *testing.F) {
 	f.Add([]byte(secretSpec))
 	f.Add([]byte(`{"linux":null,"root":[]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := parseSpec(ociSpec(string(b)))
+		s, err := parseSpec(specType, b)
 		if err != nil && s != (spec{}) {
 			t.Errorf("%+v beside %v", s, err)
 		}

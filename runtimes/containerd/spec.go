@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"path"
 	"strings"
-
-	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // specType is the end of the type name of an OCI spec in containerd's records.
@@ -29,12 +27,12 @@ type spec struct {
 // without one, or with another type's, gives an empty spec and no error.
 //
 // Source: OCI runtime-spec 1.2 config.md and config-linux.md.
-func parseSpec(record *anypb.Any) (spec, error) {
+func parseSpec(kind string, text []byte) (spec, error) {
 	var s spec
-	if record == nil || !strings.HasSuffix(record.GetTypeUrl(), specType) {
+	if !strings.HasSuffix(kind, specType) {
 		return s, nil
 	}
-	if err := json.Unmarshal(record.GetValue(), &s); err != nil {
+	if err := json.Unmarshal(text, &s); err != nil {
 		return spec{}, fmt.Errorf("not an OCI spec: %w", err)
 	}
 	return s, nil

@@ -9,11 +9,6 @@ import (
 	"sync"
 	"time"
 
-	tasksapi "github.com/containerd/containerd/api/services/tasks/v1"
-	"github.com/containerd/containerd/api/types/task"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"sexton.dev/runtimes"
 	"sexton.dev/runtimes/dial"
 	"sexton.dev/runtimes/rpc"
@@ -68,25 +63,28 @@ func (a *asker) tasks(ctx context.Context, containers []runtimes.Container) {
 func (a *asker) task(ctx context.Context, c *runtimes.Container, wait time.Duration) error {
 	own, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	reply, err := tasksapi.NewTasksClient(a.cc).Get(in(own, c.Namespace), &tasksapi.GetRequest{ContainerID: c.ID})
-	switch status.Code(err) {
-	case codes.OK:
-		p := reply.GetProcess()
-		c.State = state(p.GetStatus())
-		if alive(p.GetStatus()) { // the number of an exited one may be another's by now
-			c.PID = int(p.GetPid())
+	reply, err := a.cc.Call(own, taskMethod, in(c.Namespace), rpc.Text(1, c.ID))
+	var p taskProcess
+	if err == nil {
+		p, err = parseProcess(reply)
+	}
+	switch {
+	case err == nil:
+		c.State = state(p.status)
+		if alive(p.status) { // the number of an exited one may be another's by now
+			c.PID = int(p.pid)
 		}
 		if c.State == "unknown" {
 			return errors.New("containerd got no answer from its shim") // within 2 s, or within the time given, which it is told
 		}
 		return nil
-	case codes.NotFound:
+	case rpc.CodeOf(err) == rpc.NotFound:
 		return nil
-	case codes.DeadlineExceeded:
-		c.State = "unknown"
-		return fmt.Errorf("no answer within %v", wait.Round(time.Millisecond))
 	}
 	c.State = "unknown"
+	if rpc.CodeOf(err) == rpc.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no answer within %v", wait.Round(time.Millisecond))
+	}
 	return errors.New(dial.What(rpc.Explain(own, a.d, err)))
 }
 
@@ -116,19 +114,19 @@ func (a *asker) partial() error {
 	return a.d.Fail("containers are listed, but "+text, runtimes.ErrPartial)
 }
 
-func alive(s task.Status) bool {
-	return s == task.Status_CREATED || s == task.Status_RUNNING || s == task.Status_PAUSED || s == task.Status_PAUSING
+func alive(s taskStatus) bool {
+	return s == created || s == running || s == paused || s == pausing
 }
 
-func state(s task.Status) string {
+func state(s taskStatus) string {
 	switch s {
-	case task.Status_CREATED:
+	case created:
 		return "created"
-	case task.Status_RUNNING:
+	case running:
 		return "running"
-	case task.Status_STOPPED:
+	case stopped:
 		return "exited"
-	case task.Status_PAUSED, task.Status_PAUSING:
+	case paused, pausing:
 		return "paused"
 	}
 	return "unknown"

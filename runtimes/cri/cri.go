@@ -5,11 +5,6 @@ package cri
 import (
 	"context"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	criv1 "k8s.io/cri-api/pkg/apis/runtime/v1"
-
 	"sexton.dev/runtimes"
 	"sexton.dev/runtimes/dial"
 	"sexton.dev/runtimes/rpc"
@@ -27,15 +22,14 @@ var services = []struct{ version, name string }{
 // An asker is one socket whose service name is known.
 type asker struct {
 	d       *dial.Dialer
-	cc      *grpc.ClientConn
+	cc      *rpc.Conn
 	service string
 }
 
-// call asks one method in both directions of the wire format that v1 and
-// v1alpha2 share.
-func (a *asker) call(ctx context.Context, method string, req, reply any) error {
+// call asks one method without a filter: v1 and v1alpha2 share the wire format.
+func (a *asker) call(ctx context.Context, method string) ([]byte, error) {
 	a.d.Begin(method, dial.MaxBytes)
-	return a.cc.Invoke(ctx, "/"+a.service+"/"+method, req, reply)
+	return a.cc.Call(ctx, "/"+a.service+"/"+method, nil, nil)
 }
 
 // List asks the runtime at a socket for its pods and containers. A pod's
@@ -46,31 +40,35 @@ func (a *asker) call(ctx context.Context, method string, req, reply any) error {
 func List(ctx context.Context, socket string) (runtimes.Answer, error) {
 	answer := runtimes.Answer{Kind: runtimes.CRI, Socket: socket}
 	d := dial.New(runtimes.CRI, socket)
-	cc, err := rpc.Open(d)
-	if err != nil {
-		return answer, err
-	}
+	cc := rpc.Open(d)
 	defer cc.Close()
 	a := &asker{d: d, cc: cc}
 	if err := a.version(ctx, &answer); err != nil {
 		return answer, rpc.Explain(ctx, d, err)
 	}
-	var pods criv1.ListPodSandboxResponse
-	if err := a.call(ctx, "ListPodSandbox", &criv1.ListPodSandboxRequest{}, &pods); err != nil {
+	var pods []pod
+	reply, err := a.call(ctx, "ListPodSandbox")
+	if err == nil {
+		pods, err = parsePods(reply)
+	}
+	if err != nil {
 		return answer, rpc.Explain(ctx, d, err)
 	}
-	sandboxes := make(map[string]runtimes.Container, len(pods.Items))
-	for _, p := range pods.Items {
+	sandboxes := make(map[string]runtimes.Container, len(pods))
+	for _, p := range pods {
 		c := sandbox(p)
 		sandboxes[c.ID] = c
 		answer.Containers = append(answer.Containers, c)
 	}
-	var list criv1.ListContainersResponse
-	if err := a.call(ctx, "ListContainers", &criv1.ListContainersRequest{}, &list); err != nil {
+	var list []record
+	if reply, err = a.call(ctx, "ListContainers"); err == nil {
+		list, err = parseRecords(reply)
+	}
+	if err != nil {
 		return answer, rpc.Explain(ctx, d, err)
 	}
-	for _, c := range list.Containers {
-		answer.Containers = append(answer.Containers, container(c, sandboxes[c.GetPodSandboxId()]))
+	for _, c := range list {
+		answer.Containers = append(answer.Containers, container(c, sandboxes[c.pod]))
 	}
 	return answer, nil
 }
@@ -79,49 +77,50 @@ func List(ctx context.Context, socket string) (runtimes.Answer, error) {
 func (a *asker) version(ctx context.Context, answer *runtimes.Answer) error {
 	var err error
 	for _, s := range services {
-		var said criv1.VersionResponse
 		a.service = s.name
-		err = a.call(ctx, "Version", &criv1.VersionRequest{}, &said)
-		if err == nil {
-			answer.Version = said.RuntimeName + " " + said.RuntimeVersion
+		var reply []byte
+		if reply, err = a.call(ctx, "Version"); err == nil {
+			var name, version string
+			if name, version, err = parseVersion(reply); err != nil {
+				return err
+			}
+			answer.Version = name + " " + version
 			answer.APIVersion = s.version
 			return nil
 		}
-		if status.Code(err) != codes.Unimplemented {
+		if rpc.CodeOf(err) != rpc.Unimplemented {
 			return err
 		}
 	}
 	return err
 }
 
-func sandbox(p *criv1.PodSandbox) runtimes.Container {
+func sandbox(p pod) runtimes.Container {
 	state := "exited"
-	if p.GetState() == criv1.PodSandboxState_SANDBOX_READY {
+	if p.state == sandboxReady {
 		state = "running"
 	}
-	meta := p.GetMetadata()
 	return runtimes.Container{
-		ID:      p.GetId(),
+		ID:      p.id,
 		State:   state,
-		Pod:     meta.GetName(),
-		PodNS:   meta.GetNamespace(),
-		PodUID:  meta.GetUid(),
+		Pod:     p.name,
+		PodNS:   p.namespace,
+		PodUID:  p.uid,
 		Sandbox: true,
 	}
 }
 
 // container describes c. Its pod is that of its sandbox; if that vanished
 // between the two lists, the labels that the kubelet sets name it.
-func container(c *criv1.Container, pod runtimes.Container) runtimes.Container {
-	labels := c.GetLabels()
+func container(c record, pod runtimes.Container) runtimes.Container {
 	if pod.ID == "" {
-		pod.Pod, pod.PodNS, pod.PodUID = labels["io.kubernetes.pod.name"], labels["io.kubernetes.pod.namespace"], labels["io.kubernetes.pod.uid"]
+		pod.Pod, pod.PodNS, pod.PodUID = c.labels["io.kubernetes.pod.name"], c.labels["io.kubernetes.pod.namespace"], c.labels["io.kubernetes.pod.uid"]
 	}
 	return runtimes.Container{
-		ID:     c.GetId(),
-		Name:   c.GetMetadata().GetName(),
+		ID:     c.id,
+		Name:   c.name,
 		Image:  image(c),
-		State:  state(c.GetState()),
+		State:  state(c.state),
 		Pod:    pod.Pod,
 		PodNS:  pod.PodNS,
 		PodUID: pod.PodUID,
@@ -129,22 +128,22 @@ func container(c *criv1.Container, pod runtimes.Container) runtimes.Container {
 }
 
 // image prefers what the pod asked for: the runtime's own word is a digest.
-func image(c *criv1.Container) string {
-	for _, name := range []string{c.GetImage().GetUserSpecifiedImage(), c.GetImage().GetImage()} {
+func image(c record) string {
+	for _, name := range []string{c.userImage, c.image} {
 		if name != "" {
 			return name
 		}
 	}
-	return c.GetImageRef()
+	return c.imageReference
 }
 
-func state(s criv1.ContainerState) string {
+func state(s uint64) string {
 	switch s {
-	case criv1.ContainerState_CONTAINER_CREATED:
+	case containerCreated:
 		return "created"
-	case criv1.ContainerState_CONTAINER_RUNNING:
+	case containerRunning:
 		return "running"
-	case criv1.ContainerState_CONTAINER_EXITED:
+	case containerExited:
 		return "exited"
 	}
 	return "unknown"
