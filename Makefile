@@ -10,7 +10,7 @@ GOARCH  ?= $(shell $(GO) env GOARCH)
 ENTRY    = $(if $(filter amd64 arm64,$(GOARCH)),-E sexton_entry)
 FUZZTIME ?= 5s
 
-.PHONY: help build install demo test lint fuzz bench image clean
+.PHONY: help build install demo test lint fuzz bench image clean verify-init
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -50,3 +50,6 @@ clean:
 
 image: build ## a container image that is the binary alone: sexton:VERSION
 	printf 'FROM scratch\nCOPY sexton /sexton\nENTRYPOINT ["/sexton"]\n' | docker build -q -t sexton:$(VERSION) -f - bin
+
+verify-init: ## the long trials of the init in full: 1,000,000 orphans, 100,000 signals, 10,000 starts
+	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m -run 'TestTermAtStart|TestStorm|TestOrphans|TestStarts' ./pid1/blackbox

@@ -41,12 +41,21 @@
 
 TEXT sexton_entry(SB),NOSPLIT|NOFRAME,$0-0
 	PCALIGN $2048                   // it is shorter: one page
+	ORQ  $-1, AX                    // First of all, nothing can be lost any more.
+	MOVQ AX, -8(SP)
+	MOVL $SIG_SETMASK, DI
+	LEAQ -8(SP), SI
+	LEAQ -16(SP), DX
+	MOVL $SIGSET, R10
+	SYS(rt_sigprocmask)
+	MOVQ -16(SP), BX                // what was blocked before
 	MOVQ 8(SP), AX                  // argv[0]
 	TESTQ AX, AX
-	JZ   runtime
+	JZ   unmarked
 	MOVQ $GOMARK, CX
 	CMPQ CX, (AX)
-	JEQ  runtime                    // we are a Go child
+	JEQ  runtime                    // we are a Go child: all is blocked as it was
+unmarked:
 
 	MOVQ SP, R15                    // argc, argv.., 0, envp.., 0, auxv.., 0
 	SUBQ $FRAMELEN, SP
@@ -57,14 +66,10 @@ TEXT sexton_entry(SB),NOSPLIT|NOFRAME,$0-0
 	REP; STOSQ
 	LEAQ STATE(SP), ST
 	XORL R14, R14
-	MOVQ $-1, AX
+	ORQ  $-1, AX
 	MOVQ AX, STATUS
 	MOVQ AX, ALL(SP)
-	MOVL $SIG_SETMASK, DI
-	LEAQ ALL(SP), SI
-	LEAQ MASK, DX
-	MOVL $SIGSET, R10
-	SYS(rt_sigprocmask)
+	MOVQ BX, MASK
 
 	MOVL $PR_SET_CHILD_SUBREAPER, DI // for when we are not process 1
 	MOVL $1, SI
@@ -72,12 +77,11 @@ TEXT sexton_entry(SB),NOSPLIT|NOFRAME,$0-0
 
 	MOVQ $const_magic, AX
 	MOVQ AX, MAGIC
-	XORL CX, CX                     // each exit code is itself until a plan says otherwise
+	MOVL $255, CX                   // each exit code is itself until a plan says otherwise
 same:
 	MOVB CX, REMAP(CX*1)
-	INCL CX
-	CMPL CX, $256
-	JNE  same
+	DECL CX
+	JGE  same
 
 	MOVL $SIGRTMAX, BX              // Which signals are ignored? The runtime forgets.
 asked:
@@ -293,7 +297,8 @@ absolute:
 reaper:
 	CMPQ TICK, $0
 	JEQ  reap
-	MOVQ $0, INFO(SP)               // struct sigevent: SIGEV_SIGNAL
+	XORL R10, R10
+	MOVQ R10, INFO(SP)              // struct sigevent: SIGEV_SIGNAL
 	MOVL $SIGRTMAX, AX
 	MOVQ AX, 8+INFO(SP)
 	MOVL $CLOCK_MONOTONIC, DI
@@ -304,17 +309,16 @@ reaper:
 	JNZ  reap                       // forbidden here: no ticks
 	MOVQ TICK, AX
 	MOVQ AX, INFO(SP)               // struct itimerspec: interval, value
-	MOVQ $0, 8+INFO(SP)
+	MOVQ R10, 8+INFO(SP)
 	MOVQ AX, 16+INFO(SP)
-	MOVQ $0, 24+INFO(SP)
+	MOVQ R10, 24+INFO(SP)
 	MOVL TIMER(SP), DI
 	XORL SI, SI
 	LEAQ INFO(SP), DX
-	XORL R10, R10
 	SYS(timer_settime)
 
 reap:                                   // ---- at rest: reap, wait, send ----
-	MOVQ $-1, DI
+	ORQ  $-1, DI
 	LEAQ WSTAT(SP), SI
 	MOVL $WNOHANG, DX
 	XORL R10, R10
@@ -330,8 +334,9 @@ reap:                                   // ---- at rest: reap, wait, send ----
 	JNE  reap
 	MOVQ CX, STATUS
 	MOVQ TARGET, DI
-	MOVQ $0, MAIN                   // its number may be given out again
-	MOVQ $0, TARGET
+	XORL AX, AX
+	MOVQ AX, MAIN                   // its number may be given out again
+	MOVQ AX, TARGET
 	TESTB $const_flagTermGroup, FLAGS
 	JZ   reap
 	MOVL $SIGTERM, SI
@@ -347,7 +352,7 @@ nobody:
 	JZ   leave
 	TESTB $const_flagDrain, FLAGS
 	JZ   leave
-	MOVQ $-1, DI
+	ORQ  $-1, DI
 	XORL SI, SI
 	SYS(kill)
 	TESTQ AX, AX
@@ -444,7 +449,7 @@ named:
 	MOVQ AX, R14
 	MOVL THEIRS(SP), DI
 	SYS(close)
-	CMPQ R14, $0
+	TESTQ R14, R14
 	JLT  notmade                    // EAGAIN: pids.max
 	CMPQ ERRNO, $0
 	JNE  notmade                    // its end is reaped with the others'
@@ -487,7 +492,10 @@ alone:                                  // Go cannot run: do what a plain init d
 pass:                                   // Go runs already: tell it.
 	CMPQ BX, $SIGRTMAX
 	JGT  wait                       // a tick
-	MOVQ BX, NEXT
+	LEAQ -1(BX), CX
+	MOVL $1, AX
+	SHLQ CX, AX
+	ORQ  AX, NEXT
 	MOVQ R14, DI
 	MOVL $const_stopAgain, SI
 	SYS(kill)
@@ -522,11 +530,14 @@ heard:
 	CMPQ BX, $const_whyHooks
 	MOVQ $const_whyBegin, BX
 	JEQ  ask
-	MOVQ NEXT, BX
-	MOVQ $0, NEXT
-	TESTQ BX, BX
-	JNZ  ask
-	JMP  reap
+	BSFQ NEXT, BX                   // signals came for Go meanwhile: the lowest first
+	JEQ  reap
+	MOVQ NEXT, AX
+	LEAQ -1(AX), CX
+	ANDQ CX, AX
+	MOVQ AX, NEXT
+	INCQ BX
+	JMP  ask
 
 nogo:                                   // between hooks and main child: the pages are still there
 	MOVL $STDERR, DI

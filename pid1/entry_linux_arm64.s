@@ -35,13 +35,22 @@
 #define close_range 436
 
 TEXT sexton_entry(SB),NOSPLIT|NOFRAME,$0-0
-	MOVD 8(RSP), R0                 // argv[0]
-	CBZ  R0, runtime
+	MOVD $-1, R0                    // First of all, nothing can be lost any more.
+	MOVD RSP, R25
+	MOVD R0, -8(R25)
+	MOVD $SIG_SETMASK, R0
+	SUB  $8, R25, R1
+	SUB  $16, R25, R2
+	MOVD $SIGSET, R3
+	SYS(rt_sigprocmask)
+	MOVD -16(R25), R20              // what was blocked before
+	MOVD 8(R25), R0                 // argv[0]
+	CBZ  R0, unmarked
 	MOVD (R0), R1
 	MOVD $GOMARK, R2
 	CMP  R1, R2
-	BEQ  runtime                    // we are a Go child
-
+	BEQ  runtime                    // we are a Go child: all is blocked as it was
+unmarked:
 	MOVD RSP, R25                   // argc, argv.., 0, envp.., 0, auxv.., 0
 	SUB  $FRAMELEN, RSP, F
 	MOVD F, RSP                     // in two steps, which the linker's stack check leaves alone
@@ -55,11 +64,7 @@ zero:                                   // all of the frame is 0
 	MOVD $-1, R0
 	MOVD R0, STATUS
 	MOVD R0, ALL(F)
-	MOVD $SIG_SETMASK, R0
-	ADD  $ALL, F, R1
-	MOVD $MASK, R2
-	MOVD $SIGSET, R3
-	SYS(rt_sigprocmask)
+	MOVD R20, MASK
 
 	MOVD $PR_SET_CHILD_SUBREAPER, R0 // for when we are not process 1
 	MOVD $1, R1
@@ -481,7 +486,12 @@ alone:                                  // Go cannot run: do what a plain init d
 pass:                                   // Go runs already: tell it.
 	CMP  $SIGRTMAX, R19
 	BGT  wait                       // a tick
-	MOVD R19, NEXT
+	SUB  $1, R19, R1
+	MOVD $1, R0
+	LSL  R1, R0
+	MOVD NEXT, R1
+	ORR  R0, R1
+	MOVD R1, NEXT
 	MOVD R24, R0
 	MOVD $const_stopAgain, R1
 	SYS(kill)
@@ -516,10 +526,15 @@ heard:
 	CMP  $const_whyHooks, R19
 	MOVD $const_whyBegin, R19
 	BEQ  ask
-	MOVD NEXT, R19
-	MOVD ZR, NEXT
-	CBNZ R19, ask
-	B    reap
+	MOVD NEXT, R0                   // signals came for Go meanwhile: the lowest first
+	CBZ  R0, reap
+	RBIT R0, R1
+	CLZ  R1, R1
+	SUB  $1, R0, R2
+	AND  R2, R0
+	MOVD R0, NEXT
+	ADD  $1, R1, R19
+	B    ask
 
 nogo:                                   // between hooks and main child: the pages are still there
 	MOVD $STDERR, R0

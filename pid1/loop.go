@@ -1,6 +1,7 @@
 package pid1
 
 import (
+	"math/bits"
 	"os"
 	"os/signal"
 	"runtime"
@@ -181,7 +182,7 @@ func (l *looper) forward(sig uint8) {
 func (l *looper) ask(why int64) {
 	if l.child != 0 {
 		if why < options.Signals {
-			l.next = why
+			l.next |= 1 << (why - 1)
 			syscall.Kill(l.child, syscall.Signal(stopAgain))
 		}
 		return
@@ -240,9 +241,10 @@ func (l *looper) answered(ws syscall.WaitStatus) {
 		return
 	}
 	l.tries = 0
-	if next := l.next; next != 0 && l.woken != whyHooks {
-		l.next = 0
-		l.ask(next)
+	if l.next != 0 && l.woken != whyHooks {
+		sig := bits.TrailingZeros64(l.next)
+		l.next &= l.next - 1
+		l.ask(int64(sig) + 1)
 	}
 }
 

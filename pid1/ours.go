@@ -81,7 +81,7 @@ func foreign(pid int) bool {
 }
 
 // within reports whether each line of one /proc/<pid>/cgroup is at or below the
-// same line of another.
+// same line of another. Seen from a cgroup namespace, what is outside begins with /..
 //
 // Source: cgroups(7).
 func within(theirs, ours string) bool {
@@ -94,7 +94,8 @@ func within(theirs, ours string) bool {
 	for line := range strings.Lines(theirs) {
 		id, path, ok := cgroupLine(line)
 		top, known := paths[id]
-		if ok && known && path != top && !strings.HasPrefix(path, strings.TrimSuffix(top, "/")+"/") {
+		outside := strings.HasPrefix(path, "/..") || path != top && !strings.HasPrefix(path, strings.TrimSuffix(top, "/")+"/")
+		if ok && known && outside {
 			return false
 		}
 	}

@@ -22,12 +22,12 @@ type answer struct {
 // state is the plan and what only the init writes. It goes to each Go child
 // through a socket. What the assembly often needs is near the beginning.
 type state struct {
-	magic  int64 // of this version of state: a newer binary may stand in our place
-	status int64 // wait status of the main child; -1 while it lives
-	reaped int64 // children that ended, Go children not counted
-	woken  int64 // why Go runs: a signal, or whyStart and its kind
-	next   int64 // the signal that came while it ran; 0: none
-	tries  int64 // Go children in a row that were killed
+	magic  int64  // of this version of state: a newer binary may stand in our place
+	status int64  // wait status of the main child; -1 while it lives
+	reaped int64  // children that ended, Go children not counted
+	woken  int64  // why Go runs: a signal, or whyStart and its kind
+	next   uint64 // signals that came for it while it ran; bit 0 is signal 1
+	tries  int64  // Go children in a row that were killed
 	//lint:ignore U1000 the assembly writes and reads it
 	errno   int64     // negated error of the last execve of itself
 	mask    uint64    // signals that were blocked when the init began; bit 0 is signal 1

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 )
 
@@ -29,7 +30,16 @@ type launch struct {
 	Root     string // chroot there
 	Dir      string
 	Forbid   []int // system calls that fail with EPERM
+	Tell     bool  // descriptor 3 is closed when the init is executed
 	TTY      bool  // stdin, stdout and stderr are a terminal, which it leads
+}
+
+// limit bounds the run: a long trial may take long.
+func (l *launch) limit() time.Duration {
+	if l.Tell {
+		return 30 * time.Minute
+	}
+	return runLimit
 }
 
 const launchEnv = "BLACKBOX_LAUNCH"
@@ -78,6 +88,9 @@ func (l *launch) run() error {
 		if err := syscall.Setresuid(l.UID, l.UID, l.UID); err != nil {
 			return err
 		}
+	}
+	if l.Tell {
+		syscall.CloseOnExec(3)
 	}
 	if l.NotOne {
 		return l.second()

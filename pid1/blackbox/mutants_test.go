@@ -22,7 +22,7 @@ var mutants = map[string]mutant{
 	"no-128":            {"entry_linux_amd64.s", "LEAL 128(AX), CX", "LEAL 0(AX), CX", false},
 	"no-forward":        {"entry_linux_amd64.s", "	SYS(kill)\n	JMP  reap                       // we", "	JMP  reap                       // we", false},
 	"no-reap":           {"entry_linux_amd64.s", "	INCQ REAPED\n	CMPQ AX, MAIN\n	JNE  reap", "	INCQ REAPED\n	CMPQ AX, MAIN\n	JNE  wait", false},
-	"reaps-main-only":   {"entry_linux_amd64.s", "	MOVQ $-1, DI\n	LEAQ WSTAT(SP), SI\n	MOVL $WNOHANG, DX", "	MOVQ MAIN, DI\n	LEAQ WSTAT(SP), SI\n	MOVL $WNOHANG, DX", false},
+	"reaps-main-only":   {"entry_linux_amd64.s", "	ORQ  $-1, DI\n	LEAQ WSTAT(SP), SI\n	MOVL $WNOHANG, DX", "	MOVQ MAIN, DI\n	LEAQ WSTAT(SP), SI\n	MOVL $WNOHANG, DX", false},
 	"keeps-fds":         {"entry_linux_amd64.s", "	MOVL $3, DI                     // of every", "	MOVL $3000, DI                     // of every", false},
 	"keeps-directory":   {"entry_linux_amd64.s", "	SYS(chdir)\n", "", false},
 	"keeps-pages":       {"entry_linux_amd64.s", "	SYS(munmap)\n	LEAQ sexton_end", "	LEAQ sexton_end", false},

@@ -27,6 +27,7 @@ const (
 type run struct {
 	cmd    *exec.Cmd
 	notOne bool     // it is a child of process 1
+	told   *os.File // ends when the init is executed
 	tty    *os.File // the other side of its terminal
 	dir    string   // a folder of its own, in which it begins
 	done   chan struct{}
@@ -41,6 +42,20 @@ func (r *run) Write(p []byte) (int, error) {
 	defer r.mu.Unlock()
 	return r.out.Write(p)
 }
+
+// counts is how often each line was in the output.
+func (r *run) counts() map[string]int {
+	n := map[string]int{}
+	for line := range strings.Lines(r.output()) {
+		if line, whole := strings.CutSuffix(line, "\n"); whole {
+			n[line]++
+		}
+	}
+	return n
+}
+
+// count is how often a number was a line of the output.
+func (r *run) count(n int) int { return r.counts()[strconv.Itoa(n)] }
 
 func (r *run) output() string {
 	r.mu.Lock()
@@ -71,10 +86,19 @@ func start(t *testing.T, l launch) (*run, error) {
 			return nil, err
 		}
 	}
+	if l.Tell {
+		told, teller, err := os.Pipe()
+		if err != nil {
+			return nil, err
+		}
+		t.Cleanup(func() { told.Close() })
+		defer teller.Close()
+		r.told, r.cmd.ExtraFiles = told, []*os.File{teller}
+	}
 	if err := r.cmd.Start(); err != nil {
 		return nil, err
 	}
-	end := time.AfterFunc(runLimit, func() { r.cmd.Process.Kill() })
+	end := time.AfterFunc(l.limit(), func() { r.cmd.Process.Kill() })
 	go func() {
 		r.cmd.Wait()
 		end.Stop()

@@ -54,7 +54,7 @@ func (c *call) catatonit() *Refusal {
 }
 
 func (c *call) catatonitUsage(bad string, known []string) *Refusal {
-	text := c.Name + ": invalid option -- '" + bad[1:] + "'\n"
+	text := c.Name + ": invalid option -- '" + printable(bad[1:]) + "'\n"
 	if len(bad) > 2 || foreign(bad) != "" {
 		text = c.unknown(bad, known).Text
 	}

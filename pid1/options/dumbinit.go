@@ -77,7 +77,7 @@ func (c *call) single() {
 func (c *call) dumbInitUsage(bad string, known []string) *Refusal {
 	r := c.unknown(bad, known)
 	if len(bad) == 2 && foreign(bad) == "" {
-		r.Text = c.Name + ": invalid option -- '" + bad[1:] + "'\n"
+		r.Text = c.Name + ": invalid option -- '" + printable(bad[1:]) + "'\n"
 	}
 	r.Code = 1
 	return r

@@ -207,9 +207,6 @@ func (c *call) setUser(text string) (wrong string) {
 
 // unknown is the refusal of an option that the dialect does not have.
 func (c *call) unknown(name string, known []string) *Refusal {
-	if name == "" {
-		return nil
-	}
 	for _, k := range known {
 		if k == name+"=" {
 			return c.refuse(name+": the value is missing", c.Name+" --help")
@@ -219,9 +216,9 @@ func (c *call) unknown(name string, known []string) *Refusal {
 		return c.refuse(name+": not an option of "+string(c.Dialect)+", but of "+whose, c.Name+" --help, or --dialect "+strings.Fields(whose)[0])
 	}
 	if near := nearest(name, known); near != "" {
-		return c.refuse(name+": unknown option", near)
+		return c.refuse(printable(name)+": unknown option", near)
 	}
-	return c.refuse(name+": unknown option", c.Name+" --help")
+	return c.refuse(printable(name)+": unknown option", c.Name+" --help")
 }
 
 // foreign names the dialects that have an option which ours has not.

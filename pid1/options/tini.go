@@ -103,7 +103,7 @@ func (c *call) tiniUsage(bad string) *Refusal {
 	case bad != "" && foreign(bad) != "" || len(bad) > 2:
 		text = c.unknown(bad, long).Text
 	case bad != "":
-		text = c.Name + ": invalid option -- '" + bad[1:] + "'\n"
+		text = c.Name + ": invalid option -- '" + printable(bad[1:]) + "'\n"
 	}
 	return &Refusal{Text: text + c.tiniHelp(), Stderr: true, Code: 1}
 }
