@@ -116,8 +116,15 @@ func needsDocker(t testing.TB) {
 
 const busybox = "/bin/busybox"
 
-// startDocker starts a private docker daemon, with the image loaded.
+// startDocker starts a private docker daemon, with the image loaded and tini as
+// the init of docker run --init.
 func startDocker(t testing.TB) *dockerd {
+	t.Helper()
+	tini, _ := exec.LookPath("tini-static")
+	return startDockerWith(t, tini)
+}
+
+func startDockerWith(t testing.TB, init string) *dockerd {
 	t.Helper()
 	needsDocker(t)
 	d := &dockerd{newDaemon(t, "d")}
@@ -128,11 +135,10 @@ func startDocker(t testing.TB) *dockerd {
 	}
 	t.Cleanup(func() { d.wipe(data) })
 	d.socket = d.dir + "/docker.sock"
-	tini, _ := exec.LookPath("tini-static")
 	d.start(d.ping, "dockerd", "--config-file", config, "--data-root", data, "--exec-root", d.dir+"/exec", "--pidfile", d.dir+"/pid",
 		"-H", "unix://"+d.socket, "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--userland-proxy=false",
 		"--storage-driver", storage(t), "--cgroup-parent", "/"+filepath.Base(work)+"/docker", "--exec-opt", "native.cgroupdriver=cgroupfs",
-		"--oom-score-adjust=0", "--init-path", tini, "--log-level=warn")
+		"--oom-score-adjust=0", "--init-path", init, "--log-level=warn")
 	t.Cleanup(d.removeAll)
 	cmd := d.command("import", "-", image)
 	cmd.Stdin = bytes.NewReader(rootTar(t))
@@ -315,7 +321,7 @@ func rootTar(t testing.TB) []byte {
 	for _, name := range []string{"lib", "lib64"} {
 		add(tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: "usr/" + name}, nil)
 	}
-	for name, from := range map[string]string{"bin/busybox": busybox, "e2e/children": work + "/bin/children", "e2e/go-leaver": work + "/bin/go-leaver",
+	for name, from := range map[string]string{"bin/busybox": busybox, "e2e/children": work + "/bin/children", "e2e/go-leaver": work + "/bin/go-leaver", "sexton-init": ourInit(),
 		"e2e/leaver.py": "testdata/programs/leaver.py"} {
 		data, err := os.ReadFile(from)
 		if errors.Is(err, fs.ErrNotExist) {

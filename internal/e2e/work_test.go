@@ -136,7 +136,7 @@ func fileExists(path string) bool {
 	return err == nil
 }
 
-// product is the shell command that builds sexton as "make build" does, with the same flags.
+// product is the shell command that builds both programs as "make build" does, with the same flags.
 func product(bin string) string {
 	const plain = "go build -trimpath -o bin/ ./cmd/..."
 	dry := exec.Command("make", "-s", "-n", "-C", "../..", "--no-print-directory", "build")
@@ -145,7 +145,7 @@ func product(bin string) string {
 	if text, err := dry.Output(); err == nil && strings.Contains(string(text), "-o bin/ ./cmd/...") {
 		command = string(text)
 	}
-	return "cd ../..\n" + strings.ReplaceAll(command, "-o bin/ ./cmd/...", "-o "+bin+"/sexton ./cmd/sexton")
+	return "cd ../..\n" + strings.ReplaceAll(command, "-o bin/ ./cmd/...", "-o "+bin+"/ ./cmd/sexton ./cmd/sexton-init")
 }
 
 // build makes the product and the programs that misbehave in the containers.

@@ -1,0 +1,176 @@
+package e2e
+
+import (
+	"archive/tar"
+	"bytes"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"sexton.dev/internal/hosttest"
+)
+
+// ourInit is the container init under test.
+func ourInit() string { return work + "/bin/sexton-init" }
+
+// cleaner leaves a process that needs some seconds after TERM: in a session of its
+// own with setsid in front. The main child ends at TERM with 3.
+func cleaner(setsid, seconds string) string {
+	return setsid + ` sh -c 'trap "sleep ` + seconds + `; echo clean; exit" TERM; echo ready; while :; do sleep 0.05; done' &
+trap "exit 3" TERM; while :; do sleep 0.05; done`
+}
+
+// stop stops a container and returns how long that took.
+func (c *container) stop() time.Duration {
+	c.d.t.Helper()
+	began := time.Now()
+	c.d.do("stop", c.id)
+	return time.Since(began)
+}
+
+func (c *container) wantExit(code int) {
+	c.d.t.Helper()
+	if got := c.inspect("{{.State.ExitCode}}"); got != strconv.Itoa(code) {
+		c.d.t.Errorf("%s: exit code %s, want %d; logs:\n%s", c.name, got, code, c.logs())
+	}
+}
+
+func (c *container) logs() string {
+	out, _ := c.d.command("logs", c.id).CombinedOutput()
+	return string(out)
+}
+
+// As dockerd's --init-path, under tini's name.
+func TestInitOfDocker(t *testing.T) {
+	sandboxed(t)
+	link := work + "/bin/docker-init"
+	data, err := os.ReadFile(ourInit())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(link, data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	d := startDockerWith(t, link)
+	if info := d.do("info"); !strings.Contains(info, "Init Binary: "+link) || !strings.Contains(info, "init version: sexton-") {
+		t.Errorf("docker info:\n%s", info)
+	}
+	c := d.run("init", []string{"--init"}, "sh", "-c", `(sleep 0.1 &); sleep 0.5; echo ready; exec sleep 1000`).ready()
+	if left := zombies(c.pid); len(left) > 0 {
+		t.Errorf("zombies %v", left)
+	}
+	if comm, _ := os.ReadFile("/proc/" + strconv.Itoa(c.pid) + "/comm"); string(comm) != "docker-init\n" {
+		t.Errorf("process 1 is %q", comm)
+	}
+	if took := c.stop(); took > 5*time.Second {
+		t.Errorf("stop took %v", took)
+	}
+	c.wantExit(143)
+
+	drain := d.run("drain", []string{"--init", "-e", "SEXTON_INIT_DRAIN=1"}, "sh", "-c", cleaner("setsid", "1")).ready()
+	drain.stop()
+	drain.wantExit(3)
+	if logs := drain.logs(); !strings.Contains(logs, "clean") {
+		t.Errorf("what was left did not finish; logs:\n%s", logs)
+	}
+}
+
+// As an image's entrypoint: what is left has the time that it needs.
+func TestInitAsEntrypoint(t *testing.T) {
+	d := startDocker(t)
+	entry := []string{"--entrypoint", "/sexton-init"}
+	same := d.run("same-session", entry, "--", "sh", "-c", cleaner("", "3"))
+	own := d.run("own-session", entry, "--", "sh", "-c", cleaner("setsid", "3"))
+	readonly := d.run("readonly", append([]string{"--read-only", "--user", "65534", "--security-opt", "no-new-privileges", "--cap-drop", "ALL"}, entry...),
+		"--", "sh", "-c", cleaner("setsid", "1"))
+	for _, c := range []*container{same, own, readonly} {
+		c.ready()
+		took := c.stop()
+		c.wantExit(3)
+		if logs := c.logs(); !strings.Contains(logs, "clean") || took > 10*time.Second {
+			t.Errorf("%s: stop took %v; logs:\n%s", c.name, took, logs)
+		}
+	}
+
+	exec := d.run("exec", entry, "--", "sh", "-c", `echo ready; trap "exit 3" TERM; while :; do sleep 0.05; done`).ready()
+	d.do("exec", "-d", exec.id, "sh", "-c", `trap "sleep 1; echo clean > /proc/1/fd/1; exit" TERM; echo guest > /proc/1/fd/1; while :; do sleep 0.05; done`)
+	hosttest.Until(t, 10*time.Second, "a guest by docker exec", func() bool { return strings.Contains(exec.logs(), "guest") })
+	exec.stop()
+	exec.wantExit(3)
+	if logs := exec.logs(); !strings.Contains(logs, "clean") {
+		t.Errorf("what came by docker exec did not finish; logs:\n%s", logs)
+	}
+}
+
+// An image from scratch, with the init and one program and nothing else.
+func TestInitFromScratch(t *testing.T) {
+	d := startDocker(t)
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for name, from := range map[string]string{"sexton-init": ourInit(), "busybox": busybox} {
+		data, err := os.ReadFile(from)
+		if err == nil {
+			err = w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o755, Size: int64(len(data))})
+		}
+		if err == nil {
+			_, err = w.Write(data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	load := d.command("import", "--change", `ENTRYPOINT ["/sexton-init", "--"]`, "-", "scratch-init")
+	load.Stdin = &b
+	if out, err := load.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	c := &container{d: d, name: "scratch", id: d.do("run", "-d", "--network=none", "scratch-init", "/busybox", "sleep", "1000")}
+	c.pid = c.number("{{.State.Pid}}")
+	hosttest.Until(t, 10*time.Second, "the program runs", func() bool { return len(children(c.pid)) > 0 })
+	if took := c.stop(); took > 5*time.Second {
+		t.Errorf("stop took %v", took)
+	}
+	c.wantExit(143)
+	missing, _ := d.command("run", "--rm", "--network=none", "scratch-init", "/nothing").CombinedOutput()
+	if !strings.Contains(string(missing), "/nothing: No such file or directory") {
+		t.Errorf("output:\n%s", missing)
+	}
+}
+
+// children lists the living children of a process.
+func children(pid int) []string {
+	text, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/task/" + strconv.Itoa(pid) + "/children")
+	return strings.Fields(string(text))
+}
+
+// In a PID namespace that containers share, as those of a pod may, the init signals
+// what is its own and nothing else.
+func TestInitInSharedNamespace(t *testing.T) {
+	d := startDocker(t)
+	const bystander = `trap "echo told" TERM; echo ready; while :; do sleep 0.05; done`
+	pause := d.run("pause", nil, "sleep", "1000")
+	other := d.run("other", []string{"--pid", "container:" + pause.id}, "sh", "-c", bystander).ready()
+	ours := d.run("ours", []string{"--pid", "container:" + pause.id, "--entrypoint", "/sexton-init"}, "--", "sh", "-c", cleaner("setsid", "1")).ready()
+	ours.stop()
+	ours.wantExit(3)
+	if logs := ours.logs(); !strings.Contains(logs, "clean") {
+		t.Errorf("what was left did not finish; logs:\n%s", logs)
+	}
+	if logs := other.logs(); strings.Contains(logs, "told") {
+		t.Errorf("another container's process was signalled; logs:\n%s", logs)
+	}
+	d.do("rm", "-f", other.id)
+
+	one := d.run("one", []string{"--entrypoint", "/sexton-init"}, "--", "sh", "-c", cleaner("setsid", "1")).ready()
+	guest := d.run("guest", []string{"--pid", "container:" + one.id}, "sh", "-c", bystander).ready()
+	one.stop()
+	one.wantExit(3)
+	if logs := guest.logs(); strings.Contains(logs, "told") {
+		t.Errorf("as process 1 it signalled another container's process; logs:\n%s", logs)
+	}
+}
