@@ -7,6 +7,7 @@ INITFLAGS = -s -w -X sexton.dev/pid1/options.Version=$(VERSION)
 # Where the programs begin, on the architectures that have it: cmd/sexton/entry_linux.go,
 # pid1/entry_linux_*.s.
 GOARCH  ?= $(shell $(GO) env GOARCH)
+BIN     ?= bin
 ENTRY    = $(if $(filter amd64 arm64,$(GOARCH)),-E sexton_entry)
 FUZZTIME ?= 5s
 
@@ -15,7 +16,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 build: ## the binaries, static, in bin/
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -ldflags './cmd/sexton=$(LDFLAGS) $(ENTRY)' -ldflags './cmd/sexton-init=$(INITFLAGS) $(ENTRY)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 GOARCH=$(GOARCH) $(GO) build -trimpath -ldflags '$(LDFLAGS)' -ldflags './cmd/sexton=$(LDFLAGS) $(ENTRY)' -ldflags './cmd/sexton-init=$(INITFLAGS) $(ENTRY)' -o $(BIN)/ ./cmd/...
 
 install: build ## binary, man pages and completion below PREFIX
 	install -D -m 0755 bin/sexton $(DESTDIR)$(PREFIX)/bin/sexton
@@ -48,8 +49,13 @@ bench: build ## time and memory beside ps, as ratios
 clean:
 	rm -rf bin
 
-image: build ## a container image that is the binary alone: sexton:VERSION
-	printf 'FROM scratch\nCOPY sexton /sexton\nENTRYPOINT ["/sexton"]\n' | docker build -q -t sexton:$(VERSION) -f - bin
+image: ## images for docker load and Debian packages of the init, for amd64 and arm64, in bin/
+	for arch in amd64 arm64; do \
+		$(MAKE) --no-print-directory GOARCH=$$arch BIN=bin/$$arch build && \
+		scripts/image.sh "$(VERSION)" $$arch sexton sexton-init && \
+		scripts/image.sh "$(VERSION)" $$arch sexton-init && \
+		scripts/deb.sh "$(VERSION)" $$arch || exit 1; \
+	done
 
 verify-init: ## the long trials of the init in full: 1,000,000 orphans, 100,000 signals, 10,000 starts
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m -run 'TestTermAtStart|TestStorm|TestOrphans|TestStarts' ./pid1/blackbox

@@ -4,6 +4,9 @@ import (
 	"archive/tar"
 	"bytes"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -94,12 +97,12 @@ func TestInitAsEntrypoint(t *testing.T) {
 		}
 	}
 
-	exec := d.run("exec", entry, "--", "sh", "-c", `echo ready; trap "exit 3" TERM; while :; do sleep 0.05; done`).ready()
-	d.do("exec", "-d", exec.id, "sh", "-c", `trap "sleep 1; echo clean > /proc/1/fd/1; exit" TERM; echo guest > /proc/1/fd/1; while :; do sleep 0.05; done`)
-	hosttest.Until(t, 10*time.Second, "a guest by docker exec", func() bool { return strings.Contains(exec.logs(), "guest") })
-	exec.stop()
-	exec.wantExit(3)
-	if logs := exec.logs(); !strings.Contains(logs, "clean") {
+	visited := d.run("visited", entry, "--", "sh", "-c", `echo ready; trap "exit 3" TERM; while :; do sleep 0.05; done`).ready()
+	d.do("exec", "-d", visited.id, "sh", "-c", `trap "sleep 1; echo clean > /proc/1/fd/1; exit" TERM; echo guest > /proc/1/fd/1; while :; do sleep 0.05; done`)
+	hosttest.Until(t, 10*time.Second, "a guest by docker exec", func() bool { return strings.Contains(visited.logs(), "guest") })
+	visited.stop()
+	visited.wantExit(3)
+	if logs := visited.logs(); !strings.Contains(logs, "clean") {
 		t.Errorf("what came by docker exec did not finish; logs:\n%s", logs)
 	}
 }
@@ -172,5 +175,44 @@ func TestInitInSharedNamespace(t *testing.T) {
 	one.wantExit(3)
 	if logs := guest.logs(); strings.Contains(logs, "told") {
 		t.Errorf("as process 1 it signalled another container's process; logs:\n%s", logs)
+	}
+}
+
+// The image that make image makes, and the package beside it.
+func TestInitImage(t *testing.T) {
+	d := startDocker(t)
+	dir := t.TempDir()
+	arch := runtime.GOARCH
+	if err := os.MkdirAll(dir+"/bin/"+arch, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	scripts, err := filepath.Abs("../../scripts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	make := func(argv ...string) string {
+		cmd := exec.Command(argv[0], argv[1:]...)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v: %s", argv, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	make("cp", ourInit(), "bin/"+arch+"/sexton-init")
+	make(scripts+"/image.sh", "e2e", arch, "sexton-init")
+	d.do("load", "-i", dir+"/bin/sexton-init-"+arch+".tar")
+	if got := d.do("run", "--rm", "--network=none", "sexton-init:e2e", "/sexton-init", "--version"); !strings.HasPrefix(got, "sexton-init ") {
+		t.Errorf("output %q", got)
+	}
+
+	_, err = exec.LookPath("dpkg-deb")
+	hosttest.Needs(t, "dpkg", err == nil, "a Debian machine")
+	make("cp", "-r", scripts+"/../docs", scripts+"/../LICENSE", ".")
+	list := make("dpkg-deb", "-c", make(scripts+"/deb.sh", "v1.2.3", arch))
+	for _, want := range []string{"./usr/bin/sexton-init\n", "tini -> ../../bin/sexton-init", "my_init -> ../../bin/sexton-init"} {
+		if !strings.Contains(list+"\n", want) {
+			t.Errorf("the package has no %q:\n%s", want, list)
+		}
 	}
 }
