@@ -18,6 +18,13 @@ func descriptors(letters string) (ours int) {
 	n := func(i int) int { return int(letters[i]-'a') & 0xf }
 	syscall.Close(n(0) | n(2)<<4)
 	ours = n(1) | n(3)<<4
+	if ours < 3 { // stdio was closed: what we say must not be taken for an answer
+		low := ours
+		if fd, _, errno := syscall.RawSyscall(syscall.SYS_FCNTL, uintptr(low), syscall.F_DUPFD, 3); errno == 0 {
+			ours = int(fd)
+			syscall.Close(low)
+		}
+	}
 	syscall.CloseOnExec(ours)
 	return ours
 }

@@ -86,12 +86,9 @@ func (j *job) unwaited() []unwaited {
 			by[before[key]]++
 		}
 	}
-	delete(by, j.init)
-	delete(by, os.Getpid())
 	var list []unwaited
-	for parent, n := range by {
-		p, ok := readProcess(parent)
-		if ok && p.state != 'Z' {
+	for _, p := range j.ours().list { // without the init, this process, and other containers'
+		if n := by[p.pid]; n > 0 && p.state != 'Z' {
 			list = append(list, unwaited{parent: p, dead: n})
 		}
 	}

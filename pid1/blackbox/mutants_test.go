@@ -78,6 +78,7 @@ var mutants = map[string]mutant{
 	"no-hook-check":     {"start.go", "		if err := hooks.Check(j.Hooks); err != nil {", "		if err := hooks.Check(\"/\"); err != nil {", false},
 	"procs-always":      {"entry_linux_amd64.s", "	MOVB $0, PROCS(SP)              // it has", "	NOP              // it has", false},
 	"keeps-dashes":      {"options/parse.go", "		c.args = c.args[1:]\n		return o, false, \"\"", "		return o, false, \"\"", false},
+	"answers-on-stderr": {"io.go", "	if ours < 3 {", "	if ours < 0 {", false},
 	"mute-words":        {"start.go", "		j.say(j.Unreaped(j.init))", "", false},
 	"loop-mute":         {"loop.go", "	l.say(line)", "", true},
 	"loop-says-all":     {"options/words.go", "!main && o.ReapWarning", "false", true},

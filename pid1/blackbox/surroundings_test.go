@@ -78,7 +78,7 @@ func surroundings() []behaviour {
 		{name: "a variable of the runtime's name is kept", in: everyone, command: []string{"/usr/bin/env"}, env: []string{"GOMAXPROCS=4"}, want: []string{`GOMAXPROCS=4\n`}, broken: []string{"procs-always"}},
 		{name: "a process group of its own", in: []string{own, tini, catatonit}, sh: `read p c s pp g r < /proc/$$/stat; [ $g = $$ ] && exit 4`, code: 4, broken: []string{"no-own-group"}},
 		{name: "a session of its own", in: []string{dumb}, sh: `read p c s pp g ss r < /proc/$$/stat; [ $ss = $$ ] && exit 4`, code: 4, broken: []string{"no-own-session"}},
-		{name: "the main child has the terminal", in: []string{own, tini, dumb, catatonit}, with: launch{TTY: true}, sh: `read p c s pp g ss tty tp r < /proc/$$/stat; [ $tp = $g ] && [ $g = $$ ] && exit 4`, code: 4, broken: []string{"no-terminal"}},
+		{name: "the main child has the terminal", in: []string{own, tini, dumb, catatonit}, with: launch{TTY: true}, sh: `sleep 0.2; read p c s pp g ss tty tp r < /proc/$$/stat; [ $tp = $g ] && [ $g = $$ ] && exit 4`, code: 4, broken: []string{"no-terminal"}},
 		{name: "Ctrl-C reaches the main child", in: []string{own, tini, dumb, catatonit}, with: launch{TTY: true}, sh: "echo ready; exec sleep 20", code: 130, broken: []string{"no-128"},
 			do: func(r *run) error {
 				if err := r.line("ready"); err != nil {
@@ -98,6 +98,7 @@ func surroundings() []behaviour {
 			}},
 		{name: "closed stdin", in: everyone, with: launch{Closed: []int{0}}, sh: "exit 4", code: 4, broken: []string{"leaves-with-0"}, differs: map[string]string{tini: "leaves with 1"}},
 		{name: "closed stdin, stdout and stderr", in: everyone, with: launch{Closed: []int{0, 1, 2}}, sh: "exit 4", code: 4, broken: []string{"leaves-with-0"}, differs: map[string]string{tini: "leaves with 1"}},
+		{name: "closed stdout and stderr, with something to say", in: []string{own, tini}, flags: map[string][]string{"": {"-v"}}, with: launch{Closed: []int{1, 2}, NotOne: true}, sh: "exit 4", code: 4, broken: []string{"answers-on-stderr"}},
 		{name: "closed stderr", in: everyone, with: launch{Closed: []int{2}}, sh: "echo ran; exit 4", code: 4, want: []string{"^ran\n$"}, broken: []string{"leaves-with-0"}},
 		{name: "no /proc", in: everyone, with: launch{NoProc: true}, sh: "exit 4", code: 4, broken: []string{"leaves-with-0"}},
 		{name: "read-only root", in: everyone, with: launch{ReadOnly: true}, sh: "exit 4", code: 4, broken: []string{"leaves-with-0"}},
