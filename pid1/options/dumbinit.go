@@ -50,23 +50,27 @@ func (c *call) dumbInit() *Refusal {
 	if len(c.Command) == 0 {
 		return &Refusal{Text: "Usage: dumb-init [option] program [args]\nTry dumb-init --help for full usage.\n", Stderr: true, Code: 1}
 	}
-	if c.Terminal == Session { // single mode leaves the terminal's signals as they are
-		for _, sig := range []int{sigTSTP, sigTTIN, sigTTOU} {
-			c.Forward[sig] = sigSTOP
-		}
-	}
+	c.suspends()
 	for _, r := range rewrites {
 		if c.rewrite(r) != "" {
 			return &Refusal{Text: "Usage: -r option takes <signum>:<signum>, where <signum> is between 1 and 31.\n" +
 				"This option can be specified multiple times.\nUse --help for full usage.\n", Stderr: true, Code: 1}
 		}
 	}
-	for _, sig := range []int{sigTSTP, sigTTIN, sigTTOU} { // also where they are rewritten
-		c.Suspend[sig] = true
-	}
 	c.SwallowOnce[sigHUP], c.SwallowOnce[sigCONT] = true, true
 	c.EachEvent = c.Verbosity > 0
 	return nil
+}
+
+// suspends makes the signals of a terminal's suspension stop the init, too, also
+// where they are rewritten; single mode leaves them as they are.
+func (c *call) suspends() {
+	for _, sig := range []int{sigTSTP, sigTTIN, sigTTOU} {
+		c.Suspend[sig] = true
+		if c.Terminal == Session {
+			c.Forward[sig] = sigSTOP
+		}
+	}
 }
 
 // single is the mode without a session of its own: signals go to one process.

@@ -55,6 +55,14 @@ func (c *call) tini() *Refusal {
 	if len(c.Command) == 0 {
 		return c.tiniUsage("")
 	}
+	c.tiniVariables()
+	c.ReapWarning = warn
+	c.EachEvent = warn || c.Verbosity > 1
+	return nil
+}
+
+// tiniVariables reads tini's own variables, which win over flags.
+func (c *call) tiniVariables() {
 	if c.isSet("TINI_SUBREAPER") {
 		c.Subreaper = true
 	}
@@ -68,9 +76,6 @@ func (c *call) tini() *Refusal {
 		}
 		c.Verbosity = n
 	}
-	c.ReapWarning = warn
-	c.EachEvent = warn || c.Verbosity > 1
-	return nil
 }
 
 // isSet reports whether a variable of tini's is there, which is all it asks, even
