@@ -3,7 +3,9 @@ package pid1
 import (
 	"errors"
 	"os"
+	"slices"
 	"syscall"
+	"time"
 
 	"sexton.dev/pid1/hooks"
 	"sexton.dev/pid1/options"
@@ -39,9 +41,21 @@ func (j *job) stopHooks() { j.runHooks(j.stage("pre-stop", myInitPre), false) }
 // finishHooks stops runit, if it runs, and runs what comes when the main child is gone.
 func (j *job) finishHooks() {
 	if pid := int(j.memo[memoRunit]); pid > 0 {
-		syscall.Kill(pid, syscall.SIGHUP) // it passes TERM to each service, and ends
+		syscall.Kill(pid, syscall.SIGHUP) // it passes TERM to each service's runsv, and ends
+	}
+	if j.Runit {
+		j.awaitServices(time.Now().Add(j.Grace))
 	}
 	j.runHooks(j.stage("post-stop", myInitPost), false)
+}
+
+// awaitServices waits for runit's supervisors, each of which ends with its service.
+// What does not end in time is left to draining.
+func (j *job) awaitServices(end time.Time) {
+	isRunsv := func(p process) bool { return p.comm == "runsv" && p.state != 'Z' }
+	for slices.ContainsFunc(j.ours().list, isRunsv) && time.Now().Before(end) {
+		time.Sleep(step)
+	}
 }
 
 // stage lists the hooks of a stage.

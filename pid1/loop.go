@@ -251,7 +251,7 @@ func (l *looper) answered(ws syscall.WaitStatus) {
 func (l *looper) leaveNow() {
 	code := exitCode(l.status)
 	l.tell(l.Left(l.init, syscall.WaitStatus(l.status)))
-	os.Exit(int(l.Remap[code]))
+	os.Exit(int(l.remap[code]))
 }
 
 const prSetChildSubreaper = 36

@@ -80,7 +80,7 @@ func (j *job) left(a *answer) {
 		j.drain(time.Now().Add(j.Grace))
 	}
 	j.writeStatus(nil)
-	a.leave = leaving | int64(j.Remap[exitCode(j.status)])
+	a.leave = leaving | int64(j.remap[exitCode(j.status)])
 }
 
 // exitCode is a wait status as a shell has it: 128 and the signal for a death by one.
