@@ -19,6 +19,7 @@ func TestParseStat(t *testing.T) {
 		{"no name", "7 S 1", process{}, false},
 		{"no number", "x (sh) S" + tail, process{}, false},
 		{"long state", "7 (sh) SS" + tail, process{}, false},
+		{"no letter as state", "7 (sh) \x00" + tail, process{}, false},
 		{"empty", "", process{}, false},
 		{"brackets the wrong way", ")(", process{}, false},
 	} {

@@ -27,7 +27,7 @@ func parseStat(text string) (p process, ok bool) {
 		return p, false
 	}
 	rest := strings.Fields(text[end+1:])
-	if len(rest) < 20 || len(rest[0]) != 1 {
+	if len(rest) < 20 || len(rest[0]) != 1 || rest[0][0]|0x20 < 'a' || rest[0][0]|0x20 > 'z' {
 		return p, false
 	}
 	pid, err := strconv.Atoi(text[:open-1])
