@@ -11,7 +11,7 @@ BIN     ?= bin
 ENTRY    = $(if $(filter amd64 arm64,$(GOARCH)),-E sexton_entry)
 FUZZTIME ?= 5s
 
-.PHONY: help build install demo test lint fuzz bench image clean verify-init
+.PHONY: help build install demo test lint fuzz bench image baseimage clean verify-init
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -56,6 +56,9 @@ image: ## images for docker load and Debian packages of the init, for amd64 and 
 		scripts/image.sh "$(VERSION)" $$arch sexton-init && \
 		scripts/deb.sh "$(VERSION)" $$arch || exit 1; \
 	done
+
+baseimage: build ## a Debian image with sexton-init, cron and syslog for docker load, in bin/
+	deploy/baseimage/build.sh "$(VERSION)"
 
 verify-init: ## the long trials of the init in full: 1,000,000 orphans, 100,000 signals, 10,000 starts
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m -run 'TestTermAtStart|TestStorm|TestOrphans|TestStarts' ./pid1/blackbox

@@ -237,8 +237,14 @@ type container struct {
 	pid      int // of its first process
 }
 
-// run starts a container. options are docker run's.
+// run starts a container of the tests' image. options are docker run's.
 func (d *dockerd) run(name string, options []string, argv ...string) *container {
+	d.t.Helper()
+	return d.runOf(image, name, options, argv...)
+}
+
+// runOf starts a container of any image.
+func (d *dockerd) runOf(image, name string, options []string, argv ...string) *container {
 	d.t.Helper()
 	args := append([]string{"run", "-d", "--network=none", "--name", name}, options...)
 	c := &container{d: d, name: name, id: d.do(append(append(args, image), argv...)...)}

@@ -178,19 +178,16 @@ func TestInitInSharedNamespace(t *testing.T) {
 	}
 }
 
-// The image that make image makes, and the package beside it.
-func TestInitImage(t *testing.T) {
-	d := startDocker(t)
+// made runs scripts of the project in a directory that holds the init, as make image does.
+func made(t *testing.T) func(argv ...string) string {
+	t.Helper()
 	dir := t.TempDir()
-	arch := runtime.GOARCH
-	if err := os.MkdirAll(dir+"/bin/"+arch, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	scripts, err := filepath.Abs("../../scripts")
+	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	make := func(argv ...string) string {
+	run := func(argv ...string) string {
+		t.Helper()
 		cmd := exec.Command(argv[0], argv[1:]...)
 		cmd.Dir = dir
 		out, err := cmd.CombinedOutput()
@@ -199,20 +196,50 @@ func TestInitImage(t *testing.T) {
 		}
 		return strings.TrimSpace(string(out))
 	}
-	make("cp", ourInit(), "bin/"+arch+"/sexton-init")
-	make(scripts+"/image.sh", "e2e", arch, "sexton-init")
-	d.do("load", "-i", dir+"/bin/sexton-init-"+arch+".tar")
+	run("cp", "-r", root+"/docs", root+"/LICENSE", root+"/scripts", ".")
+	run("mkdir", "-p", "bin/"+runtime.GOARCH)
+	run("cp", ourInit(), "bin/"+runtime.GOARCH+"/sexton-init")
+	return run
+}
+
+// The image that make image makes.
+func TestInitImage(t *testing.T) {
+	d := startDocker(t)
+	make := made(t)
+	file, _, _ := strings.Cut(make("scripts/image.sh", "e2e", runtime.GOARCH, "sexton-init"), ":")
+	d.do("load", "-i", make("realpath", file))
 	if got := d.do("run", "--rm", "--network=none", "sexton-init:e2e", "/sexton-init", "--version"); !strings.HasPrefix(got, "sexton-init ") {
 		t.Errorf("output %q", got)
 	}
+}
 
-	_, err = exec.LookPath("dpkg-deb")
+// The package offers the init under the peers' names, leaves a peer's own program
+// alone, and is gone when it is removed.
+func TestInitPackage(t *testing.T) {
+	d := startDocker(t)
+	_, err := exec.LookPath("dpkg-deb")
 	hosttest.Needs(t, "dpkg", err == nil, "a Debian machine")
-	make("cp", "-r", scripts+"/../docs", scripts+"/../LICENSE", ".")
-	list := make("dpkg-deb", "-c", make(scripts+"/deb.sh", "v1.2.3", arch))
-	for _, want := range []string{"./usr/bin/sexton-init\n", "tini -> ../../bin/sexton-init", "my_init -> ../../bin/sexton-init"} {
-		if !strings.Contains(list+"\n", want) {
-			t.Errorf("the package has no %q:\n%s", want, list)
-		}
+	base := loadBaseImage(t, d)
+	make := made(t)
+	file := make("realpath", make("scripts/deb.sh", "v1.2.3", runtime.GOARCH))
+	inside := func(script string) string {
+		return d.do("run", "--rm", "--network=none", "-v", file+":/init.deb", "--entrypoint", "/bin/sh", base, "-c", "set -e; "+script)
+	}
+	got := inside(`dpkg -i /init.deb >/dev/null 2>&1
+for name in tini docker-init dumb-init catatonit my_init; do readlink /etc/alternatives/$name; done
+tini --version; dumb-init sh -c "exit 0"; tini -e 5 -- sh -c "exit 5"
+dpkg -r sexton-init >/dev/null 2>&1; ls /usr/bin/tini /usr/bin/sexton-init 2>&1 | grep -c "No such file"`)
+	want := `/usr/lib/sexton-init/tini
+/usr/lib/sexton-init/docker-init
+/usr/lib/sexton-init/dumb-init
+/usr/lib/sexton-init/catatonit
+/usr/lib/sexton-init/my_init
+tini version 0.19.0`
+	if !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "\n2") {
+		t.Errorf("output:\n%s", got)
+	}
+	got = inside(`echo real >/usr/bin/tini; dpkg -i /init.deb >/dev/null 2>&1; cat /usr/bin/tini; dpkg -P sexton-init >/dev/null 2>&1; cat /usr/bin/tini`)
+	if got != "real\nreal" {
+		t.Errorf("a tini that was there: %q", got)
 	}
 }
