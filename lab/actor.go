@@ -47,6 +47,8 @@ var roles = map[string]role{
 	"stuck-init":      {"init", stuckInit, true},
 	"stuck-server":    {"fuse", stuckServer, true},
 	"stuck-reader":    {"read", stuckMapper, true},
+	"mount-init":      {"init", mountInit, true},
+	"mount-unit":      {"unit", mountUnit, true},
 	"read-and-report": {"look", readAndReport, true},
 }
 

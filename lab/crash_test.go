@@ -29,7 +29,7 @@ const crashes = 16
 // TestUpCrashes kills up at random moments. Whatever it had started is then in
 // the state file or ends by itself: after down nothing is left.
 func TestUpCrashes(t *testing.T) {
-	eachFault(t, func(t *testing.T, f Fault, o Options) {
+	eachKind(t, func(t *testing.T, f Fault, o Options) {
 		whole := upOnce(t, f, o)
 		random := rand.New(rand.NewPCG(7, 7))
 		stages := map[string]int{}
@@ -80,7 +80,7 @@ func killUpAfter(t *testing.T, f Fault, o Options, moment time.Duration) {
 // TestUntold: a process that is not told to go on ends, at every step where up
 // may be gone.
 func TestUntold(t *testing.T) {
-	eachFault(t, func(t *testing.T, f Fault, o Options) {
+	eachKind(t, func(t *testing.T, f Fault, o Options) {
 		here, err := os.Readlink("/proc/self/ns/mnt")
 		if err != nil {
 			t.Fatal(err)
@@ -88,6 +88,9 @@ func TestUntold(t *testing.T) {
 		role, step, args := "zombies-init", "children", []string{"/bin/sleep"}
 		if f.Name == stuckName {
 			role, step, args = "stuck-init", "stuck", []string{t.TempDir(), here}
+		}
+		if mountScenes[f.Name] != nil {
+			role, step, args = "mount-init", "kept", []string{f.Name, t.TempDir(), here}
 		}
 		attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS}
 		for orders := range 2 {
@@ -108,7 +111,7 @@ func TestUntold(t *testing.T) {
 
 // TestUpCrashesAndNobodyCleans: what a killed up leaves ends in its time.
 func TestUpCrashesAndNobodyCleans(t *testing.T) {
-	eachFault(t, func(t *testing.T, f Fault, o Options) {
+	eachKind(t, func(t *testing.T, f Fault, o Options) {
 		whole := upOnce(t, f, o)
 		for _, part := range []float64{0.5, 0.8, 0.9} {
 			o := o
@@ -122,7 +125,7 @@ func TestUpCrashesAndNobodyCleans(t *testing.T) {
 
 // TestFirstProcessKilled: the death of init is the end of all.
 func TestFirstProcessKilled(t *testing.T) {
-	eachFault(t, func(t *testing.T, f Fault, o Options) {
+	eachKind(t, func(t *testing.T, f Fault, o Options) {
 		st := mustUp(t, f.Name, o)
 		if err := syscall.Kill(st.PID, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
@@ -147,7 +150,7 @@ func TestTerminated(t *testing.T) {
 
 // TestHangup: the end of the terminal is not the end of the fault.
 func TestHangup(t *testing.T) {
-	eachFault(t, func(t *testing.T, f Fault, o Options) {
+	eachKind(t, func(t *testing.T, f Fault, o Options) {
 		st := mustUp(t, f.Name, o)
 		for _, p := range st.Processes {
 			if p.Role == roleInit || p.Role == roleFeeder {

@@ -50,7 +50,7 @@ type sight struct {
 }
 
 // Faults returns all faults, in the order in which they are listed.
-func Faults() []Fault { return []Fault{zombies, stuckReader} }
+func Faults() []Fault { return append([]Fault{zombies, stuckReader}, mountFaults...) }
 
 // Options say how a fault is brought up and where its state is kept.
 type Options struct {

@@ -72,6 +72,17 @@ func eachFault(t *testing.T, test func(t *testing.T, f Fault, o Options)) {
 	}
 }
 
+// eachKind is eachFault for one of each kind: what holds for the making and the
+// end of one fault of mounts holds for all.
+func eachKind(t *testing.T, test func(t *testing.T, f Fault, o Options)) {
+	hosttest.NeedsRoot(t)
+	for _, f := range []Fault{zombies, stuckReader, mountNsfd, mountDevice} {
+		t.Run(f.Name, func(t *testing.T) {
+			test(t, f, options(t, f))
+		})
+	}
+}
+
 func options(t *testing.T, f Fault) Options {
 	t.Helper()
 	hosttest.NeedsRoot(t)
@@ -227,7 +238,7 @@ func TestUpListDown(t *testing.T) {
 // The processes stand apart from whoever started them: no session, no
 // descriptor, no directory of theirs; and they say where they come from.
 func TestApartFromTheCaller(t *testing.T) {
-	eachFault(t, func(t *testing.T, f Fault, o Options) {
+	eachKind(t, func(t *testing.T, f Fault, o Options) {
 		r, w, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)
@@ -278,7 +289,7 @@ func TestApartFromTheCaller(t *testing.T) {
 }
 
 func TestEndsByItself(t *testing.T) {
-	eachFault(t, func(t *testing.T, f Fault, o Options) {
+	eachKind(t, func(t *testing.T, f Fault, o Options) {
 		o.For = max(3*time.Second, 4*upOnce(t, f, o)) // a busy machine needs long for an up
 		st := mustUp(t, f.Name, o)
 		hosttest.Until(t, o.For+3*time.Second, "nothing lives", func() bool { return len(descendants(t)) == 0 })
