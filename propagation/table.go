@@ -1,0 +1,207 @@
+package propagation
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Table holds the mounts of all namespaces, indexed. Asking changes nothing in it, so it may be
+// asked from many goroutines.
+type Table struct {
+	mounts  []Mount
+	up      []int    // index of the parent, or none
+	key     []string // the entry of the parent's superblock that it sits on; "" if it cannot be told
+	kids    [][]int
+	byID    map[uint64]int
+	at      map[spot]int
+	groups  map[uint64]*group
+	devices map[uint64][]int
+	owner   map[uint64]uint64 // of a namespace
+	roots   map[uint64][]int  // of a namespace; one, unless the table is torn
+	last    uint64            // the highest of all ids, of mounts and of groups
+}
+
+const none = -1
+
+// A spot is a place by index.
+type spot struct {
+	on  int
+	key string
+}
+
+// A group is a peer group: who is in it, and who receives from it.
+type group struct {
+	members, slaves []int
+}
+
+// A Problem is something in a table that no kernel would say: a torn or an incomplete read. What
+// depends on that mount cannot be trusted.
+type Problem struct {
+	Mount uint64
+	Text  string
+}
+
+// New indexes the mounts of all namespaces, in time linear in their number. It takes any table: what is contradictory is
+// left out as far as needed (of two mounts with one id the second, a parent in another namespace,
+// the link that closes a circle) and listed.
+func New(mounts []Mount, namespaces []Namespace) (*Table, []Problem) {
+	b := builder{t: &Table{
+		byID:    make(map[uint64]int, len(mounts)),
+		at:      make(map[spot]int, len(mounts)),
+		groups:  map[uint64]*group{},
+		devices: map[uint64][]int{},
+		owner:   make(map[uint64]uint64, len(namespaces)),
+		roots:   map[uint64][]int{},
+	}}
+	b.owners(namespaces)
+	b.fill(mounts)
+	b.link()
+	b.cutCircles()
+	b.place()
+	b.group()
+	return b.t, b.problems
+}
+
+// A builder makes a table, step by step, and remembers what was wrong.
+type builder struct {
+	t        *Table
+	problems []Problem
+}
+
+func (b *builder) problem(id uint64, format string, args ...any) {
+	b.problems = append(b.problems, Problem{id, fmt.Sprintf(format, args...)})
+}
+
+func (b *builder) owners(namespaces []Namespace) {
+	for _, n := range namespaces {
+		if was, twice := b.t.owner[n.ID]; twice && was != n.Owner {
+			b.problem(0, "namespace %d has two owners: %d and %d", n.ID, was, n.Owner)
+			continue
+		}
+		b.t.owner[n.ID] = n.Owner
+	}
+}
+
+// fill takes the mounts, each id once.
+func (b *builder) fill(mounts []Mount) {
+	t := b.t
+	t.mounts = make([]Mount, 0, len(mounts))
+	strange := map[uint64]bool{}
+	for _, m := range mounts {
+		if _, twice := t.byID[m.ID]; twice || m.ID == 0 {
+			b.problem(m.ID, "listed twice, or without an id")
+			continue
+		}
+		if _, known := t.owner[m.Namespace]; !known && !strange[m.Namespace] {
+			strange[m.Namespace] = true
+			b.problem(m.ID, "its namespace %d is not listed: the owner is not known", m.Namespace)
+		}
+		m.Root = strings.TrimSuffix(m.Root, "//deleted")
+		t.byID[m.ID] = len(t.mounts)
+		t.mounts = append(t.mounts, m)
+		t.last = max(t.last, m.ID, m.Peer, m.Master)
+	}
+}
+
+// link finds the parents.
+func (b *builder) link() {
+	t := b.t
+	t.up = make([]int, len(t.mounts))
+	for i, m := range t.mounts {
+		p, listed := t.byID[m.Parent]
+		switch {
+		case !listed || p == i:
+			p = none
+		case t.mounts[p].Namespace != m.Namespace:
+			b.problem(m.ID, "its parent %d is in another namespace", m.Parent)
+			p = none
+		}
+		t.up[i] = p
+	}
+}
+
+// cutCircles makes a root of one mount in each circle of parents.
+func (b *builder) cutCircles() {
+	t := b.t
+	walk := make([]int, len(t.mounts)) // the walk that came by first, from 1
+	for start := range t.mounts {
+		last := none
+		for i := start; i != none && walk[i] != start+1; i = t.up[i] {
+			if walk[i] != 0 {
+				last = none
+				break
+			}
+			walk[i], last = start+1, i
+		}
+		if last != none && t.up[last] != none {
+			b.problem(t.mounts[last].ID, "it is below itself: a circle of parents")
+			t.up[last] = none
+		}
+	}
+}
+
+// place finds the entry that each mount sits on, and what is below each.
+func (b *builder) place() {
+	t := b.t
+	t.key = make([]string, len(t.mounts))
+	t.kids = make([][]int, len(t.mounts))
+	for i, m := range t.mounts {
+		p := t.up[i]
+		if p == none {
+			t.roots[m.Namespace] = append(t.roots[m.Namespace], i)
+			if all := t.roots[m.Namespace]; len(all) > 1 {
+				b.problem(m.ID, "its parent %d is not listed, and mount %d is the root of namespace %d already", m.Parent, t.mounts[all[0]].ID, m.Namespace)
+			}
+			continue
+		}
+		t.kids[p] = append(t.kids[p], i)
+		rest, ok := below(t.mounts[p].Point, m.Point)
+		if !ok {
+			b.problem(m.ID, "it is mounted on %q, but its parent %d on %q", m.Point, m.Parent, t.mounts[p].Point)
+			continue
+		}
+		t.key[i] = join(t.mounts[p].Root, rest)
+		s := spot{p, t.key[i]}
+		if other, taken := t.at[s]; taken {
+			b.problem(m.ID, "it is at the very place of mount %d", t.mounts[other].ID)
+			continue
+		}
+		t.at[s] = i
+	}
+}
+
+// group finds peers, slaves and the mounts of each superblock.
+func (b *builder) group() {
+	t := b.t
+	for i, m := range t.mounts {
+		t.devices[m.Device] = append(t.devices[m.Device], i)
+		if m.Peer != 0 {
+			g := t.groupOf(m.Peer)
+			g.members = append(g.members, i)
+			if first := t.mounts[g.members[0]]; first.Master != m.Master {
+				b.problem(m.ID, "its group %d receives from %d here, but from %d at mount %d", m.Peer, m.Master, first.Master, first.ID)
+			}
+		}
+		if m.Master != 0 {
+			g := t.groupOf(m.Master)
+			g.slaves = append(g.slaves, i)
+		}
+	}
+	for id, g := range t.groups {
+		if len(g.members) == 0 {
+			b.problem(t.mounts[g.slaves[0]].ID, "it receives from group %d, and nobody listed is in that", id)
+		}
+	}
+	slices.SortStableFunc(b.problems, func(a, b Problem) int { return cmp.Compare(a.Mount, b.Mount) })
+}
+
+func (t *Table) groupOf(id uint64) *group {
+	g := t.groups[id]
+	if g == nil {
+		g = new(group)
+		t.groups[id] = g
+	}
+	return g
+}
