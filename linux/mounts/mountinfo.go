@@ -1,4 +1,5 @@
-// Package mounts reads the kernel's mount tables. It parses; opening is the caller's.
+// Package mounts has the kernel's mount tables as plain values, and parses the
+// text form of them. It opens nothing: package census reads a host.
 package mounts
 
 import (
@@ -12,22 +13,27 @@ import (
 // ErrFormat is wrapped by every error that means the kernel's text was not as documented.
 var ErrFormat = errors.New("unexpected format")
 
-// A Mount is one line of /proc/PID/mountinfo. Paths and options are unescaped
-// and may hold any byte.
+// A Mount is one line of /proc/PID/mountinfo, or one answer of statmount. All
+// strings but Super are unescaped and may hold any byte.
+//
+// The kernel counts ID, Parent, Shared and Master in 31 bits, in the newest
+// version too. Source: Linux 6.18 fs/namespace.c, mnt_alloc_id, mnt_alloc_group_id.
 type Mount struct {
-	ID         int // unique while the mount lives, used again afterwards
-	Parent     int
-	Major      uint32
-	Minor      uint32
-	Root       string // the part of the file system that is mounted
-	MountPoint string // below the reading process's root directory
-	Options    string // of the mount
-	Shared     int    // peer group; 0: not shared
-	Master     int    // peer group that this mount receives from; 0: none
-	Unbindable bool
-	Type       string // fuse.sshfs: type and subtype
-	Source     string
-	Super      string // options of the superblock; an overlay's may pass 64 KiB
+	ID           int // unique while the mount lives, used again afterwards
+	Parent       int
+	UniqueID     uint64 // never used again; 0 where mountinfo was read, which has it not
+	UniqueParent uint64 // the parent's UniqueID, which may be out of sight
+	Major        uint32
+	Minor        uint32
+	Root         string // the part of the file system that is mounted
+	MountPoint   string // below the reading process's root directory
+	Options      string // of the mount
+	Shared       int    // peer group; 0: not shared
+	Master       int    // peer group that this mount receives from; 0: none
+	Unbindable   bool
+	Type         string // fuse.sshfs: type and subtype
+	Source       string
+	Super        string // options of the superblock, still escaped: see [SplitSuper]; an overlay's may pass 64 KiB
 }
 
 // ParseMountinfo parses one /proc/PID/mountinfo, lines of any length.
@@ -63,7 +69,7 @@ func parseLine(line string) (Mount, error) {
 		Type: unescape(last[0]), Source: unescape(last[1]),
 	}
 	if len(last) > 2 {
-		m.Super = unescape(strings.Join(last[2:], " "))
+		m.Super = strings.Join(last[2:], " ")
 	}
 	id, err1 := strconv.ParseUint(fields[0], 10, 31)
 	parent, err2 := strconv.ParseUint(fields[1], 10, 31)
@@ -95,7 +101,24 @@ func parseLine(line string) (Mount, error) {
 	return m, nil
 }
 
-// unescape undoes the kernel's octal escapes of space, tab, newline, '#' and backslash.
+// SplitSuper splits the options of a superblock and unescapes each.
+//
+// The order matters: file systems write a comma in a value as \054, so a text
+// that is unescaped first lets the name of a directory forge an option.
+//
+// Source: Linux 6.12 include/linux/seq_file.h, seq_show_option.
+func SplitSuper(super string) []string {
+	if super == "" {
+		return nil
+	}
+	options := strings.Split(super, ",")
+	for i := range options {
+		options[i] = unescape(options[i])
+	}
+	return options
+}
+
+// unescape undoes the kernel's octal escapes of space, tab, newline, '#' and backslash, and of comma and '=' in options.
 //
 // Source: Linux 6.12 fs/proc_namespace.c, mangle; fs/seq_file.c, mangle_path.
 func unescape(s string) string {

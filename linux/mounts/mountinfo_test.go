@@ -59,6 +59,8 @@ func TestParseMountinfo(t *testing.T) {
 			want: []Mount{{ID: 36, Parent: 35, Minor: 39, Root: "/", MountPoint: `/a\040b`, Options: "rw", Type: "tmpfs", Source: "none", Super: "rw"}}},
 		{name: "backslashes that escape nothing", in: `36 35 0:39 / /\400\09\8xx\1234\ rw - tmpfs \ rw\04` + "\n",
 			want: []Mount{{ID: 36, Parent: 35, Minor: 39, Root: "/", MountPoint: `/\400\09\8xxS4\`, Options: "rw", Type: "tmpfs", Source: `\`, Super: `rw\04`}}},
+		{name: "superblock options stay escaped: the comma in a directory's name is no separator", in: `36 35 0:39 / /x rw - overlay overlay rw,upperdir=/a\134b\054index\075on` + "\n",
+			want: []Mount{{ID: 36, Parent: 35, Minor: 39, Root: "/", MountPoint: "/x", Options: "rw", Type: "overlay", Source: "overlay", Super: `rw,upperdir=/a\134b\054index\075on`}}},
 		{name: "not UTF-8", in: "36 35 0:39 / /\xff\x1b[2J rw - tmpfs \xfe rw\n",
 			want: []Mount{{ID: 36, Parent: 35, Minor: 39, Root: "/", MountPoint: "/\xff\x1b[2J", Options: "rw", Type: "tmpfs", Source: "\xfe", Super: "rw"}}},
 		{name: "superblock options with spaces, from a file system that escapes nothing", in: "36 35 0:39 / /x rw - odd none rw,name=a - b c\n",
@@ -141,6 +143,41 @@ func TestPostedTables(t *testing.T) {
 		if diff := cmp.Diff(want[filepath.Base(file)], got); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", file, diff)
 		}
+	}
+}
+
+func TestSplitSuper(t *testing.T) {
+	for _, tt := range []struct {
+		in   string
+		want []string
+	}{
+		{"", nil},
+		{"rw", []string{"rw"}},
+		{`rw,upperdir=/a\054index\075on,xino=off`, []string{"rw", "upperdir=/a,index=on", "xino=off"}},
+		{`rw,lowerdir=/l\134:\012`, []string{"rw", "lowerdir=/l\\:\n"}},
+		{",,", []string{"", "", ""}},
+		{`\05,\`, []string{`\05`, `\`}},
+	} {
+		if diff := cmp.Diff(tt.want, SplitSuper(tt.in)); diff != "" {
+			t.Errorf("%q (-want +got)\n%s", tt.in, diff)
+		}
+	}
+}
+
+func TestNamespaceInode(t *testing.T) {
+	for text, want := range map[string]uint64{
+		"mnt:[4026532570]": 4026532570, "mnt:[1]": 1, "mnt:[18446744073709551616]": 0, "mnt:[99999999999999999999999]": 0,
+		"": 0, "mnt:[]": 0, "mnt:[0]": 0, "mnt:[-1]": 0, "mnt:[ 1]": 0, "mnt:[1] ": 0, "mnt:[1]\n": 0, "mnt:[1": 0, "net:[1]": 0, "/mnt:[1]": 0, "mnt:[1x]": 0, "mnt:[0x1]": 0,
+	} {
+		if got, ok := NamespaceInode(text); ok != (want != 0) || ok && got != want {
+			t.Errorf("%q: %d, %t; want %d", text, got, ok, want)
+		}
+	}
+	if inode, ok := BoundNamespace(&Mount{Type: "tmpfs", Root: "mnt:[1]"}); ok {
+		t.Errorf("a directory named like one is mnt:[%d]", inode)
+	}
+	if inode, ok := BoundNamespace(&Mount{Type: "nsfs", Root: "mnt:[7]"}); !ok || inode != 7 {
+		t.Errorf("got %d, %t", inode, ok)
 	}
 }
 

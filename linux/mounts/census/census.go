@@ -1,0 +1,177 @@
+// Package census reads every mount of every mount namespace of a running host.
+//
+// On Linux 6.12 and later it asks listmount and statmount, which reach the
+// namespaces without a process too and read no path. On older kernels, and
+// where a filter forbids the calls, it reads mountinfo.
+package census
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts"
+	"sexton.dev/linux/mounts/nsfs"
+	"sexton.dev/linux/mounts/statmount"
+)
+
+// A Way is how a host's mounts are read.
+type Way string
+
+// The ways, best first.
+const (
+	Statmount Way = "statmount"
+	Mountinfo Way = "mountinfo"
+)
+
+// A Request says what to read.
+type Request struct {
+	Proc   string // where the host's /proc is; "" is /proc
+	Way    Way    // "" is the best that works
+	Passes int    // at most; 0 is 5. With 1 nothing is compared, so Settled is false
+
+	// Want says which mounts get Root, MountPoint, Type, Source and Super; nil:
+	// none do. Numbers are there for all, and mounts of nsfs get their strings
+	// in any case. Mountinfo has all strings and does not ask.
+	Want func(ns *mounts.Namespace, m *mounts.Mount) bool
+}
+
+// Everything is a Want for all strings of all mounts.
+func Everything(*mounts.Namespace, *mounts.Mount) bool { return true }
+
+// A Census is every mount of every mount namespace that could be read.
+//
+// One pass is no snapshot: while mounts come and go, it can hold halves of two
+// states. So the host is read until two passes are equal in all that
+// propagation depends on (namespaces, ids, parents, peer groups, masters).
+type Census struct {
+	Way        Way
+	Why        string             // why not a better way; "" if it is the best
+	Namespaces []mounts.Namespace // by inode
+	Passes     int
+	Settled    bool     // the last two passes were equal
+	Moving     []uint64 // inodes of the namespaces that differed in the last two passes
+	Unknown    []Unknown
+}
+
+// An Unknown is what could not be seen.
+type Unknown struct{ What, Why string }
+
+// Read takes the census. A namespace or mount that vanishes meanwhile is left
+// out: that is normal. What exists and could not be read is in Unknown. It is
+// an error only if nothing could be read or ctx ends.
+//
+// Its calls read no file system, so no dead server holds them up; they wait
+// where the kernel's own mount lock is held.
+func Read(ctx context.Context, req Request) (*Census, error) {
+	if req.Proc == "" {
+		req.Proc = "/proc"
+	}
+	if req.Passes <= 0 {
+		req.Passes = 5
+	}
+	way, why := Detect(req.Proc)
+	if req.Way != "" && req.Way != way {
+		way, why = req.Way, fmt.Sprintf("%s was asked for", req.Way)
+	}
+	c := &Census{Way: way, Why: why}
+	if way == Mountinfo {
+		return c, errors.ErrUnsupported
+	}
+	r, err := newFastReader(req)
+	if err != nil {
+		return nil, err
+	}
+	defer r.close()
+	if err := c.settle(ctx, req.Passes, r.pass); err != nil {
+		return nil, err
+	}
+	if err := r.describe(ctx, c.Namespaces); err != nil {
+		return nil, err
+	}
+	c.Unknown = append(c.Unknown, r.unknown(c)...)
+	return c, nil
+}
+
+// Detect says which way works here, and why not a better one.
+func Detect(proc string) (Way, string) {
+	fd, err := openOwn(proc)
+	if err != nil {
+		return Mountinfo, err.Error()
+	}
+	defer unix.Close(fd)
+	if _, err := nsfs.Get(fd); err != nil {
+		if errors.Is(err, unix.ENOTTY) {
+			return Mountinfo, "the kernel cannot go from one mount namespace to the next: that is Linux 6.12"
+		}
+		return Mountinfo, err.Error()
+	}
+	known, err := statmount.Supported()
+	if err != nil {
+		return Mountinfo, err.Error()
+	}
+	if need := statmount.Device | statmount.Basic | statmount.Root | statmount.Point | statmount.Type; known&need != need {
+		return Mountinfo, fmt.Sprintf("statmount tells only %#x", uint64(known))
+	}
+	if _, err := statmount.NewCaller().List(0, nil); err != nil {
+		return Mountinfo, err.Error()
+	}
+	return Statmount, ""
+}
+
+func openOwn(proc string) (int, error) {
+	path := filepath.Join(proc, "thread-self/ns/mnt")
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return fd, nil
+}
+
+// settle repeats pass until two give the same.
+func (c *Census) settle(ctx context.Context, passes int, pass func(context.Context) ([]mounts.Namespace, error)) error {
+	for c.Passes < passes && !c.Settled {
+		now, err := pass(ctx)
+		if err != nil {
+			return err
+		}
+		if c.Passes > 0 {
+			c.Moving = moved(c.Namespaces, now)
+			c.Settled = len(c.Moving) == 0
+		}
+		c.Namespaces = now
+		c.Passes++
+	}
+	return nil
+}
+
+// moved lists the namespaces that are in one only of two passes or not the same
+// in both. Both are sorted by inode.
+func moved(before, now []mounts.Namespace) (inodes []uint64) {
+	for len(before) > 0 || len(now) > 0 {
+		switch {
+		case len(now) == 0 || len(before) > 0 && before[0].Inode < now[0].Inode:
+			inodes, before = append(inodes, before[0].Inode), before[1:]
+		case len(before) == 0 || now[0].Inode < before[0].Inode:
+			inodes, now = append(inodes, now[0].Inode), now[1:]
+		default:
+			a, b := &before[0], &now[0]
+			if a.ID != b.ID || a.Owner != b.Owner || !slices.EqualFunc(a.Mounts, b.Mounts, same) {
+				inodes = append(inodes, a.Inode)
+			}
+			before, now = before[1:], now[1:]
+		}
+	}
+	return inodes
+}
+
+// same compares what propagation depends on.
+func same(a, b mounts.Mount) bool {
+	return a.ID == b.ID && a.UniqueID == b.UniqueID && a.Parent == b.Parent && a.UniqueParent == b.UniqueParent &&
+		a.Shared == b.Shared && a.Master == b.Master && a.Unbindable == b.Unbindable && a.Major == b.Major && a.Minor == b.Minor
+}

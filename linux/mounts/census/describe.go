@@ -1,0 +1,72 @@
+package census
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts"
+	"sexton.dev/linux/mounts/statmount"
+)
+
+// describe fills the strings of the mounts that are wanted.
+func (r *fastReader) describe(ctx context.Context, spaces []mounts.Namespace) error {
+	if r.req.Want == nil {
+		return nil
+	}
+	wanted := make([][]int, len(spaces)) // Want is not asked by two goroutines at once
+	for i := range spaces {
+		for k := range spaces[i].Mounts {
+			if r.req.Want(&spaces[i], &spaces[i].Mounts[k]) {
+				wanted[i] = append(wanted[i], k)
+			}
+		}
+	}
+	return r.forEach(ctx, spaces, func(c *statmount.Caller, i int) error {
+		for _, k := range wanted[i] {
+			err := r.supers.describe(c, spaces[i].ID, &spaces[i].Mounts[k])
+			if err != nil && !errors.Is(err, unix.ENOENT) { // one that is gone now stays as the numbers were
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// A superblock is what the strings of a file system depend on: some write the
+// mounted part into their source or options (NFS, btrfs). The magic number is
+// for a device number that is used again while we read.
+type superblock struct {
+	major, minor uint32
+	root         string
+	magic        uint64
+}
+
+// superblocks keeps the strings that were read: they cost more than all the rest.
+type superblocks struct {
+	mu    sync.Mutex
+	texts map[superblock]mounts.Mount
+}
+
+func (s *superblocks) describe(c *statmount.Caller, ns uint64, m *mounts.Mount) error {
+	_, magic, err := c.Stat(ns, m.UniqueID, statmount.Device|statmount.Root|statmount.Point, m)
+	if err != nil {
+		return err
+	}
+	key := superblock{m.Major, m.Minor, m.Root, magic}
+	s.mu.Lock()
+	from, ok := s.texts[key]
+	s.mu.Unlock()
+	if !ok {
+		if _, _, err := c.Stat(ns, m.UniqueID, statmount.Device|statmount.Type|statmount.Subtype|statmount.Source|statmount.Super, &from); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.texts[key] = from
+		s.mu.Unlock()
+	}
+	m.Type, m.Source, m.Super = from.Type, from.Source, from.Super
+	return nil
+}

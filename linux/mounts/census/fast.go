@@ -1,0 +1,215 @@
+package census
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts"
+	"sexton.dev/linux/mounts/nsfs"
+	"sexton.dev/linux/mounts/statmount"
+)
+
+// workers halve the time: statmount takes the kernel's lock shared. More would
+// take a busy host's processors.
+const workers = 2
+
+// A fastReader asks listmount and statmount.
+type fastReader struct {
+	req     Request
+	own     int    // the namespace that this process is in
+	inode   uint64 // of own
+	outside int    // another, to read own from: see [statmount.Caller.List]; -1: none
+	blind   error  // why own is read from inside; nil if it is not
+	known   map[uint64]mounts.Namespace
+	callers [workers]*statmount.Caller
+	supers  superblocks
+}
+
+func newFastReader(req Request) (*fastReader, error) {
+	own, err := openOwn(req.Proc)
+	if err != nil {
+		return nil, err
+	}
+	r := &fastReader{req: req, own: own, outside: -1, known: map[uint64]mounts.Namespace{}}
+	r.supers.texts = map[superblock]mounts.Mount{}
+	for i := range r.callers {
+		r.callers[i] = statmount.NewCaller()
+	}
+	if r.inode, err = nsfs.Inode(own); err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *fastReader) close() {
+	unix.Close(r.own)
+	r.leave()
+}
+
+func (r *fastReader) leave() {
+	if r.outside >= 0 {
+		unix.Close(r.outside)
+		r.outside = -1
+	}
+}
+
+// pass reads the numbers of every mount of every namespace.
+func (r *fastReader) pass(ctx context.Context) ([]mounts.Namespace, error) {
+	spaces, err := r.namespaces(ctx)
+	if err != nil {
+		return nil, err
+	}
+	gone := make([]bool, len(spaces))
+	err = r.forEach(ctx, spaces, func(c *statmount.Caller, i int) error {
+		err := list(c, &spaces[i])
+		gone[i] = errors.Is(err, unix.ENOENT)
+		if gone[i] {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	kept := spaces[:0]
+	for i := range spaces {
+		if !gone[i] {
+			kept = append(kept, spaces[i])
+		}
+	}
+	return kept, nil
+}
+
+// namespaces finds all of them, by inode, with the number of mounts in Hidden.
+func (r *fastReader) namespaces(ctx context.Context) ([]mounts.Namespace, error) {
+	r.leave()
+	var spaces []mounts.Namespace
+	fewest := 0
+	err := nsfs.Each(r.own, func(fd int, info nsfs.Info) error {
+		ns, ok := r.known[info.ID]
+		if !ok {
+			var err error
+			if ns.Inode, err = nsfs.Inode(fd); err != nil {
+				return err
+			}
+			ns.ID = info.ID
+			ns.Owner, _ = nsfs.Owner(fd) // 0 says that it is not known
+			r.known[info.ID] = ns
+		}
+		if ns.Inode != r.inode && (r.outside < 0 || info.Mounts < fewest) {
+			other, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				return fmt.Errorf("keep a mount namespace open: %w", err)
+			}
+			r.leave()
+			r.outside, fewest = other, info.Mounts
+		}
+		ns.Hidden = info.Mounts
+		spaces = append(spaces, ns)
+		return ctx.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(spaces, func(a, b mounts.Namespace) int { return cmp.Compare(a.Inode, b.Inode) })
+	return spaces, nil
+}
+
+// forEach calls do for every namespace, from one goroutine for each worker. The
+// process's own is done from outside, where that is allowed.
+func (r *fastReader) forEach(ctx context.Context, spaces []mounts.Namespace, do func(c *statmount.Caller, i int) error) error {
+	var next atomic.Int64
+	var group sync.WaitGroup
+	errs := make([]error, workers)
+	for w := range workers {
+		group.Go(func() {
+			for errs[w] == nil {
+				i := int(next.Add(1)) - 1
+				if i >= len(spaces) {
+					return
+				}
+				if errs[w] = ctx.Err(); errs[w] != nil {
+					return
+				}
+				call := func() error { return do(r.callers[w], i) }
+				if spaces[i].Inode == r.inode {
+					errs[w] = r.fromOutside(call)
+				} else {
+					errs[w] = call()
+				}
+			}
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+func (r *fastReader) fromOutside(call func() error) error {
+	if r.outside < 0 {
+		r.blind = errors.New("there is no other namespace to read it from")
+		return call()
+	}
+	entered := false
+	err := nsfs.Inside(r.outside, func() error {
+		entered = true
+		return call()
+	})
+	if !entered {
+		r.blind = err
+		return call()
+	}
+	return err
+}
+
+// list fills ns.Mounts with numbers. The strings of nsfs's mounts are few and
+// say what they bind, so they come too.
+func list(c *statmount.Caller, ns *mounts.Namespace) error {
+	ids, err := c.List(ns.ID, nil)
+	if err != nil {
+		return err
+	}
+	ns.Mounts = make([]mounts.Mount, 0, len(ids))
+	for _, id := range ids {
+		var m mounts.Mount
+		_, magic, err := c.Stat(ns.ID, id, statmount.Device|statmount.Basic, &m)
+		if err == nil && magic == mounts.NamespaceMagic {
+			_, _, err = c.Stat(ns.ID, id, statmount.Root|statmount.Point|statmount.Type, &m)
+		}
+		if errors.Is(err, unix.ENOENT) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		ns.Mounts = append(ns.Mounts, m)
+	}
+	ns.Hidden = max(0, ns.Hidden-len(ns.Mounts))
+	return nil
+}
+
+// unknown says what this way cannot see here.
+func (r *fastReader) unknown(c *Census) (out []Unknown) {
+	if why := lacksPower(r.req.Proc); why != "" {
+		out = append(out, Unknown{"mount namespaces of other users", why})
+	}
+	if r.blind != nil {
+		out = append(out, Unknown{fmt.Sprintf("mounts of mnt:[%d] that are not below the root directory of this process", r.inode), r.blind.Error()})
+	}
+	for _, ns := range c.Namespaces {
+		if ns.Hidden > 0 && !slices.Contains(c.Moving, ns.Inode) {
+			out = append(out, Unknown{fmt.Sprintf("%d mounts of mnt:[%d]", ns.Hidden, ns.Inode), "the kernel counts them, but they are not below the root of the namespace"})
+		}
+	}
+	if known, err := statmount.Supported(); err == nil && r.req.Want != nil && known&statmount.Source == 0 {
+		out = append(out, Unknown{"sources and FUSE's subtypes", "statmount tells them from Linux 6.13"})
+	}
+	return out
+}

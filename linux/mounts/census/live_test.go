@@ -1,0 +1,149 @@
+package census
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sexton.dev/internal/hosttest"
+	"sexton.dev/linux/mounts"
+	"sexton.dev/linux/mounts/mountstest"
+)
+
+func TestMain(m *testing.M) { mountstest.Main(m) }
+
+// needsStatmount skips where the kernel has not got the fast way.
+func needsStatmount(t testing.TB) {
+	t.Helper()
+	way, why := Detect("/proc")
+	hosttest.Needs(t, "statmount", way == Statmount, why)
+}
+
+func read(t testing.TB, req Request) *Census {
+	t.Helper()
+	c, err := Read(context.Background(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// withSource lists where the mounts of a planted source are, as "inode path".
+func withSource(c *Census, source string) (where []string) {
+	for _, ns := range c.Namespaces {
+		for _, m := range ns.Mounts {
+			if m.Source == source {
+				where = append(where, fmt.Sprintf("%d %d %s", ns.Inode, ns.ID, m.MountPoint))
+			}
+		}
+	}
+	return where
+}
+
+// Every planted copy is found in its namespace, and the others nowhere.
+func TestPlanted(t *testing.T) {
+	needsStatmount(t)
+	h := mountstest.Start(t, 3, 5)
+	c := read(t, Request{Want: Everything})
+	if c.Way != Statmount || c.Why != "" || !c.Settled || len(c.Unknown) != 0 {
+		t.Errorf("way %s (%s), settled %t, unknown %v", c.Way, c.Why, c.Settled, c.Unknown)
+	}
+	for _, p := range h.Plants {
+		t.Run(p.Kind, func(t *testing.T) {
+			var want []string
+			if p.Namespace != 0 {
+				want = []string{fmt.Sprintf("%d %d %s", p.Namespace, p.NamespaceID, p.Path)}
+			}
+			if diff := cmp.Diff(want, withSource(c, p.Source)); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// The mounts that pin namespaces have their strings without being asked for, and nothing else has.
+func TestNumbersOnly(t *testing.T) {
+	needsStatmount(t)
+	h := mountstest.Start(t, 0, 0)
+	pin := h.Plant(t, mountstest.Bind)
+	found := false
+	for _, ns := range read(t, Request{}).Namespaces {
+		for _, m := range ns.Mounts {
+			if inode, ok := mounts.BoundNamespace(&m); ok {
+				found = found || inode == pin.Namespace && m.MountPoint == pin.BoundAt
+			} else if m.Type == "" && (m.MountPoint != "" || m.Super != "" || m.Source != "" || m.ID == 0 || m.UniqueID == 0 || m.Options == "") {
+				t.Fatalf("%+v", m)
+			}
+		}
+	}
+	if !found {
+		t.Errorf("no mount at %q binds mnt:[%d]", pin.BoundAt, pin.Namespace)
+	}
+}
+
+// statmount and mountinfo say the same of every mount that both can see.
+func TestSameAsMountinfo(t *testing.T) {
+	needsStatmount(t)
+	h := mountstest.Start(t, 2, 5)
+	c := read(t, Request{Want: Everything})
+	own, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inode, _ := mounts.NamespaceInode(own)
+	processes := map[string]uint64{"self": inode}
+	for _, kind := range []string{mountstest.Process, mountstest.UserOwned, mountstest.Covered} {
+		p := h.Plant(t, kind)
+		processes[fmt.Sprint(p.PID)] = p.Namespace
+	}
+	for pid, inode := range processes {
+		text, err := os.ReadFile("/proc/" + pid + "/mountinfo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := mounts.ParseMountinfo(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(c.Namespaces, func(ns mounts.Namespace) bool { return ns.Inode == inode })
+		if i < 0 {
+			t.Fatalf("no namespace %d", inode)
+		}
+		got := slices.Clone(c.Namespaces[i].Mounts)
+		for k := range got {
+			if got[k].UniqueID == 0 || got[k].UniqueParent == 0 {
+				t.Errorf("%+v has no unique ids", got[k])
+			}
+			got[k].UniqueID, got[k].UniqueParent = 0, 0
+		}
+		byID := func(a, b mounts.Mount) int { return a.ID - b.ID }
+		slices.SortFunc(got, byID)
+		slices.SortFunc(want, byID)
+		if diff := cmp.Diff(want, got); diff != "" || len(got) < 10 {
+			t.Errorf("process %s, %d mounts (-mountinfo +statmount)\n%s", pid, len(got), diff)
+		}
+	}
+}
+
+// A context that ends is the only answer then.
+func TestCancelled(t *testing.T) {
+	needsStatmount(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if c, err := Read(ctx, Request{}); c != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, %v", c, err)
+	}
+}
+
+func TestDetectWithoutProc(t *testing.T) {
+	way, why := Detect(t.TempDir())
+	if way != Mountinfo || !strings.Contains(why, "ns/mnt") {
+		t.Errorf("got %s: %s", way, why)
+	}
+}
