@@ -65,8 +65,8 @@ func parseLine(line string) (Mount, error) {
 		return bad("fields")
 	}
 	m := Mount{
-		Root: unescape(fields[3]), MountPoint: unescape(fields[4]), Options: unescape(fields[5]),
-		Type: unescape(last[0]), Source: unescape(last[1]),
+		Root: Unescape(fields[3]), MountPoint: Unescape(fields[4]), Options: Unescape(fields[5]),
+		Type: Unescape(last[0]), Source: Unescape(last[1]),
 	}
 	if len(last) > 2 {
 		m.Super = strings.Join(last[2:], " ")
@@ -113,15 +113,15 @@ func SplitSuper(super string) []string {
 	}
 	options := strings.Split(super, ",")
 	for i := range options {
-		options[i] = unescape(options[i])
+		options[i] = Unescape(options[i])
 	}
 	return options
 }
 
-// unescape undoes the kernel's octal escapes of space, tab, newline, '#' and backslash, and of comma and '=' in options.
+// Unescape undoes the kernel's octal escapes of space, tab, newline, '#' and backslash, and of comma and '=' in options.
 //
 // Source: Linux 6.12 fs/proc_namespace.c, mangle; fs/seq_file.c, mangle_path.
-func unescape(s string) string {
+func Unescape(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s
 	}
