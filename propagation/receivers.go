@@ -76,6 +76,15 @@ func (t *Table) copies(i int) (all []int) {
 	return all
 }
 
+// GroupMaster is the group that a group receives from, 0 if none. It is not listed if no member is.
+func (t *Table) GroupMaster(group uint64) (master uint64, listed bool) {
+	g := t.groups[group]
+	if g == nil || len(g.members) == 0 {
+		return 0, false
+	}
+	return t.mounts[g.members[0]].Master, true
+}
+
 // master is the group that a group receives from, 0 if none.
 func (t *Table) master(group uint64) uint64 {
 	g := t.groups[group]

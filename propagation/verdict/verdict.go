@@ -1,0 +1,215 @@
+// Package verdict says, for each pair of mount namespaces, whether an unmount in
+// the one reaches the other's copy, and why, in words. It judges whole tables
+// and excerpts that people paste; what an excerpt does not decide is unknown.
+package verdict
+
+import (
+	"fmt"
+	"slices"
+
+	"sexton.dev/propagation"
+)
+
+// A Side is one mount namespace in the question.
+type Side struct {
+	Name      string
+	Namespace uint64   // in the table
+	Targets   []uint64 // the mounts that are the target there; the one that its path leads to is the last
+	Whole     bool     // the table has all mounts of this namespace
+	Untagged  bool     // the text says nothing of propagation, as /proc/mounts does not
+}
+
+// A Question is what is asked of a table.
+type Question struct {
+	Target string   // as people name it
+	Sides  []Side   // every namespace that is asked about
+	From   []string // names of the sides to unmount from; nil: all
+	Lazy   bool     // MNT_DETACH
+	Older  bool     // the kernel is before Linux 6.17
+}
+
+// An Answer is what the commands print.
+type Answer struct {
+	Target     string      `json:"target"`
+	Namespaces []Namespace `json:"namespaces"`
+	Parents    []string    `json:"parents"` // mount points above the target, nearest first, in the first namespace that has it
+	Chain      []Link      `json:"chain"`   // the same for all namespaces, from the target up
+	Verdicts   []Pair      `json:"verdicts"`
+	Differ     bool        `json:"differ,omitempty"` // kernels before 6.17 and later ones do not agree; Kernel says which was asked
+	Kernel     string      `json:"kernel,omitempty"`
+}
+
+// A Namespace says how the target stands in one namespace.
+type Namespace struct {
+	Name        string `json:"name"`
+	Propagation string `json:"propagation"` // private, shared, slave, shared+slave, absent, unknown
+	Shared      uint64 `json:"shared"`
+	Master      uint64 `json:"master"`
+}
+
+// A Link is one mount of a parent chain.
+type Link struct {
+	Namespace   string `json:"namespace"`
+	Path        string `json:"path"`
+	Root        string `json:"root"`
+	Propagation string `json:"propagation"`
+	Shared      uint64 `json:"shared"`
+	Master      uint64 `json:"master"`
+}
+
+// A Pair is the verdict on an unmount in From for the copy in To.
+type Pair struct {
+	From    string `json:"from"`
+	To      string `json:"to"`
+	Verdict string `json:"verdict"` // goes, stays, unknown
+	Why     string `json:"why"`
+}
+
+// The verdicts.
+const (
+	Goes    = "goes"
+	Stays   = "stays"
+	Unknown = "unknown"
+)
+
+// Judge answers a question.
+func Judge(t *propagation.Table, q Question) Answer {
+	j := judge{t: t, q: q}
+	a := Answer{Target: q.Target, Namespaces: []Namespace{}, Parents: []string{}, Chain: []Link{}, Verdicts: []Pair{}}
+	for _, s := range q.Sides {
+		a.Namespaces = append(a.Namespaces, j.standing(s))
+		chain := j.chain(s)
+		if len(a.Parents) == 0 && len(chain) > 0 {
+			for _, l := range chain[1:] {
+				a.Parents = append(a.Parents, l.Path)
+			}
+		}
+		a.Chain = append(a.Chain, chain...)
+	}
+	for _, from := range q.Sides {
+		if q.From != nil && !slices.Contains(q.From, from.Name) {
+			continue
+		}
+		effect := j.unmount(from)
+		for _, to := range q.Sides {
+			if to.Name != from.Name {
+				v, why := j.pair(from, to, effect)
+				a.Verdicts = append(a.Verdicts, Pair{from.Name, to.Name, v, why})
+			}
+		}
+	}
+	if j.differ {
+		a.Differ, a.Kernel = true, map[bool]string{true: "before 6.17", false: "6.17 and later"}[q.Older]
+	}
+	return a
+}
+
+type judge struct {
+	t      *propagation.Table
+	q      Question
+	differ bool
+}
+
+// target is the mount that an unmount by path takes.
+func (s Side) target() uint64 {
+	if len(s.Targets) == 0 {
+		return 0
+	}
+	return s.Targets[len(s.Targets)-1]
+}
+
+func (j *judge) standing(s Side) Namespace {
+	n := Namespace{Name: s.Name, Propagation: "unknown"}
+	m, ok := j.t.Mount(s.target())
+	switch {
+	case !ok && s.Whole:
+		n.Propagation = "absent"
+	case ok && !s.Untagged:
+		n.Propagation, n.Shared, n.Master = tags(m), m.Peer, m.Master
+	}
+	return n
+}
+
+// tags is the kind of a mount, as proc_pid_mountinfo(5) has it.
+func tags(m propagation.Mount) string {
+	switch {
+	case m.Peer != 0 && m.Master != 0:
+		return "shared+slave"
+	case m.Peer != 0:
+		return "shared"
+	case m.Master != 0:
+		return "slave"
+	}
+	return "private"
+}
+
+// chain is the target and what is above it, as far as the table goes.
+func (j *judge) chain(s Side) []Link {
+	var out []Link
+	if s.Untagged {
+		return nil
+	}
+	for at := s.target(); ; {
+		m, ok := j.t.Mount(at)
+		if !ok {
+			return out
+		}
+		out = append(out, Link{s.Name, m.Point, m.Root, tags(m), m.Peer, m.Master})
+		place, ok := j.t.On(at)
+		if !ok || place.Mount == at || len(out) > 1000 {
+			return out
+		}
+		at = place.Mount
+	}
+}
+
+// unmount is the effect of an unmount in a namespace, by the kernel asked about.
+func (j *judge) unmount(s Side) propagation.Effect {
+	v := j.t.Unmount(propagation.Call{Mount: s.target(), Namespace: s.Namespace, Lazy: j.q.Lazy})
+	j.differ = j.differ || v.Differ
+	if j.q.Older {
+		return v.Old
+	}
+	return v.New
+}
+
+// pair judges one ordered pair, by the whole rule where the table has what that
+// needs, else by the tags of the mounts themselves.
+func (j *judge) pair(from, to Side, effect propagation.Effect) (verdict, why string) {
+	m, ok := j.t.Mount(from.target())
+	if !ok {
+		return Unknown, fmt.Sprintf("in %s it is not mounted%s: there is nothing to unmount", from.Name, asFar(from))
+	}
+	if len(to.Targets) == 0 {
+		return Unknown, fmt.Sprintf("in %s it is not mounted%s", to.Name, asFar(to))
+	}
+	if from.Untagged || to.Untagged {
+		name := from.Name
+		if !from.Untagged {
+			name = to.Name
+		}
+		return Unknown, fmt.Sprintf("the text of %s does not show propagation; /proc/PID/mountinfo does", name)
+	}
+	verdict = Goes
+	for _, id := range to.Targets {
+		c, _ := j.t.Mount(id)
+		one, reason := j.copy(from, to, m, c, effect)
+		if one != Goes || why == "" {
+			why = reason
+		}
+		if one == Stays || one == Unknown && verdict == Goes {
+			verdict = one
+		}
+		if one == Stays {
+			break
+		}
+	}
+	return verdict, why
+}
+
+func asFar(s Side) string {
+	if s.Whole {
+		return ""
+	}
+	return ", as far as the excerpt goes"
+}

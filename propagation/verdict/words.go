@@ -1,0 +1,72 @@
+package verdict
+
+import (
+	"fmt"
+	"strconv"
+
+	"sexton.dev/propagation"
+)
+
+// name is a mount as people find it in mountinfo.
+func name(m propagation.Mount) string { return m.Point }
+
+// withGroups is the kind of a mount with its groups.
+func withGroups(m propagation.Mount) string {
+	switch {
+	case m.Peer != 0 && m.Master != 0:
+		return fmt.Sprintf("shared:%d master:%d", m.Peer, m.Master)
+	case m.Peer != 0:
+		return "shared:" + strconv.FormatUint(m.Peer, 10)
+	case m.Master != 0:
+		return "a slave, master:" + strconv.FormatUint(m.Master, 10)
+	}
+	return "private"
+}
+
+func (j *judge) goes(f propagation.Fate, parent propagation.Mount, to Side) string {
+	by, ok := j.t.Mount(f.By)
+	if !ok || f.Why != propagation.Received {
+		return "it goes along with what it is mounted on"
+	}
+	if by.Peer == parent.Peer {
+		return fmt.Sprintf("its parent in %s, %s, is in the peer group of the parent, %d", to.Name, name(by), parent.Peer)
+	}
+	return fmt.Sprintf("its parent in %s, %s, is %s: it receives from group %d", to.Name, name(by), withGroups(by), parent.Peer)
+}
+
+func (j *judge) stays(f propagation.Fate, parent propagation.Mount, to Side) string {
+	by, _ := j.t.Mount(f.By)
+	switch f.Why {
+	case propagation.Private:
+		return fmt.Sprintf("the parent, %s, is %s: an unmount on it is told to nobody", name(by), withGroups(by))
+	case propagation.NotReceiver:
+		return fmt.Sprintf("its parent in %s, %s, is %s: it receives nothing from group %d", to.Name, name(by), withGroups(by), parent.Peer)
+	case propagation.Submount:
+		return fmt.Sprintf("in %s, %s is mounted on it and stays", to.Name, name(by))
+	case propagation.Locked:
+		return fmt.Sprintf("it is locked to its parent in %s, %s, which stays (another user namespace)", to.Name, name(by))
+	case propagation.Elsewhere:
+		return fmt.Sprintf("in %s it is mounted at another place, as a bind is: an unmount of the original is told to copies at the same place only", to.Name)
+	case propagation.Root:
+		return fmt.Sprintf("it is the root of %s", to.Name)
+	}
+	return string(f.Why)
+}
+
+// refused says why the unmount itself fails.
+func (j *judge) refused(e propagation.Effect) string {
+	const ebusy, einval = 16, 22
+	by, _ := j.t.Mount(e.Refused.By)
+	about, _ := j.t.Mount(e.Refused.Mount)
+	switch {
+	case e.Errno == ebusy && e.Refused.Why == propagation.Submount:
+		return fmt.Sprintf("the unmount fails (EBUSY): %s is mounted on it; --detach takes both", name(by))
+	case e.Errno == ebusy:
+		return fmt.Sprintf("the unmount fails (EBUSY): %s is in use", name(about))
+	case e.Errno == einval && e.Refused.Why == propagation.Locked:
+		return "the unmount fails (EINVAL): it is locked, it came from a more privileged user namespace with its parent"
+	case e.Refused.Why == propagation.Root:
+		return "it is the root of its namespace, which sexton never unmounts"
+	}
+	return fmt.Sprintf("the unmount fails (errno %d): %s", e.Errno, e.Refused.Why)
+}
