@@ -11,7 +11,7 @@ BIN     ?= bin
 ENTRY    = $(if $(filter amd64 arm64,$(GOARCH)),-E sexton_entry)
 FUZZTIME ?= 5s
 
-.PHONY: help build install demo test lint fuzz bench image baseimage clean verify-init
+.PHONY: help build install demo test lint fuzz bench image baseimage clean verify-init verify-propagation
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -62,3 +62,6 @@ baseimage: build ## a Debian image with sexton-init, cron and syslog for docker 
 
 verify-init: ## the long trials of the init in full: 1,000,000 orphans, 100,000 signals, 10,000 starts
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m -run 'TestTermAtStart|TestStorm|TestOrphans|TestStarts' ./pid1/blackbox
+
+verify-propagation: ## 100,000 random calls in mount namespaces, each predicted, made and compared
+	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 30m -run 'TestKernel' ./propagation

@@ -1,0 +1,239 @@
+package propagation_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/internal/hosttest"
+)
+
+// An order says which trials the process of the trials makes.
+type order struct {
+	Kind, Flavour string
+	N             int
+	Seed          uint64
+	Trials        []string // instead: these, each "steps || call"
+}
+
+// A report is its answer.
+type report struct {
+	Exact   int
+	Skipped map[string]int
+	Counts  map[string]int
+	Misses  []string
+}
+
+const orderVariable = "SEXTON_PROPAGATION_ORDER"
+
+// TestMain makes this program, in namespaces of its own, the one that makes the trials.
+func TestMain(m *testing.M) {
+	text := os.Getenv(orderVariable)
+	if text == "" {
+		os.Exit(m.Run())
+	}
+	runtime.LockOSThread()
+	var o order
+	err := json.Unmarshal([]byte(text), &o)
+	if err == nil {
+		err = obey(o)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// ask starts the process of the trials: PID 1 of a PID namespace, so that whatever it leaves ends with it.
+func ask(t *testing.T, o order) report {
+	t.Helper()
+	hosttest.NeedsRoot(t)
+	text, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Duration(o.N)*20*time.Millisecond)
+	defer cancel()
+	c := exec.CommandContext(ctx, "/proc/self/exe")
+	c.Env = append(os.Environ(), orderVariable+"="+string(text))
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID}
+	var out, errOut bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errOut
+	err = c.Run()
+	var exit *exec.ExitError
+	hosttest.Needs(t, "mount-namespace", err == nil || errors.As(err, &exit), "the right to make mount and PID namespaces")
+	hosttest.Needs(t, "listmount", !strings.Contains(errOut.String(), "NS_MNT_GET_INFO"), "Linux 6.12")
+	var r report
+	if err == nil {
+		err = json.Unmarshal(out.Bytes(), &r)
+	}
+	if err != nil {
+		t.Fatalf("the process of the trials: %v\n%s", err, errOut.String())
+	}
+	return r
+}
+
+// obey makes the trials and prints the report.
+func obey(o order) error {
+	h, err := newHost()
+	if err != nil {
+		return err
+	}
+	if h.old, err = h.isOld(); err != nil {
+		return err
+	}
+	r := report{Skipped: map[string]int{}, Counts: map[string]int{}}
+	take := func(tr trial, res result, err error) error {
+		if err != nil {
+			return fmt.Errorf("%s: %w", tr, err)
+		}
+		r.take(h, tr, res)
+		return nil
+	}
+	for _, text := range o.Trials {
+		tr, err := parseTrial(text)
+		if err != nil {
+			return err
+		}
+		res, err := h.run(tr, nil)
+		if len(res.refused) > 0 {
+			return fmt.Errorf("%s: refused: %v", text, res.refused)
+		}
+		if err := take(tr, res, err); err != nil {
+			return err
+		}
+	}
+	random := rand.New(rand.NewPCG(o.Seed, 1))
+	for range o.N {
+		k := kinds[o.Kind]
+		g := k.draw(random, o.Flavour)
+		tr := trial{flavour: o.Flavour, setup: slices.Clone(g.steps)}
+		res, err := h.run(tr, func(w *world) []step { return k.choose(h, g, w) })
+		if err := take(tr, res, err); err != nil {
+			return err
+		}
+	}
+	return json.NewEncoder(os.Stdout).Encode(r)
+}
+
+func parseTrial(text string) (tr trial, err error) {
+	setup, calls, _ := strings.Cut(text, "||")
+	if tr.setup, err = parseSteps(setup); err != nil {
+		return tr, err
+	}
+	tr.calls, err = parseSteps(calls)
+	return tr, err
+}
+
+// take adds a result. The first few misses are shrunk and told.
+func (r *report) take(h *host, tr trial, res result) {
+	for what, n := range res.counts {
+		r.Counts[what] += n
+	}
+	switch {
+	case res.skipped != "":
+		r.Skipped[res.skipped]++
+	case len(res.diff) == 0:
+		r.Exact++
+	case len(r.Misses) > 3:
+		r.Misses = append(r.Misses, "another")
+	default:
+		tr, res = h.shrink(tr, res)
+		r.Misses = append(r.Misses, tr.String()+"\n  "+strings.Join(res.diff, "\n  "))
+	}
+}
+
+// isOld asks the kernel which rule it unmounts by: a copy under an overmount, on a nested mount.
+func (h *host) isOld() (bool, error) {
+	tr, err := parseTrial("A tmpfs p; A tmpfs p/v; B=A; B private p/v; B tmpfs p/v; A umount-l p")
+	if err != nil {
+		return false, err
+	}
+	defer h.end()
+	if err := h.begin(); err != nil {
+		return false, err
+	}
+	for _, s := range tr.setup {
+		h.prepare(s)
+		if errno := h.act(s); errno != 0 {
+			return false, fmt.Errorf("%s: %w", s, errno)
+		}
+	}
+	w, err := h.read()
+	if err != nil {
+		return false, err
+	}
+	left := 0 // in B: the copy of p and the overmount, or that alone
+	for _, m := range w.mounts {
+		if w.name(m.Namespace) == "B" && strings.HasPrefix(m.Point, "/x/p") {
+			left++
+		}
+	}
+	return left == 1, nil
+}
+
+// The examples come true on this kernel.
+func TestKernelExamples(t *testing.T) {
+	var all []string
+	for _, x := range readExamples(t) {
+		all = append(all, x.steps+" || "+x.call)
+	}
+	r := ask(t, order{Trials: all})
+	for _, miss := range r.Misses {
+		t.Error(miss)
+	}
+	if r.Exact != len(all) {
+		t.Errorf("%d of %d are exact; skipped: %v", r.Exact, len(all), r.Skipped)
+	}
+}
+
+// TestKernelTrials makes random topologies, predicts a call, makes it and compares everything: the
+// errno, which mounts there are, where, in which groups, unbindable, locked. A slice of them, or
+// with SEXTON_VERIFY=full many; SEXTON_SEED repeats a run.
+func TestKernelTrials(t *testing.T) {
+	n := 100
+	seed := uint64(1)
+	if os.Getenv("SEXTON_VERIFY") == "full" {
+		n, seed = 5000, uint64(time.Now().UnixNano())
+	}
+	if text := os.Getenv("SEXTON_SEED"); text != "" {
+		given, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatalf("SEXTON_SEED: %v", err)
+		}
+		seed = given
+	}
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		t.Run(kind, func(t *testing.T) {
+			exact := 0
+			for i, flavour := range flavours {
+				r := ask(t, order{Kind: kind, Flavour: flavour, N: n, Seed: seed + uint64(i)})
+				exact += r.Exact
+				t.Logf("%s: %d exact, %d missed; skipped %v; %v", flavour, r.Exact, len(r.Misses), r.Skipped, r.Counts)
+				for _, miss := range r.Misses {
+					t.Error(miss)
+				}
+			}
+			t.Logf("%d of %d trials are exact, SEXTON_SEED=%d", exact, n*len(flavours), seed)
+			if exact < n*len(flavours)/4 {
+				t.Error("too few trials could be made")
+			}
+		})
+	}
+}
