@@ -1,0 +1,145 @@
+package errtext
+
+import "strings"
+
+// longest is how much of a line, and of a record, is read. Real error lines stay
+// under 16 KiB, where dockerd and journald cut them.
+const longest = 64 << 10
+
+// typed turns what web pages and word processors make of quotes and brackets
+// back into what a terminal shows.
+var typed = strings.NewReplacer(
+	"‘", "'", "’", "'", "“", `"`, "”", `"`, "\u00a0", " ", "\ufeff", "", "`", "'",
+	"&quot;", `"`, "&#39;", "'", "&lt;", "<", "&gt;", ">", "&amp;", "&",
+	`\u003e`, ">", `\u003c`, "<", `\u0026`, "&", `\u0022`, `"`, `\u0027`, "'",
+)
+
+// clean takes out of a line what is not text: colors, NUL, CR and other control
+// characters. Tabs stay.
+func clean(s string) string {
+	if len(s) > longest {
+		s = s[:longest]
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+		s = printable(s)
+	}
+	return strings.TrimRight(typed.Replace(s), " \t")
+}
+
+// printable drops control characters and terminal sequences: ESC [ ... letter,
+// ESC ] ... BEL, ESC and one byte.
+func printable(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == 0x1b:
+			i += sequence(s[i+1:])
+		case c == '\t' || c >= ' ' && c != 0x7f:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// sequence gives the length of a terminal sequence after its ESC.
+func sequence(s string) int {
+	if s == "" {
+		return 0
+	}
+	if s[0] != '[' && s[0] != ']' {
+		return 1
+	}
+	for i := 1; i < len(s) && i < 64; i++ {
+		if s[0] == '[' && s[i] >= '@' && s[i] <= '~' || s[0] == ']' && s[i] == 0x07 {
+			return i + 1
+		}
+	}
+	return 1
+}
+
+// lower is strings.ToLower for ASCII alone, so that offsets stay the same.
+func lower(s string) string {
+	for i := 0; i < len(s); i++ {
+		if 'A' <= s[i] && s[i] <= 'Z' {
+			b := []byte(s)
+			for ; i < len(b); i++ {
+				if 'A' <= b[i] && b[i] <= 'Z' {
+					b[i] += 'a' - 'A'
+				}
+			}
+			return string(b)
+		}
+	}
+	return s
+}
+
+// unescape undoes quoting of any depth: \" and \\\" are a quote, \n and \\n a
+// line's end.
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		run := 0
+		for i+run < len(s) && s[i+run] == '\\' {
+			run++
+		}
+		next := byte(0)
+		if i+run < len(s) {
+			next = s[i+run]
+		}
+		switch {
+		case run == 0:
+			b.WriteByte(next)
+			i++
+		case next == '"' || next == '\'':
+			b.WriteByte(next)
+			i += run + 1
+		case next == 'n' || next == 't':
+			b.WriteByte(map[byte]byte{'n': '\n', 't': '\t'}[next])
+			i += run + 1
+		default:
+			b.WriteString(s[i : i+run])
+			i += run
+		}
+	}
+	return b.String()
+}
+
+// isHex tells a lower-case hex digit: ids are printed so.
+func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
+
+// leading counts the bytes at the beginning of s that are in.
+func leading(s string, in func(byte) bool) int {
+	for i := 0; i < len(s); i++ {
+		if !in(s[i]) {
+			return i
+		}
+	}
+	return len(s)
+}
+
+// trailing counts the bytes at the end of s that are in.
+func trailing(s string, in func(byte) bool) int {
+	n := 0
+	for n < len(s) && in(s[len(s)-1-n]) {
+		n++
+	}
+	return n
+}
+
+// hasAny tells whether s contains one of the phrases, and where the first of
+// them that it has begins.
+func hasAny(s string, phrases ...string) (int, bool) {
+	for _, p := range phrases {
+		if i := strings.Index(s, p); i >= 0 {
+			return i, true
+		}
+	}
+	return -1, false
+}

@@ -1,0 +1,110 @@
+package errtext
+
+import "strings"
+
+// deviceCues stand before the name of a device, a logical volume, a dataset or
+// an image of rbd.
+var deviceCues = []string{
+	"failed to remove device ", "error unmounting device ", "unmounting device ", "error removing device ", "failed to deactivate device ", "non existing device ", "thin-pool (", "unmap for spec (", "map for spec (",
+	"logical volume ", "open logical volume ", "ioctl on ", "cannot destroy ", "cannot export ", "cannot unmount dataset ", "cannot import ", "waiting for ", "(device ", "of thin device ", "delete thin device ", "on dev ", "journal superblock for ", "aborting journal on device ", "ext4-fs (", "xfs (", "btrfs (device ",
+	"device-mapper: thin: ", "device-mapper: table: ", "rbd image ", "rbd: image ", "rbd: error removing ", "thin pool ", "volume group ", "mapping ", "dataset ", "lv ", "thin volume ", "device ", "failed to activate ", "unmap image ", "luksclose ", "mapped device ", "removing ", "pool ",
+}
+
+// tokens that follow a cue and are no device.
+var notDevices = []string{
+	"or", "is", "busy", "has", "for", "with", "not", "already", "in", "of", "on", "the", "a", "an", "to", "and", "uuid", "file", "mapper", "may", "that", "which", "root", "mount", "mounted", "failed", "error", "container", "containers", "storage", "image", "images", "volume", "volumes", "layer", "path", "name", "no", "type", "does", "could", "cannot", "was", "metadata", "still", "plugin", "data", "network", "directory", "cgroup", "resource", "exclusively", "id", "netns", "from", "at", "by", "as", "contains", "rule", "rules", "could not", "transaction_id", "full", "read-only", "connection", "response", "condition", "lock", "unmount", "umount", "cleanup", "pod", "sandbox", "used", "must", "free", "tdata", "tmeta", "now", "be", "mode", "removal", "files", "process", "processes", "socket", "stale", "all",
+}
+
+// netCue ends what stands behind the name of a net device.
+const netCue = " to become free"
+
+// deviceOf finds the block device, dm device, dataset, logical volume, rbd image
+// or net device that a failure is about.
+func deviceOf(text, low string, v verdict) string {
+	if before, _, ok := strings.Cut(low, netCue); ok {
+		if i := strings.LastIndexByte(before, ' '); i >= 0 {
+			return text[i+1 : len(before)]
+		}
+	}
+	if p, ok := devPath(low, v.at); ok {
+		return text[p.start:p.end]
+	}
+	for _, cue := range deviceCues {
+		from := 0
+		for range 4 {
+			i := strings.Index(low[from:], cue)
+			if i < 0 {
+				break
+			}
+			from += i + len(cue)
+			if start := from - len(cue); start > 0 && isLetter(low[start-1]) && cue[0] != '(' {
+				continue // the end of a longer word
+			}
+			if d, ok := deviceName(low, from); ok {
+				return text[d.start:d.end]
+			}
+		}
+	}
+	return ""
+}
+
+// devPath finds the path of a device: the nearest before at, else the first.
+func devPath(low string, at int) (span, bool) {
+	var best span
+	found := false
+	for from, n := 0, 0; n < 64; n++ {
+		p, ok := nextPath(low, from)
+		if !ok {
+			break
+		}
+		if from = p.end; !isDevPath(low[p.start:p.end]) || found && p.end > at {
+			continue
+		}
+		best, found = p, true
+	}
+	return best, found
+}
+
+// isDevPath tells a block device from the other files of /dev.
+func isDevPath(path string) bool {
+	name, ok := strings.CutPrefix(path, "/dev/")
+	if !ok || name == "" {
+		return false
+	}
+	for _, no := range []string{"shm", "mqueue", "pts", "null", "fuse", "kvm", "net/", "kmsg", "console", "tty", "hugepages", "termination-log", "stdin", "stdout", "stderr", "fd/", "zero", "random", "urandom", "vhost", "video", "snd", "nvidia"} {
+		if strings.HasPrefix(name, no) {
+			return false
+		}
+	}
+	return true
+}
+
+// deviceName reads the name at from: quoted, in parentheses, or one word, and
+// "" if it is a word of the sentence.
+func deviceName(low string, from int) (span, bool) {
+	i := from + leading(low[from:], func(c byte) bool { return c == ' ' })
+	quoted := false
+	if i < len(low) && strings.IndexByte("\"'(", low[i]) >= 0 {
+		i++
+		quoted = true
+	}
+	n := leading(low[i:], func(c byte) bool { return c > ' ' && !strings.ContainsRune("\"'(),;=<>[]{}", rune(c)) })
+	n = len(strings.TrimSuffix(low[i:i+n], ":"))
+	if !strings.HasSuffix(low[i:i+n], "...") {
+		n = len(strings.TrimRight(low[i:i+n], ".:"))
+	}
+	name := low[i : i+n]
+	if n == 0 || n > 255 || contains(notDevices, name) || strings.Contains(name, "://") || strings.HasSuffix(name, "-") {
+		return span{}, false
+	}
+	if numbers := strings.Split(name, ":"); len(numbers) == 2 && allDigits(numbers[0]) && allDigits(numbers[1]) {
+		return span{i, i + n}, true
+	}
+	plain := leading(name, func(c byte) bool { return isLetter(c) || c == '\'' }) == n
+	if strings.HasPrefix(name, "/") || strings.Contains(name, ": ") || plain && !quoted && !strings.HasSuffix(low[:from], "ioctl on ") && !strings.HasSuffix(low[:from], "on dev ") && !strings.HasSuffix(low[:from], "(device ") {
+		return span{}, false
+	}
+	return span{i, i + n}, true
+}
+
+func allDigits(s string) bool { return s != "" && leading(s, isDigit) == len(s) }

@@ -1,0 +1,60 @@
+package errtext
+
+import "strings"
+
+// drivers are the graph and snapshot drivers, as their runtimes print them.
+var drivers = []string{"overlay2", "overlayfs", "overlay", "aufs", "devicemapper", "devmapper", "btrfs", "zfs", "vfs", "fuse-overlayfs", "windowsfilter", "native", "stargz", "nydus", "soci", "blockfile", "erofs"}
+
+// driverDirs are the directories of a graph driver in the data root of docker,
+// and of podman ("overlay").
+var driverDirs = []struct{ dir, driver string }{
+	{"/overlay2/", "overlay2"}, {"/fuse-overlayfs/", "fuse-overlayfs"}, {"/overlay/", "overlay"}, {"/aufs/", "aufs"}, {"/devicemapper/", "devicemapper"},
+	{"/btrfs/subvolumes/", "btrfs"}, {"/vfs/dir/", "vfs"}, {"/zfs/graph/", "zfs"}, {"/zfs-containers/", "zfs"},
+}
+
+// driverOf tells the graph or snapshot driver that a text names or shows in a
+// path, and rbd for rbd volumes.
+func driverOf(low, runtime string) string {
+	for _, cue := range []string{"io.containerd.snapshotter.v1.", "snapshotter=", "snapshotter \"", "snapshotter: ", "driver \"", "driver=", "driver ", "storage-driver="} {
+		rest := low
+		for range 4 {
+			_, after, ok := strings.Cut(rest, cue)
+			if !ok {
+				break
+			}
+			after = strings.TrimLeft(after, `"'`)
+			name := after[:leading(after, func(c byte) bool { return isLetter(c) || isDigit(c) || c == '-' })]
+			if contains(drivers, name) {
+				return name
+			}
+			rest = after
+		}
+	}
+	if runtime == "kernel" {
+		return ""
+	}
+	for _, d := range driverDirs {
+		if strings.Contains(low, d.dir) {
+			return d.driver
+		}
+	}
+	if _, ok := hasAny(low, "devmapper", "devicemapper"); ok {
+		if runtime == "containerd" && !strings.Contains(low, "devicemapper") {
+			return "devmapper"
+		}
+		return "devicemapper"
+	}
+	for _, w := range []struct {
+		driver string
+		words  []string
+	}{
+		{"zfs", []string{"dataset is busy", "zfs destroy", "zfs unmount", "/zfs ", "zfs umount", "cannot destroy '"}},
+		{"btrfs", []string{"btrfs"}},
+		{"rbd", []string{"rbd:", "/dev/rbd", "io/rbd", "io~rbd", "rbd.csi.ceph.com", "rbd image", "rbd unmap", "rbd map", "rbd-", "librbd", "rbd device", " rbd "}},
+	} {
+		if _, ok := hasAny(low, w.words...); ok {
+			return w.driver
+		}
+	}
+	return ""
+}

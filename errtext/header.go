@@ -1,0 +1,260 @@
+package errtext
+
+import (
+	"strconv"
+	"strings"
+)
+
+// A line is one physical line without what log systems put before it.
+type line struct {
+	no      int
+	text    string
+	program string // the syslog tag, or kernel; "" if there was none
+	source  string // the Go file that a klog header names
+	fields  bool   // it was logfmt
+	headed  bool   // it had a header of its own, so it continues nothing
+	times   int    // 1, more if a note says so
+}
+
+// mostHeaders bounds how many headers are taken off one line: a log shipper's
+// around journald's around klog's is three.
+const mostHeaders = 8
+
+// peelers each take one header off the text, and tell whether there was one.
+var peelers = []func(*line) bool{
+	(*line).quoteMark, (*line).grepped, (*line).composed, (*line).priority, (*line).stamp, (*line).date,
+	(*line).klog, (*line).bracketed, (*line).leveled, (*line).repeated,
+}
+
+// peel takes all headers off.
+func (l *line) peel() {
+	for range mostHeaders {
+		peeled := false
+		for _, p := range peelers {
+			if p(l) {
+				peeled = true
+				break
+			}
+		}
+		if !peeled {
+			return
+		}
+	}
+}
+
+// quoteMark is that of mail and Markdown: "> text".
+func (l *line) quoteMark() bool {
+	rest, ok := strings.CutPrefix(strings.TrimLeft(l.text, " \t"), "> ")
+	if ok {
+		l.text = rest
+	}
+	return ok
+}
+
+// grepped is what grep puts before a match, "/var/log/messages-1:12:", if a
+// header follows it.
+func (l *line) grepped() bool {
+	n := leading(l.text, func(c byte) bool { return c != ':' && c != ' ' && c != '"' && c != '{' })
+	if n == 0 || n > 256 || n == len(l.text) || l.text[n] != ':' || !strings.ContainsAny(l.text[:n], "/.") && !strings.HasPrefix(l.text, "messages") && !strings.HasPrefix(l.text, "syslog") {
+		return false
+	}
+	rest := l.text[n+1:]
+	if d := leading(rest, isDigit); d > 0 && d < len(rest) && (rest[d] == ':' || rest[d] == '-') {
+		rest = rest[d+1:]
+	}
+	inner := line{text: rest}
+	for _, p := range []func(*line) bool{(*line).stamp, (*line).date, (*line).klog, (*line).bracketed} {
+		if p(&inner) {
+			l.text = rest
+			return true
+		}
+	}
+	return false
+}
+
+// composed is docker compose's "name_1  | text".
+func (l *line) composed() bool {
+	name, rest, ok := strings.Cut(l.text, " | ")
+	name = strings.TrimRight(name, " ")
+	if !ok || name == "" || len(name) > 64 || !strings.ContainsAny(name, "-_") || strings.ContainsAny(name, ` ":/=`) {
+		return false
+	}
+	l.text, l.headed = rest, true
+	return true
+}
+
+// priority is "<4>", and /dev/kmsg's "4,1234,56789,-;".
+//
+// Source: Linux 6.12 Documentation/ABI/testing/dev-kmsg.
+func (l *line) priority() bool {
+	if rest, ok := strings.CutPrefix(l.text, "<"); ok {
+		d := leading(rest, isDigit)
+		if d > 0 && d < 4 && d < len(rest) && rest[d] == '>' {
+			l.text = rest[d+1:]
+			return true
+		}
+	}
+	head, rest, ok := strings.Cut(l.text, ";")
+	if ok && len(head) < 64 && strings.Count(head, ",") >= 3 && leading(head, func(c byte) bool { return isDigit(c) || c == ',' || c == '-' || c == 'c' }) == len(head) {
+		l.text, l.program, l.headed = rest, "kernel", true
+		return true
+	}
+	return false
+}
+
+const months = "JanFebMarAprMayJunJulAugSepOctNovDec"
+
+// stamp is the header of syslog and journalctl: "Jul 14 15:22:06 host tag[1]: ".
+// The host may have been taken out.
+//
+// Source: RFC 3164 part 4.1.
+func (l *line) stamp() bool {
+	s := strings.TrimLeft(l.text, " \t")
+	if len(s) < 15 || s[3] != ' ' || strings.Index(months, s[:3])%3 != 0 {
+		return false
+	}
+	rest := strings.TrimLeft(s[3:], " ")
+	day := leading(rest, isDigit)
+	if day < 1 || day > 2 || day >= len(rest) || rest[day] != ' ' {
+		return false
+	}
+	clock := rest[day+1:]
+	n := leading(clock, isClock)
+	if n < 8 || strings.Count(clock[:n], ":") < 2 {
+		return false
+	}
+	l.text, l.headed = strings.TrimLeft(clock[n:], " "), true
+	l.tag()
+	return true
+}
+
+func isClock(c byte) bool { return isDigit(c) || c == ':' || c == '.' || c == ',' }
+
+// date is an ISO date and time, followed by a syslog tag, by the stream of a CRI
+// log file, or by the text.
+func (l *line) date() bool {
+	s := strings.TrimLeft(l.text, " \t[")
+	if len(s) < 19 || !isDigit(s[0]) || (s[4] != '-' && s[4] != '/') || s[7] != s[4] || s[13] != ':' || s[16] != ':' {
+		return false
+	}
+	n := 11 + leading(s[11:], isClock)
+	n += leading(s[n:], func(c byte) bool { return c == 'Z' || c == '+' || c == '-' || c == ':' || c == ']' || isDigit(c) })
+	l.text, l.headed = strings.TrimLeft(s[n:], " "), true
+	for _, stream := range []string{"stdout F ", "stderr F ", "stdout P ", "stderr P "} {
+		if rest, ok := strings.CutPrefix(l.text, stream); ok {
+			l.text = rest
+			return true
+		}
+	}
+	l.tag()
+	return true
+}
+
+// tag takes "host tag[pid]: " off, or "tag: ". A word of an error chain ends in
+// a colon, too: only one after a host, with a pid, or of a known program is a tag.
+func (l *line) tag() {
+	first, rest, ok := strings.Cut(l.text, " ")
+	if !ok {
+		return
+	}
+	if name, colon := strings.CutSuffix(first, ":"); colon {
+		if tag, pid, _ := strings.Cut(name, "["); pid != "" || programs[tag] != "" {
+			l.text, l.program = rest, tag
+		}
+		return
+	}
+	second, rest, ok := strings.Cut(rest, " ")
+	name, colon := strings.CutSuffix(second, ":")
+	if !ok || !colon || strings.ContainsAny(first, `="'/([{`) || strings.ContainsAny(name, `="'`) {
+		return
+	}
+	l.program, _, _ = strings.Cut(name, "[")
+	l.text = rest
+}
+
+// klog is "E0714 15:22:06.123456 123 file.go:12] ", its beginning perhaps cut off.
+//
+// Source: k8s.io/klog/v2, internal/buffer, FormatHeader.
+func (l *line) klog() bool {
+	s := strings.TrimLeft(l.text, " \t")
+	end := strings.Index(s[:min(len(s), 160)], "] ")
+	if end < 0 {
+		return false
+	}
+	head := s[:end]
+	i := strings.LastIndexByte(head, ' ')
+	file, number, ok := strings.Cut(head[i+1:], ":")
+	if !ok || !strings.HasSuffix(file, ".go") || number == "" || leading(number, isDigit) != len(number) {
+		return false
+	}
+	if i >= 0 && (!strings.ContainsRune("IWEF", rune(s[0])) || leading(s[1:], isDigit) != 4) {
+		return false
+	}
+	l.text, l.source, l.headed = s[end+2:], file, true
+	return true
+}
+
+// bracketed is the kernel's "[  123.456789] ", dmesg -T's "[Thu Apr  1 16:45:10
+// 2021] ", and a level like "[ERROR] ".
+func (l *line) bracketed() bool {
+	s := strings.TrimLeft(l.text, " \t")
+	if tagged, ok := strings.CutPrefix(s, "kernel:"); ok {
+		l.text, l.program, l.headed = strings.TrimLeft(tagged, " "), "kernel", true
+		return true
+	}
+	if s == "" || s[0] != '[' {
+		return false
+	}
+	end := strings.IndexByte(s[:min(len(s), 48)], ']')
+	if end < 0 {
+		return false
+	}
+	in := strings.Trim(s[1:end], " ")
+	whole, part, dot := strings.Cut(in, ".")
+	digits := leading(whole, isDigit)
+	switch {
+	case dot && digits > 0 && digits == len(whole) && len(part) == 6 && leading(part, isDigit) == 6,
+		len(in) == 24 && strings.Index(months, in[4:7])%3 == 0 && in[13] == ':':
+		l.program = "kernel"
+	case in == "ERROR" || in == "WARN" || in == "INFO" || in == "error" || in == "fatal" || in == "WARNING":
+	default:
+		return false
+	}
+	l.text, l.headed = strings.TrimLeft(s[end+1:], " "), true
+	return true
+}
+
+// leveled is logrus on a terminal: "ERRO[0000] text".
+func (l *line) leveled() bool {
+	s := strings.TrimLeft(l.text, " \t")
+	for _, level := range []string{"ERRO[", "WARN[", "FATA[", "INFO[", "DEBU["} {
+		rest, ok := strings.CutPrefix(s, level)
+		if end := strings.IndexByte(rest, ']'); ok && end >= 4 && end < 40 {
+			l.text, l.headed = strings.TrimLeft(rest[end+1:], " "), true
+			return true
+		}
+	}
+	return false
+}
+
+// repeated is rsyslog's "message repeated 3 times: [ text]".
+func (l *line) repeated() bool {
+	rest, ok := strings.CutPrefix(l.text, "message repeated ")
+	if !ok {
+		return false
+	}
+	d := leading(rest, isDigit)
+	text, ok := strings.CutPrefix(rest[d:], " times: [")
+	if !ok {
+		return false
+	}
+	n, err := strconv.Atoi(rest[:d])
+	if err != nil || n < 1 {
+		n = 1
+	}
+	l.text, l.times = strings.TrimSpace(strings.TrimSuffix(text, "]")), l.times*min(n, mostTimes)
+	return true
+}
+
+// mostTimes bounds a count that the text states, so that sums stay small.
+const mostTimes = 1 << 20

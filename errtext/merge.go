@@ -1,0 +1,118 @@
+package errtext
+
+import "strings"
+
+// near is how many lines apart lines without a subject may be to be one event:
+// a program's second sentence, or a report of the kernel.
+const (
+	near       = 2
+	nearKernel = 60
+)
+
+// A merger makes one event of the records about one thing.
+type merger struct {
+	events []Event
+	seen   map[string]int // by family and a subject: the last such event
+	last   int            // line where the last event's last record ends
+}
+
+// add puts an event to the earlier one about the same thing, or after the rest.
+func (m *merger) add(e Event, last int, v verdict) {
+	if i, ok := m.same(e, v); ok {
+		m.fill(&m.events[i], e, v)
+		m.note(i)
+		m.last = last
+		return
+	}
+	if v.context || len(m.events) == mostEvents {
+		return
+	}
+	m.events = append(m.events, e)
+	m.note(len(m.events) - 1)
+	m.last = last
+}
+
+// again counts a note that the last message came n times more.
+func (m *merger) again(n, line int) {
+	if len(m.events) > 0 && line-m.last <= 1 {
+		m.events[len(m.events)-1].Times += n
+		m.last = line
+	}
+}
+
+// same finds the event that e is about, too: one with an equal subject and none
+// that differs, or the last one if one of the two names no subject and it is near.
+func (m *merger) same(e Event, v verdict) (int, bool) {
+	for _, s := range subjects(e) {
+		if i, ok := m.seen[s]; ok && compatible(m.events[i], e) {
+			return i, true
+		}
+	}
+	if len(m.events) == 0 {
+		return 0, false
+	}
+	i := len(m.events) - 1
+	before := m.events[i]
+	distance := near
+	if e.Runtime == "kernel" {
+		distance = nearKernel
+	}
+	alone := len(subjects(e)) == 0 || len(subjects(before)) == 0
+	vaguely := v.cause == vague.cause && len(subjects(e)) == 0
+	close := e.Line-m.last <= distance && (alone || e.Family == OOM && e.Runtime == "kernel")
+	begins := e.Family == OOM && before.PID != 0 && e.PID == 0 && strings.Contains(lower(e.Text), "invoked oom-killer")
+	return i, close && !begins && (before.Family == e.Family || vaguely) && compatible(before, e)
+}
+
+// subjects are the keys of what an event is about.
+func subjects(e Event) []string {
+	var out []string
+	for _, s := range []struct{ kind, value string }{{"path", e.Path}, {"container", e.Container[:min(12, len(e.Container))]}, {"device", e.Device}, {"pod", e.PodUID}} {
+		if s.value != "" {
+			out = append(out, string(e.Family)+" "+s.kind+" "+s.value)
+		}
+	}
+	return out
+}
+
+// compatible tells that nothing in two events differs.
+func compatible(a, b Event) bool {
+	agree := func(x, y string) bool { return x == "" || y == "" || x == y }
+	short := min(len(a.Container), len(b.Container))
+	return agree(a.Path, b.Path) && agree(a.Device, b.Device) && agree(a.PodUID, b.PodUID) &&
+		a.Container[:short] == b.Container[:short] && (a.PID == 0 || b.PID == 0 || a.PID == b.PID || announces(a) && a.Process == b.Process)
+}
+
+// announces tells that the kernel says whom it is about to kill: the pid may be
+// a thread's, "Killed process" names the process.
+func announces(e Event) bool { return strings.Contains(e.Text, "Kill process ") }
+
+// fill adds to an event what another record of it says.
+func (m *merger) fill(into *Event, e Event, v verdict) {
+	set := func(to *string, from string) {
+		if *to == "" {
+			*to = from
+		}
+	}
+	set(&into.Runtime, e.Runtime)
+	set(&into.Driver, e.Driver)
+	set(&into.Path, e.Path)
+	set(&into.Device, e.Device)
+	set(&into.PodUID, e.PodUID)
+	if len(e.Container) > len(into.Container) {
+		into.Container = e.Container
+	}
+	if e.PID != 0 && (into.PID == 0 || announces(*into)) {
+		into.Process, into.PID, into.Text = e.Process, e.PID, e.Text
+	}
+	if !v.context {
+		into.Times = min(into.Times+e.Times, mostTimes)
+	}
+}
+
+// note remembers what an event is about.
+func (m *merger) note(i int) {
+	for _, s := range subjects(m.events[i]) {
+		m.seen[s] = i
+	}
+}

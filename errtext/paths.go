@@ -1,0 +1,158 @@
+package errtext
+
+import "strings"
+
+// A span is a piece of a record's text.
+type span struct{ start, end int }
+
+// longestPath is PATH_MAX.
+const longestPath = 4096
+
+// nextPath finds the first absolute path at or after from: at the beginning of
+// a word, or quoted, and then it may have spaces.
+func nextPath(s string, from int) (span, bool) {
+	for i := from; i < len(s); i++ {
+		if s[i] != '/' || i > 0 && !strings.ContainsRune(" \t\n\"'([{=:,>|<", rune(s[i-1])) {
+			continue
+		}
+		if strings.HasPrefix(s[i:], "//") { // URL: the path of a socket counts
+			if i >= 5 && s[i-5:i] == "unix:" && len(s) > i+2 {
+				i++
+				continue
+			}
+			i += leading(s[i:], func(c byte) bool { return c > ' ' && c != '"' })
+			continue
+		}
+		p := span{i, i + pathLength(s[i:], opener(s, i))}
+		if p.end-p.start > longestPath {
+			i = p.end - 1
+			continue
+		}
+		return p, true
+	}
+	return span{}, false
+}
+
+// opener is the quote before a path, 0 for none.
+func opener(s string, i int) byte {
+	if i > 0 && (s[i-1] == '"' || s[i-1] == '\'') {
+		return s[i-1]
+	}
+	return 0
+}
+
+// pathLength gives the length of the path that s begins with.
+func pathLength(s string, quote byte) int {
+	if quote != 0 {
+		end := strings.IndexByte(s[:min(len(s), longestPath)], quote)
+		if end > 0 && !strings.ContainsAny(s[:end], "\n") && !strings.Contains(s[:end], ": ") && !isCommand(s[:end]) {
+			return end
+		}
+	}
+	n := leading(s, func(c byte) bool { return c > ' ' && !strings.ContainsRune("\"'<>|", rune(c)) })
+	for i := 0; i < n; i++ {
+		if (s[i] == ':' || s[i] == ',' || s[i] == ';') && (i+1 == n || s[i+1] == '/') {
+			n = i
+		}
+	}
+	for n > 1 && (strings.IndexByte(",;:]}", s[n-1]) >= 0 || s[n-1] == ')' && !strings.Contains(s[:n], "(") || s[n-1] == '.' && !strings.HasSuffix(s[:n], "..")) {
+		n--
+	}
+	return n
+}
+
+// isCommand tells a quoted command line from a quoted path with spaces.
+func isCommand(s string) bool {
+	word, _, ok := strings.Cut(s, " ")
+	return ok && (strings.Contains(word, "bin/") || strings.Contains(s, " /"))
+}
+
+// pathBefore finds the last path that ends at or before at.
+func pathBefore(s string, at int) (span, bool) {
+	var last span
+	found := false
+	for from := max(0, at-2*longestPath); ; {
+		p, ok := nextPath(s, from)
+		if !ok || p.end > at {
+			return last, found
+		}
+		if isObject(s, p) {
+			last, found = p, true
+		}
+		from = p.end
+	}
+}
+
+// notPaths are words before a path that the error is not about: a request to an
+// API, a program that ran, a container's name, a cgroup.
+var notPaths = []string{"get", "post", "delete", "put", "head", "patch", "fork/exec", "exec", "name", "names", "container", "via", "cgroup", "controller", "in", "command", "=>", "running", "1", "args", "binary", "cmd", "task", "image"}
+
+// isObject tells that an error may be about the path: it is no program that
+// ran, request to an API, cgroup, source file or descriptor in /proc.
+func isObject(s string, p span) bool {
+	path, before := s[p.start:p.end], s[max(0, p.start-24):p.start]
+	if path == "/" && !strings.HasSuffix(before, "path ") {
+		return false
+	}
+	words := strings.Fields(strings.TrimRight(before, " \"'"))
+	if len(words) > 0 && contains(notPaths, strings.Trim(words[len(words)-1], "\"'([:")) || path == "/" && strings.HasSuffix(before, " on ") {
+		return false
+	}
+	for _, dir := range []string{"/proc/self/fd", "/proc/sys/kernel/hung", "/kubepods", "/docker/", "/system.slice", "/user.slice", "/lxc.payload", "/machine.slice", "/v1.", "/v2/", "/go/src", "/api/"} {
+		if strings.HasPrefix(path, dir) {
+			return false
+		}
+	}
+	if _, code := hasAny(path, ".go:", ".c:", ".rs:", "containers/json"); code {
+		return false
+	}
+	dir := path[:strings.LastIndexByte(path, '/')+1]
+	if strings.HasSuffix(dir, "/bin/") || strings.HasSuffix(dir, "/sbin/") {
+		_, changed := hasAny(before, "rm", "remov", "unlink", "mount", "write", "open", "creat", "cp", "copy")
+		return changed
+	}
+	return true
+}
+
+// pathOf finds the path that the failure at is about: the one before the words
+// that say what is wrong, or the first behind them. Of a pair, as a rename or a
+// bind mount has, it is the first.
+func pathOf(s string, v verdict) string {
+	p, ok := pathBefore(s, v.at)
+	if ok {
+		if first, pair := pairOf(s, p); pair {
+			p = first
+		}
+		return s[p.start:p.end]
+	}
+	for from, n := v.at, 0; n < 8; n++ {
+		p, ok := nextPath(s, from)
+		if !ok {
+			return ""
+		}
+		if isObject(s, p) {
+			return s[p.start:p.end]
+		}
+		from = p.end
+	}
+	return ""
+}
+
+// pairOf finds the path that second is the target of: "rename A B", "A to B",
+// "A -> B", "A:B".
+func pairOf(s string, second span) (span, bool) {
+	lower := max(0, second.start-longestPath-16)
+	for from := lower; ; {
+		p, ok := nextPath(s, from)
+		if !ok || p.start >= second.start {
+			return span{}, false
+		}
+		from = p.end
+		between := strings.Trim(s[p.end:max(p.end, second.start)], " \"'")
+		verb := s[max(0, p.start-24):p.start]
+		_, moves := hasAny(verb, "rename", "mv", "move", "moving", "link", "bind", "mount")
+		if len(s[p.end:second.start]) <= 12 && isObject(s, p) && (moves && (between == "" || between == "to" || between == "->" || between == "onto" || between == "on") || between == ":" || between == "->") {
+			return p, true
+		}
+	}
+}

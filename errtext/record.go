@@ -1,0 +1,139 @@
+package errtext
+
+import (
+	"bytes"
+	"iter"
+	"strings"
+)
+
+// A record is one message: a line with the lines that continue it, unescaped.
+type record struct {
+	no      int
+	last    int // number of its last line
+	text    string
+	low     string // text in lower case, same offsets
+	program string
+	source  string
+	fields  bool // it was logfmt, as daemons in Go but kubelet write it
+	times   int
+}
+
+// mostLines bounds the lines of one record: a program's multi-line output.
+const mostLines = 40
+
+// records splits a text into messages.
+func records(text []byte) iter.Seq[record] {
+	return func(yield func(record) bool) {
+		var open line
+		last := 0
+		no := 0
+		for raw := range bytes.Lines(text) {
+			no++
+			l := line{no: no, text: clean(string(raw[:min(len(raw), longest)])), times: 1}
+			l.peel()
+			if open.no > 0 && no-open.no < mostLines && len(open.text) < longest {
+				if glue, ok := continues(open, l, no-last); ok {
+					open.text += glue + strings.TrimLeft(l.text, " \t")
+					last = no
+					continue
+				}
+			}
+			if open.no > 0 && !yield(open.record(last)) {
+				return
+			}
+			open, last = l, no
+		}
+		if open.no > 0 {
+			yield(open.record(last))
+		}
+	}
+}
+
+func (l line) record(last int) record {
+	l.unwrap()
+	text := unescape(l.text)
+	return record{no: l.no, last: last, text: text, low: lower(text), program: l.program, source: l.source, fields: l.fields, times: l.times}
+}
+
+// continues tells whether next goes on with what open says, and what is put
+// between them: nothing if the end of open's last word is on next.
+func continues(open, next line, distance int) (glue string, ok bool) {
+	text := strings.TrimLeft(next.text, " \t")
+	if text == "" || next.headed || open.text == "" || distance > 1 {
+		return "", false
+	}
+	if idGoesOn(open.text, text) {
+		return "", true
+	}
+	for _, field := range []string{"level=", "msg=", "error="} {
+		if strings.HasPrefix(text, field) && strings.HasPrefix(open.text, "time=") {
+			return " ", true
+		}
+	}
+	for _, begin := range []string{"* ", "Output:", "output:", "Mounting command:", "Mounting arguments:", "Unmounting arguments:", "Error:"} {
+		if strings.HasPrefix(text, begin) && (begin != "Error:" || strings.HasSuffix(open.text, ":")) {
+			return "\n", true
+		}
+	}
+	if starts(text) {
+		return "", false
+	}
+	if quoteIsOpen(open.text) {
+		return " ", true
+	}
+	return "\n", open.headed && open.program != "kernel" || endsOpen(open.text)
+}
+
+// idGoesOn tells that a wrap cut an id of 64 digits in two.
+func idGoesOn(head, tail string) bool {
+	a, b := trailing(head, isHex), leading(tail, isHex)
+	return a > 0 && b > 0 && a+b == 64
+}
+
+// starts tells that a line begins a message though it has no header: what
+// clients print, a shell's prompt, a row of a table of events.
+func starts(text string) bool {
+	for _, begin := range []string{"Error response from daemon", "Error:", "Error ", "ERROR:", "error:", "Warning ", "Normal ", "time=", "{", "$ ", "# ", "```", "goroutine "} {
+		if strings.HasPrefix(text, begin) {
+			return true
+		}
+	}
+	word, _, ok := strings.Cut(text, ": ")
+	return ok && programs[word] != "" || isEcho(text)
+}
+
+// quoteIsOpen tells that a quoted field of a log line has no end yet.
+func quoteIsOpen(text string) bool {
+	if !strings.Contains(text, `="`) {
+		return false
+	}
+	return (strings.Count(text, `"`)-strings.Count(text, `\"`))%2 == 1
+}
+
+// endsOpen tells that a message announces more.
+func endsOpen(text string) bool {
+	for _, end := range []string{":", "=>", ",", "(", "caused", "occurred:", "\\"} {
+		if strings.HasSuffix(text, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// isEcho tells that a line is a command that somebody typed: a prompt, a word
+// in lower case that is not the name in front of an error.
+func isEcho(text string) bool {
+	text = strings.TrimLeft(text, " \t")
+	rest := ""
+	switch i := strings.IndexAny(text[:min(len(text), 80)], "$#"); {
+	case i == 0:
+		rest = text[1:]
+	case i > 0 && strings.ContainsAny(text[:i], "@~]") && !strings.Contains(text[:i], ": "):
+		rest = text[i+1:]
+	default:
+		return false
+	}
+	rest = strings.TrimLeft(rest, " ")
+	n := leading(rest, func(c byte) bool { return c != ' ' })
+	return n > 0 && 'a' <= rest[0] && rest[0] <= 'z' && !strings.HasSuffix(rest[:n], ":")
+}

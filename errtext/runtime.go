@@ -1,0 +1,96 @@
+package errtext
+
+import "strings"
+
+// tool is the runtime of programs that are none: rm, umount, lvremove.
+const tool = "-"
+
+// programs gives the runtime that a program belongs to, by its syslog tag or by
+// the name that it puts before its errors.
+var programs = map[string]string{
+	"dockerd": "docker", "docker": "docker", "docker-current": "docker", "dockerd-current": "docker", "docker-compose": "docker", "dockerd-ce": "docker", "docker.service": "docker",
+	"containerd": "containerd", "ctr": "containerd", "nerdctl": "containerd", "containerd-shim": "containerd", "containerd-shim-runc-v2": "containerd", "containerd-shim-runc-v1": "containerd",
+	"crio": "cri-o", "cri-o": "cri-o", "podman": "podman", "conmon": "podman", "buildah": "buildah", "runc": "runc", "crun": "crun", "youki": "youki",
+	"kubelet": "kubelet", "hyperkube": "kubelet", "kubelite": "kubelet", "k3s": "kubelet", "rke2": "kubelet", "kubelet.daemon": "kubelet", "origin-node": "kubelet", "atomic-openshift-node": "kubelet",
+	"kernel": "kernel", "systemd": "systemd", "lxd": "lxd", "lxc": "lxc", "incus": "incus", "incusd": "incus", "lxc-start": "lxc", "lxc-destroy": "lxc", "lxc-stop": "lxc", "lxd.daemon": "lxd",
+
+	"rm": tool, "rmdir": tool, "mv": tool, "umount": tool, "umount.nfs": tool, "umount.nfs4": tool, "mount": tool, "mount.nfs": tool, "mount.nfs4": tool, "mount.ceph": tool, "fusermount": tool, "fusermount3": tool,
+	"losetup": tool, "dmsetup": tool, "lvremove": tool, "lvchange": tool, "vgchange": tool, "lvs": tool, "pvcreate": tool, "wipefs": tool, "mkfs.ext4": tool, "mkfs.xfs": tool, "mkfs": tool, "mke2fs": tool,
+	"rbd": tool, "iscsiadm": tool, "iscsid": tool, "multipath": tool, "multipathd": tool, "mdadm": tool, "cryptsetup": tool, "zfs": tool, "zpool": tool, "btrfs": tool, "blockdev": tool, "sgdisk": tool, "dmeventd": tool, "lvm": tool,
+	"bash": tool, "sh": tool, "-bash": tool, "/bin/sh": tool, "/bin/bash": tool, "fork": tool, "runtime": tool, "find": tool, "cp": tool, "ln": tool, "kill": tool, "nsenter": tool, "device-mapper": tool,
+}
+
+// kubeletFiles begin the names of the source files in kubelet's log lines.
+//
+// Source: kubernetes pkg/kubelet, pkg/volume.
+var kubeletFiles = []string{
+	"kubelet", "remote_", "kuberuntime", "kuberuntimemanager", "pod_workers", "nestedpendingoperations", "goroutinemap", "generic.go", "reconciler", "desired_state", "docker_", "cni.go",
+	"cri_stats", "prober", "eviction", "pod_container", "qos_", "subpath", "secret.go", "configmap", "projected", "csi_", "volume_manager", "operation_generator", "log.go", "container_manager", "oom_", "setters", "rbd", "mount_helper", "handler", "log_metrics", "pod_startup", "helpers.go", "status_manager", "image_gc", "manager.go",
+}
+
+// kubeletWords are in what kubelet prints in its log and in events.
+var kubeletWords = []string{
+	"from runtime service failed", "pleg is not healthy", "error syncing pod", "orphaned pod", "unmountvolume.", "mountvolume.", "unmountdevice failed for volume", "operation for \"", "nodenotready", "kubeletnotready", "failedkillpod", "failedmount", "failedunmount", "failedcreatepodsandbox", "failed create pod sandbox",
+	"failed to \"startcontainer\"", "failed to \"killcontainer\"", "failed to \"killpodsandbox\"", "failed to \"createpodsandbox\"", "unable to attach or mount volumes", "unable to mount volumes for pod", "error killing pod", "container runtime is down", "skipping pod synchronization", "runpodsandbox from", "failed to clean up pod", "failed to remove pod volumes", "failed to cleanup volumes", "syncpod", "poduid=",
+	"failed to create pod sandbox", "failed to start sandbox container",
+}
+
+// runtimeWords tell the runtime by what it alone prints; the first that is in
+// the text counts.
+var runtimeWords = []struct {
+	runtime string
+	words   []string
+}{
+	{"kernel", []string{"invoked oom-killer", "out of memory: kill", "oom-kill:", "memory cgroup stats for", "killed as a result of limit of", "unregister_netdevice", "fork rejected by pids controller", "blocked for more than", "soft lockup", "device-mapper: thin:", "overlayfs:", "ext4-fs", "buffer i/o error", "jbd2", "mems_allowed=", "device-mapper: table:", "xfs (", "oom_reaper", "rcu: info", "block nbd"}},
+	{"docker", []string{"error response from daemon", "error starting daemon", "docker daemon", "handler for ", "error creating overlay mount to", "cannot start service", "docker-compose", "cannotcreatecontainererror", "cannotstartcontainererror", "dockertimeouterror", "docker: ", "docker-1", "docker-2", "error initializing graphdriver", "devmapper: error", "devmapper: thin pool", "devicemapper: error", "failed to register layer", "libnetwork", "api error (500)", "libcontainerd", "daemon/graphdriver", "com.docker"}},
+	{"buildah", []string{"buildah"}},
+	{"cri-o", []string{"cri-o", "crio", "kubernetes.io/cri-o"}},
+	{"podman", []string{"podman", "libpod", "removing storage for container", "cleaning up storage", "conmon", "oci runtime error: ", "oci permission denied"}},
+	{"lxd", []string{"lxd", "/snap/lxd/"}},
+	{"incus", []string{"/var/lib/incus", "incus "}},
+	{"lxc", []string{"lxc_", "lxc-", "/var/lib/lxc", "lxc "}},
+	{"containerd", []string{"containerd", "podsandboxstatus for", "stoppodsandbox for", "removepodsandbox for", "runpodsandbox for", "stopcontainer for", "containerstatus for", "removecontainer for", "execsync for", "task must be stopped before deletion", "killpodsandbox for", "cleanup rootfs mount", "io.containerd.", "failed to create shim", "nerdctl"}},
+	{"crun", []string{"crun: ", "crun "}},
+	{"runc", []string{"container_linux.go", "process_linux.go", "rootfs_linux.go", "runc create failed", "runc run failed", "runc exec failed", "runc did not terminate", "runc delete", "runc:", "nsexec", "unable to start container process", "standard_init_linux.go"}},
+	{"docker", []string{"/var/lib/docker", "/var/run/docker", "/run/docker", "dockerd", "oci runtime create failed", "driver \"", "driver overlay2 failed", "driver overlay failed", "driver aufs failed", "driver devicemapper failed", "driver btrfs failed", "driver zfs failed", "driver vfs failed", "unable to remove filesystem for", "docker"}},
+	{"podman", []string{"/containers/storage/"}},
+}
+
+// runtimeOf tells who reports: the outermost layer that the text shows, since
+// kubelet's line quotes docker's error and docker's quotes runc's.
+func runtimeOf(r *record) string {
+	known := programs[r.program]
+	if known == "kubelet" || known == "kernel" || known == "cri-o" || known == "podman" {
+		return known
+	}
+	for _, begin := range kubeletFiles {
+		if r.source != "" && strings.HasPrefix(r.source, begin) {
+			return "kubelet"
+		}
+	}
+	if _, ok := hasAny(r.low, kubeletWords...); ok && known == "" && !r.fields {
+		return "kubelet"
+	}
+	if known != "" && known != tool && known != "systemd" {
+		return known
+	}
+	first, _, _ := strings.Cut(r.low, ": ")
+	if named := programs[strings.TrimSpace(first)]; named != "" && named != tool {
+		return named
+	}
+	if r.source != "" && !strings.Contains(r.low, "error response from daemon") {
+		return "" // klog of a CSI driver or another controller
+	}
+	for _, w := range runtimeWords {
+		if _, ok := hasAny(r.low, w.words...); ok {
+			return w.runtime
+		}
+	}
+	switch {
+	case known == "systemd":
+		return known
+	case r.fields:
+		return "docker" // of the daemons that log so, the one whose messages do not name it
+	}
+	return ""
+}

@@ -1,0 +1,164 @@
+package errtext
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// deepest bounds how many log lines are inside each other: a container engine's
+// log line in journald's in a shipper's is three.
+const deepest = 4
+
+// unwrap replaces a structured log line by its message, its error and those of
+// its fields that say what it is about.
+func (l *line) unwrap() {
+	for range deepest {
+		if !l.fromJSON() && !l.fromFields() {
+			return
+		}
+		l.peel()
+	}
+}
+
+// The names that log systems give to a message, to its error, to who wrote it
+// and to what it is about, in the order in which they are printed.
+var (
+	messageNames = []string{"MESSAGE", "message", "Message", "msg", "log"}
+	errorNames   = []string{"error", "err", "Error"}
+	programNames = []string{"SYSLOG_IDENTIFIER", "_COMM", "program", "tag", "ident"}
+	subjectNames = []string{"container", "container_id", "containerID", "containerId", "CONTAINER_ID_FULL", "sandbox", "podSandboxID", "id", "podUID", "pod_uid", "snapshotter", "driver", "storage-driver", "runtime", "path", "device"}
+)
+
+// fromJSON unwraps one JSON object: docker's json-file, journalctl -o json,
+// logrus and zap, an API's error body, an event of Kubernetes.
+func (l *line) fromJSON() bool {
+	s := strings.TrimLeft(l.text, " \t")
+	if !strings.HasPrefix(s, "{") {
+		return false
+	}
+	var fields map[string]any
+	if json.NewDecoder(strings.NewReader(s)).Decode(&fields) != nil {
+		return false
+	}
+	var parts []string
+	for _, names := range [][]string{messageNames, errorNames} {
+		for _, name := range names {
+			if text := textOf(fields[name]); text != "" {
+				parts = append(parts, strings.TrimSpace(text))
+				break
+			}
+		}
+	}
+	if len(parts) == 0 {
+		return false
+	}
+	if l.text = strings.Join(parts, ": "); len(parts) == 1 && strings.HasPrefix(l.text, "time=") {
+		l.headed = true
+	}
+	for _, name := range subjectNames {
+		if text, ok := fields[name].(string); ok && text != "" {
+			l.text += fmt.Sprintf(" %s=%q", name, text)
+		}
+	}
+	for _, name := range programNames {
+		if text, ok := fields[name].(string); ok && text != "" {
+			l.program = text
+			break
+		}
+	}
+	return true
+}
+
+// textOf is a string, or the array of bytes that journalctl prints for a message
+// that is not UTF-8.
+//
+// Source: systemd's journal export formats, JSON.
+func textOf(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case []any:
+		b := make([]byte, 0, len(v))
+		for _, n := range v {
+			f, ok := n.(float64)
+			if !ok || f < 0 || f > 255 {
+				return ""
+			}
+			b = append(b, byte(f))
+		}
+		return string(b)
+	}
+	return ""
+}
+
+// noise are the fields of a log line that say nothing of the trouble.
+var noise = []string{"time", "level", "ts", "file", "func", "line", "caller", "module", "pid", "source"}
+
+// fromFields unwraps logfmt, as logrus writes it: time= level= msg="..." error="..."
+//
+// Source: github.com/sirupsen/logrus, text_formatter.go.
+func (l *line) fromFields() bool {
+	s := strings.TrimLeft(l.text, " \t")
+	if !strings.HasPrefix(s, "time=") && !strings.HasPrefix(s, "level=") && !strings.HasPrefix(s, "ts=") && !strings.HasPrefix(s, "msg=") {
+		return false
+	}
+	message, trouble, rest := "", "", ""
+	for s != "" {
+		name, value, tail, ok := field(s)
+		switch {
+		case !ok:
+			rest, tail = rest+" "+s, ""
+		case name == "msg":
+			message = value
+		case name == "error" || name == "err":
+			trouble = ": " + value
+		case !contains(noise, name):
+			rest += " " + s[:len(s)-len(tail)]
+		}
+		s = strings.TrimLeft(tail, " ")
+	}
+	l.text, l.fields, l.headed = message+trouble+rest, true, true
+	return message != "" || trouble != ""
+}
+
+// field cuts one name=value off. A quoted value ends at a quote with another
+// field or nothing behind it, since messages have quotes that are not escaped.
+func field(s string) (name, value, tail string, ok bool) {
+	n := fieldName(s)
+	if n == 0 {
+		return "", "", "", false
+	}
+	name, s = s[:n], s[n+1:]
+	if !strings.HasPrefix(s, `"`) {
+		value, tail, _ = strings.Cut(s, " ")
+		return name, value, tail, true
+	}
+	for i := 1; i < len(s); i++ {
+		switch {
+		case s[i] == '\\':
+			i++
+		case s[i] == '"' && (i+1 == len(s) || s[i+1] == ' ' && fieldName(strings.TrimLeft(s[i+1:], " ")) > 0):
+			return name, s[1:i], s[i+1:], true
+		}
+	}
+	return name, s[1:], "", true // cut off
+}
+
+// fieldName gives the length of the name if s begins with name=, else 0.
+func fieldName(s string) int {
+	n := leading(s[:min(len(s), 40)], func(c byte) bool { return isLetter(c) || isDigit(c) || c == '_' || c == '-' || c == '.' })
+	if n > 0 && n < len(s) && s[n] == '=' {
+		return n
+	}
+	return 0
+}
+
+func contains(names []string, name string) bool {
+	for _, n := range names {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,139 @@
+package errtext
+
+import "strings"
+
+// A verdict is what the words of a record say happened.
+type verdict struct {
+	family  Family
+	cause   string
+	noLeak  string
+	at      int  // where the words that decide begin
+	context bool // goes with a verdict nearby, and is none alone
+}
+
+// A rule gives a verdict to texts that have one of its phrases, and one of the
+// phrases of with if there are any, and none of not.
+type rule struct {
+	verdict
+	any, with, not []string
+}
+
+// judge finds the verdict of a record. The first rule that matches decides, so
+// what is certain stands before what is likely.
+func judge(low string) (verdict, bool) {
+	if _, ok := hasAny(low, stems...); !ok {
+		return verdict{}, false
+	}
+	if v, ok := first(certain, low); ok {
+		return v, true
+	}
+	if v, ok := busy(low); ok {
+		return v, true
+	}
+	if v, ok := first(likely, low); ok {
+		return v, true
+	}
+	return first(rest, low)
+}
+
+func first(rules []rule, low string) (verdict, bool) {
+	for _, r := range rules {
+		at, ok := hasAny(low, r.any...)
+		if !ok {
+			continue
+		}
+		if _, with := hasAny(low, r.with...); !with && len(r.with) > 0 {
+			continue
+		}
+		if _, not := hasAny(low, r.not...); not {
+			continue
+		}
+		r.verdict.at = at
+		return r.verdict, true
+	}
+	return verdict{}, false
+}
+
+// stems are in every text that a rule reads, so that the quiet lines of a log
+// are passed over soon. A text that is not ASCII may be in any language.
+var stems = append([]string{
+	"busy", "fail", "err", "can", "able", "not ", "time", "oom", "kill", "memory cgroup", "mems_allowed", "zombie", "defunct", "use", "thin", "pool", "refuse", "denied", "invalid", "deadline", "block", "reject", "unexpected", "fatal", "conflict", "mount", "fork", "exhaust", "limit", "process", "space", "device", "stuck", "hung", "lock", "reserved", "progress", "still", "wait", "stale", "host", "empty", "permission", "pleg", "closed", "already", "low on", "medium", "active", "exclusiv", "sigterm", "resource", "pod",
+}, busyAbroad...)
+
+// failed is what every error says in one way or the other.
+var failed = []string{"fail", "error", "cannot", "can't", "could not", "couldn't", "unable", "not ", "refused", "denied", "invalid", "timed out", "timeout", "warning", "deadline", "blocked", "rejected", "unexpected", "fatal", "panic", "abort", "conflict"}
+
+// busyPhrases are EBUSY in the spellings of libc, tools and daemons.
+var busyPhrases = []string{
+	"resource busy", "device is busy", "device busy", "target is busy", "dataset is busy", "pool is busy", "mount point is busy", "mount point busy", "ebusy", "text file busy", "errno 16", "errno=16", "errno: 16", "(16)", " is busy", "os error 16", "resource is busy", "or busy", "map in use", "still busy", "volume busy", "file busy",
+}
+
+// busyAbroad is EBUSY in other languages.
+//
+// Source: the translations of glibc, util-linux.
+var busyAbroad = []string{
+	"设备或资源忙", "設備或資源忙碌中", "裝置或系統資源忙碌中", "目标忙", "デバイスもしくはリソースがビジー状態です", "デバイスもしくはリソースがビジー", "장치나 자원이 동작 중", "das gerät oder die ressource ist belegt", "das ziel wird gerade benutzt", "ressource occupé", "périphérique ou ressource", "dispositivo o recurso ocupado", "dispositivo o risorsa occupata", "dispositivo ou recurso está ocupado", "устройство или ресурс занято", "Устройство или ресурс занято", "urządzenie lub zasoby zajęte",
+}
+
+// inUse are weaker words: they mean EBUSY for a device or a mount alone.
+var inUse = []string{
+	"filesystem in use", "in use by the system", "is still in use", "still in use", "is used by another", "currently in use", "already mounted", "still mounted", "is mounted", "being used", "in use.", "open logical volume", "in use by", "currently mapped", "still being used", "image has watchers", "exclusively", "exclusive access", "used by another device", "currently used by", "is in use", "can't remove open", "exit status 16", "contains a filesystem in use", "not unmounted", "still attached", "busy", "could not logout", "error (9 - internal error)", "device not unmapped", "mounts still exist", "has active", "has dependent", "holders",
+}
+
+// deviceWords are operations on a block device, a dataset or a logical volume.
+var deviceWords = []string{
+	"remove device", "removedevice", "unmounting device", "device is busy", "logical volume", "ioctl on", "unmap", "rbd: ", "luksclose", "losetup", "detach failed", "apparently in use", "mkfs", "mke2fs", "wipefs", "pvcreate", "vgremove", "lvremove", "mdadm", "cryptsetup", "still in use", "dataset", "pool is busy", "zfs destroy", "multipath", "map in use", "iscsiadm", "logout", "image has watchers", "rbd image", "lv ", "vgchange", "open count", "exclusively", "exclusive access", "blkdiscard", "sgdisk", "blockdev", "partprobe", "dmsetup", "delete_thin", "thin device", "deactivate", "unmapping", "detach", "device-mapper", "devmapper", "devicemapper", "nbd", "loop device", "swapoff", "blkid", "fsck", "open /dev/", "opening /dev/", "open device", "volume group", "physical volume", "physical drive", "/dev/rbd", "unstage",
+}
+
+// mountWords are operations on a mount or on a directory entry.
+var mountWords = []string{
+	"umount", "unmount", "unlink", "rename", "rmdir", "remove", "removing", "mount", "rm:", "mv:", "delete", "replacing", "subvolume", "cleanup", "clean up", "removal", "destroy", "filesystem",
+}
+
+// busy judges what is busy or in use: a mount, a device, or neither.
+func busy(low string) (verdict, bool) {
+	at, strong := hasAny(low, busyPhrases...)
+	if !strong {
+		at, strong = hasAny(low, busyAbroad...)
+	}
+	if v, ok := first(noLeaks, low); ok {
+		return v, true
+	}
+	weak := false
+	if !strong {
+		if at, weak = hasAny(low, inUse...); !weak {
+			return verdict{}, false
+		}
+	}
+	device, onDevice := hasAny(low, deviceWords...)
+	_, onMount := hasAny(low, mountWords...)
+	path := strings.Contains(low, " /") || strings.Contains(low, `"/`) || strings.Contains(low, "'/") || strings.Contains(low, ":/")
+	v := verdict{at: at}
+	switch {
+	case onDevice && !(path && attachedMount(low, at)):
+		v.family, v.cause = DeviceBusy, "the device is held: by a mount in some mount namespace, a device on top of it, or an open file"
+		if _, exclusive := hasAny(low[device:], "exclusively", "exclusive access"); exclusive {
+			v.noLeak = "an open that wants the device alone was refused; a partition, volume or array on top of it does that, too"
+		}
+	case onMount && strong:
+		v.family, v.cause = MountBusy, "it is a mount point in some mount namespace, or open in one"
+	case onMount && path:
+		v.family, v.cause = MountBusy, "it is mounted or open elsewhere"
+	case strong:
+		v.family, v.cause = Other, "something is busy; the text does not say what"
+	default:
+		return verdict{}, false
+	}
+	return v, true
+}
+
+// attachedMount tells that the phrase at is said of a path that is no device:
+// "umount: /mnt: target is busy".
+func attachedMount(low string, at int) bool {
+	p, ok := pathBefore(low, at)
+	if !ok {
+		return false
+	}
+	_, unlinked := hasAny(low[max(0, p.start-48):p.start], "umount", "unmount", "unlink", "remove ", "rename", "rmdir", "rm:", "mount")
+	return attached(low, p.end, at) && unlinked && !strings.HasPrefix(low[p.start:], "/dev/")
+}
