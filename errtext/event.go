@@ -1,8 +1,9 @@
 // Package errtext reads what daemons and tools say when they are stuck.
 //
 // An operator pastes text, wrapped and quoted in any way; [Read] gives one
-// [Event] for each thing that happened. Nothing here looks at a host: an event
-// is what the text says, not what is so.
+// [Event] for each thing that happened and [Tables] what tables of thin pools
+// say. Nothing here looks at a host: an event is what the text says, not what
+// is so.
 //
 // It works in layers. Lines lose their headers (syslog, klog, kernel, JSON) and
 // are joined to records; a verdict is found in a record by its words; the words
