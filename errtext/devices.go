@@ -26,6 +26,10 @@ func deviceOf(text, low string, v verdict) string {
 			return text[i+1 : len(before)]
 		}
 	}
+	if before, _, ok := strings.Cut(low, ": map in use"); ok {
+		i := strings.LastIndexByte(before, ' ') + 1
+		return text[i:len(before)]
+	}
 	if p, ok := devPath(low, v.at); ok {
 		return text[p.start:p.end]
 	}
@@ -61,6 +65,9 @@ func devPath(low string, at int) (span, bool) {
 			continue
 		}
 		best, found = p, true
+		if colon := strings.IndexByte(low[p.start:p.end], ':'); colon > 0 && p.start+colon+1 < p.end && isLetter(low[p.start+colon+1]) {
+			best.end = p.start + colon
+		}
 	}
 	return best, found
 }

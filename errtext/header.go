@@ -163,6 +163,9 @@ func (l *line) tag() {
 		}
 		return
 	}
+	if !isLetter(first[0]) && !isDigit(first[0]) {
+		return
+	}
 	second, rest, ok := strings.Cut(rest, " ")
 	name, colon := strings.CutSuffix(second, ":")
 	if !ok || !colon || strings.ContainsAny(first, `="'/([{`) || strings.ContainsAny(name, `="'`) {

@@ -83,6 +83,9 @@ func pathIDWeight(before string, n int) int {
 // wordIDWeight judges an id by the words before it.
 func wordIDWeight(before string, n int) int {
 	words := strings.FieldsFunc(before, func(r rune) bool { return strings.ContainsRune(" \t\n\"'=:,()[]{}/", r) })
+	if strings.HasSuffix(before, "(") && len(words) > 1 {
+		words = words[:len(words)-1] // the name before the id in parentheses
+	}
 	for k := len(words) - 1; k >= 0 && k >= len(words)-4; k-- {
 		w := words[k]
 		switch {
@@ -144,6 +147,9 @@ func isPod(before, after string) bool {
 	named := before[strings.LastIndexAny(before, " /\"'")+1:]
 	if strings.HasPrefix(named, "k8s_") && strings.HasSuffix(before, "_") {
 		return true // a container's name: k8s_NAME_POD_NAMESPACE_UID_ATTEMPT
+	}
+	if _, mentioned := hasAny(before, "pod \"", "pod '", "pod ", "pods "); mentioned && strings.HasSuffix(before, "(") && strings.Contains(named, "_") {
+		return true // NAME_NAMESPACE(UID)
 	}
 	before = strings.TrimRight(before[max(0, len(before)-32):], "\"'([{")
 	for _, cue := range podCues {

@@ -43,8 +43,18 @@ func (m *merger) again(n, line int) {
 // same finds the event that e is about, too: one with an equal subject and none
 // that differs, or the last one if one of the two names no subject and it is near.
 func (m *merger) same(e Event, v verdict) (int, bool) {
+	if v.cause == vague.cause {
+		e.Family = "" // a failure without a reason goes with the one that has it
+	}
 	for _, s := range subjects(e) {
 		if i, ok := m.seen[s]; ok && compatible(m.events[i], e) {
+			return i, true
+		}
+	}
+	vagueOnly := e
+	vagueOnly.Family = ""
+	for _, s := range subjects(vagueOnly) {
+		if i, ok := m.seen[s]; ok && m.events[i].Cause == vague.cause && compatible(m.events[i], e) {
 			return i, true
 		}
 	}
@@ -105,6 +115,9 @@ func (m *merger) fill(into *Event, e Event, v verdict) {
 	if e.PID != 0 && (into.PID == 0 || announces(*into)) {
 		into.Process, into.PID, into.Text = e.Process, e.PID, e.Text
 	}
+	if into.Cause == vague.cause && v.cause != vague.cause {
+		into.Family, into.Cause, into.NoLeak, into.Text = e.Family, e.Cause, e.NoLeak, e.Text
+	}
 	if !v.context {
 		into.Times = min(into.Times+e.Times, mostTimes)
 	}
@@ -112,7 +125,11 @@ func (m *merger) fill(into *Event, e Event, v verdict) {
 
 // note remembers what an event is about.
 func (m *merger) note(i int) {
-	for _, s := range subjects(m.events[i]) {
-		m.seen[s] = i
+	e := m.events[i]
+	for range 2 {
+		for _, s := range subjects(e) {
+			m.seen[s] = i
+		}
+		e.Family = ""
 	}
 }

@@ -85,7 +85,7 @@ func pathBefore(s string, at int) (span, bool) {
 
 // notPaths are words before a path that the error is not about: a request to an
 // API, a program that ran, a container's name, a cgroup.
-var notPaths = []string{"get", "post", "delete", "put", "head", "patch", "fork/exec", "exec", "name", "names", "container", "via", "cgroup", "controller", "in", "command", "=>", "running", "1", "args", "binary", "cmd", "task", "image"}
+var notPaths = []string{"fork/exec", "exec", "name", "names", "container", "via", "cgroup", "controller", "in", "command", "=>", "running", "1", "args", "binary", "cmd", "task", "image"}
 
 // isObject tells that an error may be about the path: it is no program that
 // ran, request to an API, cgroup, source file or descriptor in /proc.
@@ -98,7 +98,7 @@ func isObject(s string, p span) bool {
 	if len(words) > 0 && contains(notPaths, strings.Trim(words[len(words)-1], "\"'([:")) || path == "/" && strings.HasSuffix(before, " on ") {
 		return false
 	}
-	for _, dir := range []string{"/proc/self/fd", "/proc/sys/kernel/hung", "/kubepods", "/docker/", "/system.slice", "/user.slice", "/lxc.payload", "/machine.slice", "/v1.", "/v2/", "/go/src", "/api/"} {
+	for _, dir := range []string{"/proc/self/fd", "/proc/sys/kernel/hung", "/kubepods", "/docker/", "/system.slice", "/user.slice", "/lxc.payload", "/machine.slice", "/containers/", "/v1.", "/v2/", "/go/src", "/api/", "/exec/", "/images/"} {
 		if strings.HasPrefix(path, dir) {
 			return false
 		}

@@ -78,7 +78,7 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 	if starts(text) {
 		return "", false
 	}
-	if quoteIsOpen(open.text) {
+	if quoteIsOpen(open.text) || strings.Count(open.text, "(") > strings.Count(open.text, ")") {
 		return " ", true
 	}
 	return "\n", open.headed && open.program != "kernel" || endsOpen(open.text)
@@ -112,7 +112,7 @@ func quoteIsOpen(text string) bool {
 
 // endsOpen tells that a message announces more.
 func endsOpen(text string) bool {
-	for _, end := range []string{":", "=>", ",", "(", "caused", "occurred:", "\\"} {
+	for _, end := range []string{":", "=>", ",", "(", "caused", "occurred:", " =", "\\"} {
 		if strings.HasSuffix(text, end) {
 			return true
 		}

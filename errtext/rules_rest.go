@@ -25,6 +25,8 @@ var rest = []rule{
 		any: []string{"transport endpoint is not connected", "stale file handle", "stale nfs file handle", "host is down", "no route to host"}},
 	{verdict: verdict{family: Other, cause: "it is not a mount point, or not any more"},
 		any: []string{"not mounted", "invalid argument"}, with: []string{"umount", "unmount"}},
+	{verdict: verdict{family: MountBusy, cause: "an unmount failed; the text does not say why, and most often it is busy"},
+		any: []string{"failed unmounting", "failed to unmount", "unmount failed", "could not unmount", "cannot unmount", "unable to unmount", "failed to umount", "umount failed"}},
 	{verdict: verdict{family: Other, cause: "a directory that should be empty is not: something was written below the mount point"},
 		any: []string{"directory not empty"}},
 	{verdict: verdict{family: Other, cause: "the device or file system reports errors"},

@@ -42,17 +42,17 @@ var runtimeWords = []struct {
 	words   []string
 }{
 	{"kernel", []string{"invoked oom-killer", "out of memory: kill", "oom-kill:", "memory cgroup stats for", "killed as a result of limit of", "unregister_netdevice", "fork rejected by pids controller", "blocked for more than", "soft lockup", "device-mapper: thin:", "overlayfs:", "ext4-fs", "buffer i/o error", "jbd2", "mems_allowed=", "device-mapper: table:", "xfs (", "oom_reaper", "rcu: info", "block nbd"}},
-	{"docker", []string{"error response from daemon", "error starting daemon", "docker daemon", "handler for ", "error creating overlay mount to", "cannot start service", "docker-compose", "cannotcreatecontainererror", "cannotstartcontainererror", "dockertimeouterror", "docker: ", "docker-1", "docker-2", "error initializing graphdriver", "devmapper: error", "devmapper: thin pool", "devicemapper: error", "failed to register layer", "libnetwork", "api error (500)", "libcontainerd", "daemon/graphdriver", "com.docker"}},
+	{"docker", []string{"error response from daemon", "error starting daemon", "docker daemon", "handler for ", "error creating overlay mount to", "cannot start service", "docker-compose", "cannotcreatecontainererror", "cannotstartcontainererror", "dockertimeouterror", "docker: ", "failed to exit within", "trying direct sigkill", "did not receive an exit event", "error initializing graphdriver", "devmapper: error", "devmapper: thin pool", "devicemapper: error", "failed to register layer", "libnetwork", "api error (500)", "libcontainerd", "daemon/graphdriver", "com.docker"}},
 	{"buildah", []string{"buildah"}},
 	{"cri-o", []string{"cri-o", "crio", "kubernetes.io/cri-o"}},
-	{"podman", []string{"podman", "libpod", "removing storage for container", "cleaning up storage", "conmon", "oci runtime error: ", "oci permission denied"}},
+	{"podman", []string{"podman", "libpod", "removing storage for container", "creating container storage", "that name is already in use", "container state improper", "cleaning up storage", "conmon", "oci runtime error: ", "oci permission denied"}},
 	{"lxd", []string{"lxd", "/snap/lxd/"}},
 	{"incus", []string{"/var/lib/incus", "incus "}},
 	{"lxc", []string{"lxc_", "lxc-", "/var/lib/lxc", "lxc "}},
-	{"containerd", []string{"containerd", "podsandboxstatus for", "stoppodsandbox for", "removepodsandbox for", "runpodsandbox for", "stopcontainer for", "containerstatus for", "removecontainer for", "execsync for", "task must be stopped before deletion", "killpodsandbox for", "cleanup rootfs mount", "io.containerd.", "failed to create shim", "nerdctl"}},
+	{"containerd", []string{"containerd", "podsandboxstatus for", "stoppodsandbox for", "removepodsandbox for", "runpodsandbox for", "stopcontainer for", "containerstatus for", "removecontainer for", "execsync for", "task must be stopped before deletion", "killpodsandbox for", "cleanup rootfs mount", "io.containerd.", "taskoom", "failed to reserve container name", "failed to reserve sandbox name", "failed to create shim", "nerdctl"}},
 	{"crun", []string{"crun: ", "crun "}},
 	{"runc", []string{"container_linux.go", "process_linux.go", "rootfs_linux.go", "runc create failed", "runc run failed", "runc exec failed", "runc did not terminate", "runc delete", "runc:", "nsexec", "unable to start container process", "standard_init_linux.go"}},
-	{"docker", []string{"/var/lib/docker", "/var/run/docker", "/run/docker", "dockerd", "oci runtime create failed", "driver \"", "driver overlay2 failed", "driver overlay failed", "driver aufs failed", "driver devicemapper failed", "driver btrfs failed", "driver zfs failed", "driver vfs failed", "unable to remove filesystem for", "docker"}},
+	{"docker", []string{"/var/lib/docker", "/var/run/docker", "/run/docker", "dockerd", "oci runtime create failed", "driver \"", "driver overlay2 failed", "driver overlay failed", "driver aufs failed", "driver devicemapper failed", "driver btrfs failed", "driver zfs failed", "driver vfs failed", "unable to remove filesystem for", "docker.service", "docker.sock", "/docker/", "docker container", " docker "}},
 	{"podman", []string{"/containers/storage/"}},
 }
 

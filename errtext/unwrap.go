@@ -93,14 +93,14 @@ func textOf(v any) string {
 }
 
 // noise are the fields of a log line that say nothing of the trouble.
-var noise = []string{"time", "level", "ts", "file", "func", "line", "caller", "module", "pid", "source"}
+var noise = []string{"time", "t", "level", "lvl", "ts", "file", "func", "line", "caller", "module", "pid", "source"}
 
 // fromFields unwraps logfmt, as logrus writes it: time= level= msg="..." error="..."
 //
 // Source: github.com/sirupsen/logrus, text_formatter.go.
 func (l *line) fromFields() bool {
 	s := strings.TrimLeft(l.text, " \t")
-	if !strings.HasPrefix(s, "time=") && !strings.HasPrefix(s, "level=") && !strings.HasPrefix(s, "ts=") && !strings.HasPrefix(s, "msg=") {
+	if !strings.HasPrefix(s, "time=") && !strings.HasPrefix(s, "level=") && !strings.HasPrefix(s, "ts=") && !strings.HasPrefix(s, "msg=") && !strings.HasPrefix(s, "t=") && !strings.HasPrefix(s, "lvl=") {
 		return false
 	}
 	message, trouble, rest := "", "", ""
@@ -113,6 +113,8 @@ func (l *line) fromFields() bool {
 			message = value
 		case name == "error" || name == "err":
 			trouble = ": " + value
+		case name == "lvl" && l.program == "":
+			l.program = "lxd" // log15, where others write level=
 		case !contains(noise, name):
 			rest += " " + s[:len(s)-len(tail)]
 		}

@@ -97,6 +97,9 @@ func busy(low string) (verdict, bool) {
 		at, strong = hasAny(low, busyAbroad...)
 	}
 	if v, ok := first(noLeaks, low); ok {
+		if strong {
+			v.at = at
+		}
 		return v, true
 	}
 	weak := false
@@ -119,12 +122,24 @@ func busy(low string) (verdict, bool) {
 		v.family, v.cause = MountBusy, "it is a mount point in some mount namespace, or open in one"
 	case onMount && path:
 		v.family, v.cause = MountBusy, "it is mounted or open elsewhere"
+	case strong && busyPath(low, at):
+		v.family, v.cause = MountBusy, "it is a mount point in some mount namespace, or open in one"
 	case strong:
 		v.family, v.cause = Other, "something is busy; the text does not say what"
 	default:
 		return verdict{}, false
 	}
 	return v, true
+}
+
+// busyPath tells that a path alone is said to be busy, without what was done to it.
+func busyPath(low string, at int) bool {
+	p, ok := pathBefore(low, at)
+	if !ok || !attached(low, p.end, at) || isDevPath(low[p.start:p.end]) {
+		return false
+	}
+	_, used := hasAny(low[max(0, p.start-12):p.start], "open", "write", "read", "exec", "connect")
+	return !used
 }
 
 // attachedMount tells that the phrase at is said of a path that is no device:
