@@ -106,10 +106,11 @@ func (s *supervisor) mount(name, source string) error {
 
 // plant mounts, has somebody hold it, and unmounts.
 func (s *supervisor) plant(kind string) error {
-	if err := s.mount(kind, "source-"+kind); err != nil {
+	p := Plant{Kind: kind, Path: filepath.Join(s.dir, kind)}
+	p.Source = p.Path + "'s"
+	if err := s.mount(kind, p.Source); err != nil {
 		return err
 	}
-	p := Plant{Kind: kind, Path: filepath.Join(s.dir, kind), Source: "source-" + kind}
 	var stat unix.Statx_t
 	if err := unix.Statx(unix.AT_FDCWD, p.Path, 0, unix.STATX_MNT_ID_UNIQUE, &stat); err != nil {
 		return err

@@ -92,8 +92,9 @@ func Owner(fd int) (uint64, error) {
 // that is made or ends meanwhile may be missed. The descriptor that visit gets
 // is closed after it. An error of visit ends the walk and is returned.
 //
-// Without CAP_SYS_ADMIN in a namespace's user namespace the kernel passes over
-// it and says nothing.
+// EPERM, after fd's own was visited: the caller has not got CAP_SYS_ADMIN, in
+// the user namespace that the host began with on newer kernels. Older ones pass
+// over the namespaces that the caller has no power over, and say nothing.
 //
 // Source: Linux 6.12 fs/nsfs.c, NS_MNT_GET_NEXT, NS_MNT_GET_PREV.
 func Each(fd int, visit func(fd int, info Info) error) error {

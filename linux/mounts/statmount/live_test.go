@@ -224,3 +224,26 @@ func TestList(t *testing.T) {
 		t.Errorf("a namespace that is not: %v", err)
 	}
 }
+
+// The cost of one call, for each group of fields.
+func BenchmarkStat(b *testing.B) {
+	_, err := Supported()
+	hosttest.Needs(b, "statmount", err == nil, fmt.Sprint(err))
+	c := NewCaller()
+	ids, err := c.List(0, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, mask := range map[string]Mask{"none": 0, "numbers": Device | Basic, "paths": Root | Point, "superblock": Type | Subtype | Source, "options": Super} {
+		b.Run(name, func(b *testing.B) {
+			i := 0
+			for b.Loop() {
+				var m mounts.Mount
+				if _, _, err := c.Stat(0, ids[i%len(ids)], mask, &m); err != nil {
+					b.Fatal(err)
+				}
+				i++
+			}
+		})
+	}
+}

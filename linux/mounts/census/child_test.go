@@ -1,0 +1,246 @@
+package census
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/internal/hosttest"
+	"sexton.dev/linux/mounts"
+)
+
+const childVar = "SEXTON_CENSUS_CHILD"
+
+// inChild runs the rest of the calling test in a process of its own, and
+// reports whether this is that process.
+func inChild(t *testing.T, attr *syscall.SysProcAttr) bool {
+	t.Helper()
+	if os.Getenv(childVar) != "" {
+		return true
+	}
+	hosttest.NeedsRoot(t)
+	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), childVar+"=yes")
+	cmd.SysProcAttr = attr
+	cmd.Dir = "/"
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	return false
+}
+
+// A process in a chroot, in a namespace whose "/" is covered, sees its own
+// namespace as it sees all others: it reads it from another.
+func TestOwnNamespaceFromOutside(t *testing.T) {
+	needsStatmount(t)
+	if !inChild(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}) {
+		return
+	}
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	check(err)
+	all, err := mounts.ParseMountinfo(text)
+	check(err)
+	dir := t.TempDir()
+	check(unix.Mount("room", dir, "tmpfs", 0, "size=64k"))
+	check(os.MkdirAll(filepath.Join(dir, "plain/proc"), 0o755))
+	check(unix.Mount("/proc", filepath.Join(dir, "plain/proc"), "", unix.MS_BIND, ""))
+	check(unix.Mount("cover", "/", "tmpfs", 0, "size=64k"))
+	check(unix.Chroot(filepath.Join(dir, "plain")))
+	check(unix.Chdir("/"))
+
+	c := read(t, Request{Want: Everything})
+	var stat unix.Stat_t
+	check(unix.Stat("/proc/self/ns/mnt", &stat))
+	var points []string
+	for _, ns := range c.Namespaces {
+		if ns.Inode == stat.Ino {
+			for _, m := range ns.Mounts {
+				points = append(points, m.MountPoint)
+			}
+		}
+	}
+	var want []string
+	for _, m := range all {
+		want = append(want, m.MountPoint)
+	}
+	want = append(want, dir, dir+"/plain/proc", "/")
+	slices.Sort(points)
+	slices.Sort(want)
+	if !slices.Equal(points, want) || len(c.Unknown) != 0 {
+		t.Errorf("got %q\nwant %q\nunknown %v", points, want, c.Unknown)
+	}
+}
+
+// Without privilege what can be seen is read, and the rest is said to be unknown.
+func TestNotPrivileged(t *testing.T) {
+	needsStatmount(t)
+	if !inChild(t, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}) {
+		return
+	}
+	c := read(t, Request{Want: Everything})
+	if c.Way != Statmount || len(c.Namespaces) != 1 || len(c.Namespaces[0].Mounts) < 2 {
+		t.Errorf("way %s, %d namespaces", c.Way, len(c.Namespaces))
+	}
+	if len(c.Unknown) < 2 || !strings.Contains(c.Unknown[0].Why, "CAP_SYS_ADMIN") || !strings.Contains(c.Unknown[1].What, "not below the root directory of this process") {
+		t.Errorf("unknown: %v", c.Unknown)
+	}
+}
+
+// A filter that forbids the calls, as container runtimes of some years ago have, is found out.
+func TestFiltered(t *testing.T) {
+	needsStatmount(t)
+	if !inChild(t, nil) {
+		return
+	}
+	for _, errno := range []unix.Errno{unix.EPERM, unix.ENOSYS} {
+		for _, call := range []uint32{unix.SYS_STATMOUNT, unix.SYS_LISTMOUNT} {
+			done := make(chan string)
+			go func() { // a filter stays: the thread ends with it
+				runtime.LockOSThread()
+				forbid(t, call, errno)
+				way, why := Detect("/proc")
+				done <- fmt.Sprintf("%s: %s", way, why)
+			}()
+			if got := <-done; !strings.HasPrefix(got, string(Mountinfo)) || !strings.HasSuffix(got, errno.Error()) {
+				t.Errorf("call %d, %v: %s", call, errno, got)
+			}
+		}
+	}
+}
+
+func forbid(t *testing.T, call uint32, errno unix.Errno) {
+	const deny, allow = 0x50000, 0x7fff0000 // SECCOMP_RET_ERRNO, SECCOMP_RET_ALLOW
+	program := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the number of the call
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: call, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: deny | uint32(errno)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: allow},
+	}
+	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		t.Error(err)
+	}
+	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&filter)), 0, 0); err != nil {
+		t.Error(err)
+	}
+}
+
+// While one namespace changes without end the census ends, says which did, and loses no other mount.
+func TestChurn(t *testing.T) {
+	needsStatmount(t)
+	if !inChild(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}) {
+		return
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	quiet := fmt.Sprintf("/proc/%d", os.Getppid())
+	stop, ended := make(chan struct{}), make(chan error)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				ended <- nil
+				return
+			default:
+			}
+			if err := unix.Mount("churn", dir, "tmpfs", 0, "size=64k"); err != nil {
+				ended <- err
+				return
+			}
+			if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	text, err := os.ReadFile(quiet + "/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var own, first unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/mnt", &own); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Stat(quiet+"/ns/mnt", &first); err != nil {
+		t.Fatal(err)
+	}
+	seen := false
+	hosttest.Until(t, 20*time.Second, "a census that did not settle", func() bool {
+		c := read(t, Request{Passes: 2})
+		if c.Passes != 2 || c.Settled != (len(c.Moving) == 0) {
+			t.Errorf("%d passes, settled %t, moving %v", c.Passes, c.Settled, c.Moving)
+		}
+		for _, ns := range c.Namespaces {
+			if ns.Inode == first.Ino && len(ns.Mounts) != strings.Count(string(text), "\n") {
+				t.Errorf("%d mounts in the quiet namespace, want %d", len(ns.Mounts), strings.Count(string(text), "\n"))
+			}
+		}
+		seen = seen || slices.Contains(c.Moving, own.Ino)
+		return seen
+	})
+	close(stop)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	hosttest.Until(t, 20*time.Second, "a census that settles", func() bool { return !slices.Contains(read(t, Request{}).Moving, own.Ino) })
+}
+
+// Namespaces that come and go are no error.
+func TestVanishing(t *testing.T) {
+	needsStatmount(t)
+	if !inChild(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}) {
+		return
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		t.Fatal(err)
+	}
+	stop, ended := make(chan struct{}), make(chan int)
+	go func() {
+		n := 0
+		defer func() { ended <- n }()
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			made := make(chan error)
+			go func() {
+				runtime.LockOSThread()
+				made <- unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS)
+			}()
+			if err := <-made; err != nil {
+				t.Error(err)
+				return
+			}
+			n++
+		}
+	}()
+	for range 100 {
+		read(t, Request{Passes: 2, Want: Everything})
+	}
+	close(stop)
+	if n := <-ended; n < 20 {
+		t.Errorf("only %d namespaces came and went", n)
+	}
+}
