@@ -9,6 +9,9 @@ type Namespace struct {
 	Hidden int // mounts that the kernel counts and lists to nobody; 0 where it does not count them
 }
 
+// An Unknown is what exists, or may, and could not be seen.
+type Unknown struct{ What, Why string }
+
 // The type of nsfs, as statfs and statmount give it and as mountinfo writes it.
 // A mount of nsfs binds the file of a namespace, which lives as long as it.
 //

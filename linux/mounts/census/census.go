@@ -56,11 +56,8 @@ type Census struct {
 	Passes     int
 	Settled    bool     // the last two passes were equal
 	Moving     []uint64 // inodes of the namespaces that differed in the last two passes
-	Unknown    []Unknown
+	Unknown    []mounts.Unknown
 }
-
-// An Unknown is what could not be seen.
-type Unknown struct{ What, Why string }
 
 // Read takes the census. A namespace or mount that vanishes meanwhile is left
 // out: that is normal. What exists and could not be read is in Unknown. It is

@@ -196,20 +196,20 @@ func list(c *statmount.Caller, ns *mounts.Namespace) error {
 }
 
 // unknown says what this way cannot see here.
-func (r *fastReader) unknown(c *Census) (out []Unknown) {
+func (r *fastReader) unknown(c *Census) (out []mounts.Unknown) {
 	if why := lacksPower(r.req.Proc); why != "" {
-		out = append(out, Unknown{"mount namespaces of other users", why})
+		out = append(out, mounts.Unknown{What: "mount namespaces of other users", Why: why})
 	}
 	if r.blind != nil {
-		out = append(out, Unknown{fmt.Sprintf("mounts of mnt:[%d] that are not below the root directory of this process", r.inode), r.blind.Error()})
+		out = append(out, mounts.Unknown{What: fmt.Sprintf("mounts of mnt:[%d] that are not below the root directory of this process", r.inode), Why: r.blind.Error()})
 	}
 	for _, ns := range c.Namespaces {
 		if ns.Hidden > 0 && !slices.Contains(c.Moving, ns.Inode) {
-			out = append(out, Unknown{fmt.Sprintf("%d mounts of mnt:[%d]", ns.Hidden, ns.Inode), "the kernel counts them, but they are not below the root of the namespace"})
+			out = append(out, mounts.Unknown{What: fmt.Sprintf("%d mounts of mnt:[%d]", ns.Hidden, ns.Inode), Why: "the kernel counts them, but they are not below the root of the namespace"})
 		}
 	}
 	if known, err := statmount.Supported(); err == nil && r.req.Want != nil && known&statmount.Source == 0 {
-		out = append(out, Unknown{"sources and FUSE's subtypes", "statmount tells them from Linux 6.13"})
+		out = append(out, mounts.Unknown{What: "sources and FUSE's subtypes", Why: "statmount tells them from Linux 6.13"})
 	}
 	return out
 }

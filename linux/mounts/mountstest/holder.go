@@ -113,10 +113,27 @@ func ownNamespace(propagation uintptr) error {
 	return unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), done+"=1"))
 }
 
-func holdInThread() error {
-	failed := make(chan error)
+// OnDyingThread runs f on a thread that ends after it, if it is the last call of
+// a goroutine; never on the process's first thread, which does not end.
+func OnDyingThread(f func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		f()
+		return
+	}
+	defer runtime.UnlockOSThread()
+	done := make(chan struct{})
 	go func() {
 		runtime.LockOSThread()
+		defer close(done)
+		f()
+	}()
+	<-done
+}
+
+func holdInThread() error {
+	failed := make(chan error)
+	go OnDyingThread(func() {
 		err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS)
 		if err == nil {
 			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
@@ -125,7 +142,7 @@ func holdInThread() error {
 			err = report(held{})
 		}
 		failed <- err
-	}()
+	})
 	return <-failed
 }
 

@@ -1,0 +1,190 @@
+package holders
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/internal/hosttest"
+	"sexton.dev/linux/mounts"
+	"sexton.dev/linux/mounts/census"
+	"sexton.dev/linux/mounts/mountstest"
+)
+
+func TestMain(m *testing.M) { mountstest.Main(m) }
+
+// Who holds a tree that is in no namespace is named, with what holds it.
+func TestDetached(t *testing.T) {
+	h := mountstest.Start(t, 0, 0)
+	type held struct {
+		PID, FD int
+		Kind    Kind
+		Mount   uint64
+	}
+	got, want := map[string][]held{}, map[string][]held{}
+	kinds := map[string]Kind{mountstest.OpenTree: FD, mountstest.Cwd: Cwd, mountstest.File: FD, mountstest.Mapping: Mapping}
+	byDevice := map[device]string{}
+	for kind, how := range kinds {
+		p := h.Plant(t, kind)
+		byDevice[device{p.Major, p.Minor}] = kind
+		want[kind] = []held{{p.PID, p.FD, how, p.UniqueID}}
+	}
+	unknown, err := Refs(context.Background(), RefRequest{}, func(ref Ref) error {
+		kind, ok := byDevice[device{ref.Major, ref.Minor}]
+		if !ok {
+			return nil
+		}
+		mount := ref.MountID
+		if !ref.Unique || kind == mountstest.OpenTree { // its copy has an id of its own
+			mount = want[kind][0].Mount
+		}
+		got[kind] = append(got[kind], held{ref.PID, ref.FD, ref.Kind, mount})
+		if ref.Inode == 0 || ref.MountID == 0 || ref.Link == "" || ref.TID != 0 || (ref.Kind == Mapping) != (ref.Range != "") {
+			t.Errorf("%+v", ref)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s\nunknown: %v", diff, unknown)
+	}
+}
+
+// What is not on a mount is left out, and a thread's own table is read.
+func TestOwnReferences(t *testing.T) {
+	hosttest.NeedsRoot(t)
+	dir := t.TempDir()
+	memory, err := unix.MemfdCreate("/tmp/x", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(memory)
+	var stat unix.Stat_t
+	if err := unix.Fstat(memory, &stat); err != nil {
+		t.Fatal(err)
+	}
+	opened, done := make(chan [2]int), make(chan struct{})
+	go mountstest.OnDyingThread(func() {
+		err := unix.Unshare(unix.CLONE_FILES | unix.CLONE_FS)
+		if err == nil {
+			err = unix.Chdir(dir)
+		}
+		fd, openErr := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err := errors.Join(err, openErr); err != nil {
+			t.Error(err)
+		}
+		opened <- [2]int{unix.Gettid(), fd}
+		<-done
+	})
+	thread := <-opened
+	defer close(done)
+	var got []Ref
+	begun := map[Kind]int{}
+	unknown, err := Refs(context.Background(), RefRequest{PIDs: []int{os.Getpid()}, Begin: func(pid int, kind Kind) { begun[kind] = pid }}, func(ref Ref) error {
+		if ref.Major == unix.Major(stat.Dev) && ref.Minor == unix.Minor(stat.Dev) {
+			t.Errorf("memory: %+v", ref)
+		}
+		if ref.Link == dir {
+			got = append(got, Ref{PID: ref.PID, TID: ref.TID, Kind: ref.Kind, FD: ref.FD})
+		}
+		return nil
+	})
+	want := []Ref{{PID: os.Getpid(), TID: thread[0], Kind: Cwd}, {PID: os.Getpid(), TID: thread[0], Kind: FD, FD: thread[1]}}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil || len(unknown) != 0 {
+		t.Errorf("%v, unknown %v (-want +got)\n%s", err, unknown, diff)
+	}
+	if diff := cmp.Diff(map[Kind]int{FD: os.Getpid(), Mapping: os.Getpid()}, begun); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// An error of visit, and an ended context, stop it at once.
+func TestStops(t *testing.T) {
+	enough := errors.New("enough")
+	n := 0
+	if _, err := Refs(context.Background(), RefRequest{PIDs: []int{os.Getpid()}}, func(Ref) error { n++; return enough }); err != enough || n != 1 {
+		t.Errorf("%v after %d", err, n)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	n = 0
+	unknown, err := Refs(ctx, RefRequest{PIDs: []int{os.Getpid()}}, func(Ref) error { n++; cancel(); return nil })
+	if !errors.Is(err, context.Canceled) || n != 1 || len(unknown) != 0 {
+		t.Errorf("%v after %d, unknown %v", err, n, unknown)
+	}
+	if unknown, err := Refs(context.Background(), RefRequest{PIDs: []int{1 << 30}}, func(Ref) error { return nil }); err != nil || len(unknown) != 0 {
+		t.Errorf("a process that is gone: %v, %v", err, unknown)
+	}
+	if _, err := Refs(context.Background(), RefRequest{Proc: t.TempDir() + "/x"}, nil); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no /proc: %v", err)
+	}
+}
+
+// What keeps each planted namespace is named; the one that flies has nothing.
+func TestPins(t *testing.T) {
+	h := mountstest.Start(t, 1, 0)
+	var spaces []mounts.Namespace
+	way, why := census.Detect("/proc")
+	hosttest.Needs(t, "statmount", way == census.Statmount, why)
+	c, err := census.Read(context.Background(), census.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spaces = c.Namespaces
+	pins, unknown, err := Pins(context.Background(), PinRequest{Spaces: spaces})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range h.Plants {
+		var want, got []string
+		switch p.Kind {
+		case mountstest.Process, mountstest.Chrooted, mountstest.UserOwned, mountstest.Covered:
+			want = []string{fmt.Sprintf("process %d 0 0 ", p.PID)}
+		case mountstest.Thread:
+			want = []string{fmt.Sprintf("thread %d %d 0 ", p.PID, p.TID)}
+		case mountstest.NamespFD:
+			want = []string{fmt.Sprintf("fd %d 0 %d ", p.PID, p.FD)}
+		case mountstest.Bind:
+			want = []string{"bind 0 0 0 " + p.BoundAt}
+		case mountstest.Flying: // nothing
+		default:
+			continue
+		}
+		for _, pin := range pins[p.Namespace] {
+			got = append(got, fmt.Sprintf("%s %d %d %d %s", pin.Kind, pin.PID, pin.TID, pin.FD, pin.Mount.MountPoint))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got)\n%s\nunknown %v", p.Kind, diff, unknown)
+		}
+	}
+}
+
+// The cost of one reference.
+func BenchmarkRefs(b *testing.B) {
+	for range 500 {
+		fd, err := unix.Open(b.TempDir(), unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { unix.Close(fd) })
+	}
+	for name, keep := range map[string]bool{"all": true, "none wanted": false} {
+		b.Run(name, func(b *testing.B) {
+			n := 0
+			req := RefRequest{PIDs: []int{os.Getpid()}, Want: func(*Ref) bool { n++; return keep }}
+			for b.Loop() {
+				if _, err := Refs(context.Background(), req, func(Ref) error { return nil }); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/ref")
+		})
+	}
+}

@@ -1,0 +1,164 @@
+package holders
+
+import (
+	"context"
+	"fmt"
+
+	"sexton.dev/linux/mounts"
+)
+
+// What keeps a mount namespace, besides an [FD].
+const (
+	Process Kind = "process" // its first thread is in it
+	Thread  Kind = "thread"  // another thread is, and the first is elsewhere
+	Bind    Kind = "bind"    // a mount of the namespace's file
+)
+
+// A Pin is one thing that keeps a mount namespace.
+type Pin struct {
+	Kind Kind
+	PID  int // 0 of Bind
+	TID  int // of Thread, and of FD if the process has it not
+	FD   int // of FD
+
+	// Of Bind: the mount, and the inode of the namespace that it is in.
+	Mount     mounts.Mount
+	Namespace uint64
+}
+
+// A PinRequest says where to look.
+type PinRequest struct {
+	Proc   string // where the host's /proc is; "" is /proc
+	Spaces []mounts.Namespace
+
+	// Descriptors are many, and most namespaces have processes. With false they
+	// are looked at only if one of Spaces is kept by nothing else.
+	Descriptors bool
+}
+
+// Pins finds what keeps each mount namespace, by inode: processes, threads,
+// mounts in Spaces, open files. A namespace of Spaces that is not in the answer
+// is kept by what has no name: a descriptor in flight in a socket, or a process
+// that this /proc does not show.
+//
+// It reads links alone, which no server and no lock holds up. The first thread
+// of a process stands for those that are where it is. A process that has ended
+// and waits to be reaped is in no namespace.
+//
+// Source: namespaces(7), proc_pid_ns(5); Linux 6.12 fs/proc/namespaces.c.
+func Pins(ctx context.Context, req PinRequest) (pins map[uint64][]Pin, unknown []mounts.Unknown, err error) {
+	if req.Proc == "" {
+		req.Proc = "/proc"
+	}
+	w, err := newWalker(ctx, req.Proc)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer w.close()
+	w.denied("processes", hidden(req.Proc))
+	p := pinWalk{w, map[uint64][]Pin{}}
+	for i := range req.Spaces {
+		p.binds(&req.Spaces[i])
+	}
+	if err := w.processes(p.process); err != nil {
+		return nil, w.unknown, err
+	}
+	if req.Descriptors || p.lacks(req.Spaces) {
+		if err := w.processes(p.descriptors); err != nil {
+			return nil, w.unknown, err
+		}
+	}
+	return p.pins, w.unknown, nil
+}
+
+// A pinWalk is one call of Pins.
+type pinWalk struct {
+	*walker
+	pins map[uint64][]Pin
+}
+
+func (p *pinWalk) add(inode uint64, pin Pin) { p.pins[inode] = append(p.pins[inode], pin) }
+
+func (p *pinWalk) lacks(spaces []mounts.Namespace) bool {
+	for _, ns := range spaces {
+		if len(p.pins[ns.Inode]) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *pinWalk) binds(ns *mounts.Namespace) {
+	for i := range ns.Mounts {
+		if inode, ok := mounts.BoundNamespace(&ns.Mounts[i]); ok {
+			p.add(inode, Pin{Kind: Bind, Mount: ns.Mounts[i], Namespace: ns.Inode})
+		}
+	}
+}
+
+// process adds where a process and its threads are.
+func (p *pinWalk) process(pid int) {
+	first, err := p.namespace(fmt.Sprintf("%d/ns/mnt", pid))
+	p.denied(fmt.Sprintf("mount namespace of process %d", pid), err)
+	if err != nil && !Gone(err) {
+		return // its threads have the same guard
+	}
+	if first != 0 {
+		p.add(first, Pin{Kind: Process, PID: pid})
+	}
+	threads, err := p.threads(pid)
+	p.denied(fmt.Sprintf("threads of process %d", pid), err)
+	for _, tid := range threads {
+		if tid == pid {
+			continue
+		}
+		inode, err := p.namespace(fmt.Sprintf("%d/task/%d/ns/mnt", pid, tid))
+		p.denied(fmt.Sprintf("mount namespace of thread %d of process %d", tid, pid), err)
+		if inode != 0 && inode != first {
+			p.add(inode, Pin{Kind: Thread, PID: pid, TID: tid})
+		}
+	}
+}
+
+// descriptors adds the namespace files that a process has open, or a thread
+// that has files of its own.
+func (p *pinWalk) descriptors(pid int) {
+	threads, err := p.threads(pid)
+	p.denied(fmt.Sprintf("open files of process %d", pid), err)
+	var tables []int // threads with files that no earlier one has
+	for _, tid := range threads {
+		if p.shares(kcmpFiles, tables, tid) {
+			continue
+		}
+		tables = append(tables, tid)
+		pin := Pin{Kind: FD, PID: pid}
+		if tid != pid {
+			pin.TID = tid
+		}
+		p.table(fmt.Sprintf("%d/task/%d/fd", pid, tid), pin)
+	}
+}
+
+func (p *pinWalk) table(dir string, pin Pin) {
+	fds, err := p.numbers(dir)
+	p.denied("open files: "+dir, err)
+	for _, fd := range fds {
+		inode, err := p.namespace(fmt.Sprintf("%s/%d", dir, fd))
+		p.denied("open files: "+dir, err)
+		if inode != 0 {
+			pin.FD = fd
+			p.add(inode, pin)
+		}
+	}
+}
+
+// namespace reads a link and returns the inode of the mount namespace that it
+// names, 0 for any other text. No file's path reads like it: paths begin with '/'.
+func (p *pinWalk) namespace(path string) (uint64, error) {
+	text, err := p.link(path)
+	if err != nil {
+		return 0, err
+	}
+	inode, _ := mounts.NamespaceInode(text)
+	return inode, nil
+}

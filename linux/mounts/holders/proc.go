@@ -1,0 +1,188 @@
+// Package holders finds in /proc who keeps mounts and mount namespaces: open
+// files, working directories, mappings; processes, threads, bound files.
+//
+// What is in flight in a socket has no name in /proc and cannot be found.
+package holders
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts"
+)
+
+// A walker goes through the processes of one /proc.
+type walker struct {
+	ctx     context.Context
+	proc    int    // the directory, O_PATH
+	sameIDs bool   // its numbers are those of our own PID namespace
+	blind   bool   // it was said that threads cannot be compared
+	buf     []byte // for links
+	dirents []byte
+	unknown []mounts.Unknown
+}
+
+// Bounds of what one process may make us read.
+const (
+	maxLink   = 64 << 10
+	maxFDInfo = 4 << 20
+)
+
+func newWalker(ctx context.Context, proc string) (*walker, error) {
+	fd, err := unix.Open(proc, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: proc, Err: err}
+	}
+	w := &walker{ctx: ctx, proc: fd, buf: make([]byte, 4096), dirents: make([]byte, 16<<10)}
+	if self, err := w.link("self"); err == nil {
+		w.sameIDs = self == strconv.Itoa(unix.Getpid())
+	}
+	return w, nil
+}
+
+func (w *walker) close() { unix.Close(w.proc) }
+
+// Gone reports whether the error says that a process, thread or descriptor
+// ended while it was looked at, as they do at any moment.
+func Gone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH)
+}
+
+// denied notes what could not be read, and passes over what has ended.
+func (w *walker) denied(what string, err error) {
+	if err != nil && !Gone(err) && w.ctx.Err() == nil {
+		w.unknown = append(w.unknown, mounts.Unknown{What: what, Why: err.Error()})
+	}
+}
+
+// processes calls visit with every pid until ctx ends.
+func (w *walker) processes(visit func(pid int)) error {
+	pids, err := w.numbers(".")
+	if err != nil {
+		return fmt.Errorf("list the processes: %w", err)
+	}
+	for _, pid := range pids {
+		if err := w.ctx.Err(); err != nil {
+			return err
+		}
+		visit(pid)
+	}
+	return nil
+}
+
+// threads lists the threads of a process, its first one first.
+func (w *walker) threads(pid int) ([]int, error) {
+	return w.numbers(fmt.Sprintf("%d/task", pid))
+}
+
+// numbers lists the names in a directory of /proc that are numbers.
+func (w *walker) numbers(dir string) ([]int, error) {
+	names, err := w.names(dir)
+	if err != nil {
+		return nil, err
+	}
+	numbers := make([]int, 0, len(names))
+	for _, name := range names {
+		if n, err := strconv.Atoi(name); err == nil {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers, nil
+}
+
+// names lists a directory, without the stat that os.ReadDir may do.
+func (w *walker) names(dir string) ([]string, error) {
+	fd, err := unix.Openat(w.proc, dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: dir, Err: err}
+	}
+	defer unix.Close(fd)
+	var names []string
+	for {
+		n, err := unix.Getdents(fd, w.dirents)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, &fs.PathError{Op: "getdents", Path: dir, Err: err}
+		}
+		if n == 0 {
+			return names, nil
+		}
+		_, _, names = unix.ParseDirent(w.dirents[:n], -1, names)
+	}
+}
+
+// What kcmp compares. Source: Linux 6.12 include/uapi/linux/kcmp.h.
+const (
+	kcmpFiles = 2
+	kcmpFS    = 3
+)
+
+// shares reports whether a thread has the table of one of these threads. If
+// that cannot be told, it is taken for shared and said to be unknown.
+//
+// Source: kcmp(2), which takes the numbers of the caller's own PID namespace.
+func (w *walker) shares(what int, with []int, tid int) bool {
+	for _, other := range with {
+		errno := unix.EINVAL
+		var differ uintptr
+		if w.sameIDs {
+			differ, _, errno = unix.Syscall6(unix.SYS_KCMP, uintptr(other), uintptr(tid), uintptr(what), 0, 0, 0)
+		}
+		if errno != 0 && errno != unix.ESRCH && !w.blind {
+			w.blind = true
+			w.denied("threads with open files or directories of their own", fmt.Errorf("kcmp: %w", errno))
+		}
+		if errno != 0 || differ == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// link reads the text of a link and follows nothing.
+func (w *walker) link(path string) (string, error) {
+	for {
+		n, err := unix.Readlinkat(w.proc, path, w.buf)
+		if err != nil {
+			return "", &fs.PathError{Op: "readlink", Path: path, Err: err}
+		}
+		if n < len(w.buf) || n >= maxLink {
+			return string(w.buf[:n]), nil
+		}
+		w.buf = make([]byte, 2*len(w.buf))
+	}
+}
+
+// read reads a file of /proc, and at most limit bytes of it.
+func (w *walker) read(path string, limit int) ([]byte, error) {
+	fd, err := unix.Openat(w.proc, path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	text := make([]byte, 0, 4096)
+	for len(text) < limit {
+		if len(text) == cap(text) {
+			text = append(text, make([]byte, len(text))...)[:len(text)]
+		}
+		n, err := unix.Read(fd, text[len(text):cap(text)])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+		}
+		if n == 0 {
+			break
+		}
+		text = text[:len(text)+n]
+	}
+	return text, nil
+}
