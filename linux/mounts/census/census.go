@@ -77,22 +77,45 @@ func Read(ctx context.Context, req Request) (*Census, error) {
 		way, why = req.Way, fmt.Sprintf("%s was asked for", req.Way)
 	}
 	c := &Census{Way: way, Why: why}
+	var err error
 	if way == Mountinfo {
-		return c, errors.ErrUnsupported
+		err = c.readMountinfo(ctx, req)
+	} else {
+		err = c.readStatmount(ctx, req)
 	}
-	r, err := newFastReader(req)
 	if err != nil {
 		return nil, err
 	}
+	return c, nil
+}
+
+func (c *Census) readStatmount(ctx context.Context, req Request) error {
+	r, err := newFastReader(req)
+	if err != nil {
+		return err
+	}
 	defer r.close()
 	if err := c.settle(ctx, req.Passes, r.pass); err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.describe(ctx, c.Namespaces); err != nil {
-		return nil, err
+		return err
 	}
-	c.Unknown = append(c.Unknown, r.unknown(c)...)
-	return c, nil
+	c.Unknown = r.unknown(c)
+	return nil
+}
+
+func (c *Census) readMountinfo(ctx context.Context, req Request) error {
+	r, err := newSlowReader(req)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	if err := c.settle(ctx, req.Passes, r.pass); err != nil {
+		return err
+	}
+	c.Unknown = r.unknown
+	return nil
 }
 
 // Detect says which way works here, and why not a better one.

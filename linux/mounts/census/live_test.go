@@ -134,6 +134,56 @@ func TestSameAsMountinfo(t *testing.T) {
 	}
 }
 
+// The old way finds the same in all namespaces but the one that nothing in /proc leads to.
+func TestBothWays(t *testing.T) {
+	h := mountstest.Start(t, 2, 3)
+	slow := read(t, Request{Way: Mountinfo})
+	if slow.Way != Mountinfo || slow.Why == "" {
+		t.Errorf("way %s: %q", slow.Way, slow.Why)
+	}
+	for _, p := range h.Plants {
+		var want []string
+		if p.Namespace != 0 && p.Kind != mountstest.Flying {
+			want = []string{fmt.Sprintf("%d %d %s", p.Namespace, p.NamespaceID, p.Path)}
+		}
+		if diff := cmp.Diff(want, withSource(slow, p.Source)); diff != "" {
+			t.Errorf("%s (-want +got)\n%s\nunknown %v", p.Kind, diff, slow.Unknown)
+		}
+	}
+	needsStatmount(t)
+	fast := read(t, Request{Want: Everything})
+	byInode := map[uint64]mounts.Namespace{}
+	for _, ns := range slow.Namespaces {
+		byInode[ns.Inode] = ns
+	}
+	compared := 0
+	for _, want := range fast.Namespaces {
+		got, ok := byInode[want.Inode]
+		flying := want.Inode == h.Plant(t, mountstest.Flying).Namespace
+		mine := slices.ContainsFunc(want.Mounts, func(m mounts.Mount) bool { return strings.HasPrefix(m.MountPoint, h.Dir+"/") })
+		if !mine || flying { // the machine is not ours alone
+			continue
+		}
+		if !ok {
+			t.Errorf("mnt:[%d] was not found", want.Inode)
+			continue
+		}
+		compared++
+		for i := range want.Mounts {
+			want.Mounts[i].UniqueID, want.Mounts[i].UniqueParent = 0, 0
+		}
+		byID := func(a, b mounts.Mount) int { return a.ID - b.ID }
+		slices.SortFunc(want.Mounts, byID)
+		slices.SortFunc(got.Mounts, byID)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("mnt:[%d] (-statmount +mountinfo)\n%s", want.Inode, diff)
+		}
+	}
+	if compared < 10 {
+		t.Errorf("only %d namespaces compared", compared)
+	}
+}
+
 // A context that ends is the only answer then.
 func TestCancelled(t *testing.T) {
 	needsStatmount(t)

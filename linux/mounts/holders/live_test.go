@@ -3,7 +3,6 @@ package holders
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"testing"
 
@@ -11,8 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sexton.dev/internal/hosttest"
-	"sexton.dev/linux/mounts"
-	"sexton.dev/linux/mounts/census"
 	"sexton.dev/linux/mounts/mountstest"
 )
 
@@ -124,45 +121,6 @@ func TestStops(t *testing.T) {
 	}
 	if _, err := Refs(context.Background(), RefRequest{Proc: t.TempDir() + "/x"}, nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no /proc: %v", err)
-	}
-}
-
-// What keeps each planted namespace is named; the one that flies has nothing.
-func TestPins(t *testing.T) {
-	h := mountstest.Start(t, 1, 0)
-	var spaces []mounts.Namespace
-	way, why := census.Detect("/proc")
-	hosttest.Needs(t, "statmount", way == census.Statmount, why)
-	c, err := census.Read(context.Background(), census.Request{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	spaces = c.Namespaces
-	pins, unknown, err := Pins(context.Background(), PinRequest{Spaces: spaces})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range h.Plants {
-		var want, got []string
-		switch p.Kind {
-		case mountstest.Process, mountstest.Chrooted, mountstest.UserOwned, mountstest.Covered:
-			want = []string{fmt.Sprintf("process %d 0 0 ", p.PID)}
-		case mountstest.Thread:
-			want = []string{fmt.Sprintf("thread %d %d 0 ", p.PID, p.TID)}
-		case mountstest.NamespFD:
-			want = []string{fmt.Sprintf("fd %d 0 %d ", p.PID, p.FD)}
-		case mountstest.Bind:
-			want = []string{"bind 0 0 0 " + p.BoundAt}
-		case mountstest.Flying: // nothing
-		default:
-			continue
-		}
-		for _, pin := range pins[p.Namespace] {
-			got = append(got, fmt.Sprintf("%s %d %d %d %s", pin.Kind, pin.PID, pin.TID, pin.FD, pin.Mount.MountPoint))
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s (-want +got)\n%s\nunknown %v", p.Kind, diff, unknown)
-		}
 	}
 }
 

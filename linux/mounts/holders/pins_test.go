@@ -1,0 +1,51 @@
+package holders_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sexton.dev/internal/hosttest"
+	"sexton.dev/linux/mounts/census"
+	"sexton.dev/linux/mounts/holders"
+	"sexton.dev/linux/mounts/mountstest"
+)
+
+// What keeps each planted namespace is named; the one that flies has nothing.
+func TestPins(t *testing.T) {
+	h := mountstest.Start(t, 1, 0)
+	way, why := census.Detect("/proc")
+	hosttest.Needs(t, "statmount", way == census.Statmount, why)
+	c, err := census.Read(context.Background(), census.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pins, unknown, err := holders.Pins(context.Background(), holders.PinRequest{Spaces: c.Namespaces})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range h.Plants {
+		var want, got []string
+		switch p.Kind {
+		case mountstest.Process, mountstest.Chrooted, mountstest.UserOwned, mountstest.Covered:
+			want = []string{fmt.Sprintf("process %d 0 0 ", p.PID)}
+		case mountstest.Thread:
+			want = []string{fmt.Sprintf("thread %d %d 0 ", p.PID, p.TID)}
+		case mountstest.NamespFD:
+			want = []string{fmt.Sprintf("fd %d 0 %d ", p.PID, p.FD)}
+		case mountstest.Bind:
+			want = []string{"bind 0 0 0 " + p.BoundAt}
+		case mountstest.Flying: // nothing
+		default:
+			continue
+		}
+		for _, pin := range pins[p.Namespace] {
+			got = append(got, fmt.Sprintf("%s %d %d %d %s", pin.Kind, pin.PID, pin.TID, pin.FD, pin.Mount.MountPoint))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got)\n%s\nunknown %v", p.Kind, diff, unknown)
+		}
+	}
+}
