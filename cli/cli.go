@@ -113,7 +113,7 @@ Looking changes nothing, and a sick host cannot make it hang.`,
 		return withHint(wrongUse{err}, cmd.CommandPath()+" --help")
 	})
 	root.AddCommand(s.scanCommand(), s.whyCommand(), s.psCommand(), s.recordCommand(), s.checksCommand(),
-		s.labCommand(), s.initCommand(), s.versionCommand(), s.manCommand())
+		s.holdersCommand(), s.propagationCommand(), s.labCommand(), s.initCommand(), s.versionCommand(), s.manCommand())
 	return root
 }
 

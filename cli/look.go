@@ -29,6 +29,8 @@ type hostFlags struct {
 	root, proc, from, record string
 	interval, timeout        time.Duration
 	askAgain, argv           bool
+	narrow                   *collect.Narrow                      // the mounts that the command is about; nil: all
+	layers                   func(*snapshot.Host) []collect.Layer // see collect.Options
 	checks                   []string
 }
 
@@ -116,7 +118,7 @@ func (s *session) look(ctx context.Context, f *hostFlags, parts []snapshot.Part)
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	o := collect.Options{Parts: parts, Argv: f.argv, Root: f.root, Proc: cmp.Or(f.proc, path.Join(f.root, "proc")),
-		Child: collect.Self, AskAgain: f.askAgain}
+		Child: collect.Self, AskAgain: f.askAgain, Narrow: f.narrow, Layers: f.layers}
 	if f.from != "" {
 		return s.replay(ctx, f, o)
 	}

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -16,19 +18,24 @@ import (
 const apiVersion = "sexton/v1"
 
 // outputFlags choose the form of what a command prints.
-type outputFlags struct{ format, color string }
+type outputFlags struct {
+	format, color string
+	more          []string // formats that one command has besides
+}
+
+var formats = []string{"table", "wide", "json", "yaml", "jsonl"}
 
 func (f *outputFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&f.format, "output", "o", "table", "table, wide, json, yaml or jsonl")
+	all := append(slices.Clone(formats), f.more...)
+	names := strings.Join(all[:len(all)-1], ", ") + " or " + all[len(all)-1]
+	cmd.Flags().StringVarP(&f.format, "output", "o", "table", names)
 	cmd.Flags().StringVar(&f.color, "color", "auto", "auto, always or never")
-	cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "wide", "json", "yaml", "jsonl"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(all, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
 	check := cmd.PreRunE
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
-		switch f.format {
-		case "table", "wide", "json", "yaml", "jsonl":
-		default:
-			return withHint(wrongUse{fmt.Errorf("no output format is named %q", f.format)}, "-o table, wide, json, yaml or jsonl")
+		if !slices.Contains(all, f.format) {
+			return withHint(wrongUse{fmt.Errorf("no output format is named %q", f.format)}, "-o "+names)
 		}
 		switch f.color {
 		case "auto", "always", "never":

@@ -25,6 +25,10 @@ type Options struct {
 	Root     string          // root directory of the live host, for the sockets below it
 	Child    Child           // runs what may block
 	AskAgain bool            // ask runtimes that were silent before
+	Narrow   *Narrow         // the mounts that are asked about; nil: all
+	// Layers names directories of overlays, from the mounts of the look, by which
+	// detached ones are known; nil: none are looked for.
+	Layers func(*snapshot.Host) []Layer
 }
 
 // A looker holds what one look has learned so far.
@@ -82,6 +86,7 @@ func (l *looker) finish(ctx context.Context, replies []reply) *snapshot.Host {
 	l.commands(ctx)
 	l.budgets()
 	l.frozen()
+	l.mountTables(ctx)
 	l.h.Sort()
 	return l.h
 }

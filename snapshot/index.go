@@ -15,6 +15,7 @@ type index struct {
 	children map[int][]*Process
 	byID     map[string]*Container
 	cgroups  map[string]*Cgroup
+	mounts   map[uint64]*Mount
 }
 
 func (h *Host) build() *index {
@@ -24,6 +25,7 @@ func (h *Host) build() *index {
 		x.children = make(map[int][]*Process)
 		x.byID = make(map[string]*Container, len(h.Containers))
 		x.cgroups = make(map[string]*Cgroup, len(h.Cgroups))
+		x.mounts = indexMounts(h.Mounts)
 		for i := range h.Processes {
 			p := &h.Processes[i]
 			x.byPID[p.PID] = p

@@ -26,6 +26,7 @@ type Host struct {
 	Containers []Container      `json:"containers,omitempty"` // by id
 	Runtimes   []Runtime        `json:"runtimes,omitempty"`
 	FUSE       []FUSEConnection `json:"fuse,omitempty"`
+	Mounts     *Mounts          `json:"mounts,omitempty"` // nil where nothing needed it
 
 	index index
 }
@@ -213,15 +214,17 @@ type Part string
 
 // The parts of a look. Collect reads a part only if a selected check needs it.
 const (
-	Processes Part = "processes" // stat of every process
-	Places    Part = "places"    // cgroup of every process, hence containers
-	Threads   Part = "threads"   // stat of every thread; wchan, syscall and stack of the blocked
-	Reaping   Part = "reaping"   // signals and children of the parents of the dead
-	Inits     Part = "inits"     // signals of each container's PID 1
-	Budgets   Part = "budgets"   // pids limits of the host and of every cgroup
-	Frozen    Part = "frozen"    // freezer state of every cgroup that has processes
-	Names     Part = "names"     // what runtimes call their containers
-	Commands  Part = "commands"  // command lines of runtimes' own processes
-	TIDs      Part = "tids"      // numbers of all threads
-	Earlier   Part = "earlier"   // the look before this one
+	Processes   Part = "processes"  // stat of every process
+	Places      Part = "places"     // cgroup of every process, hence containers
+	Threads     Part = "threads"    // stat of every thread; wchan, syscall and stack of the blocked
+	Reaping     Part = "reaping"    // signals and children of the parents of the dead
+	Inits       Part = "inits"      // signals of each container's PID 1
+	Budgets     Part = "budgets"    // pids limits of the host and of every cgroup
+	Frozen      Part = "frozen"     // freezer state of every cgroup that has processes
+	Names       Part = "names"      // what runtimes call their containers
+	Commands    Part = "commands"   // command lines of runtimes' own processes
+	TIDs        Part = "tids"       // numbers of all threads
+	MountTables Part = "mounts"     // every mount of every mount namespace, and what keeps those
+	References  Part = "references" // open files, directories and mappings of processes, by mount
+	Earlier     Part = "earlier"    // the look before this one
 )

@@ -33,6 +33,13 @@ type Door interface {
 	Taken() time.Time
 }
 
+// Unrecorded reports whether nobody keeps what is read through d, so that an
+// answer to [Door.Ask] need not be made of bytes.
+func Unrecorded(d Door) bool {
+	_, live := d.(*Live)
+	return live
+}
+
 // MaxFile bounds what one file may hold. A mount table of 40,000 mounts is 8 MB.
 const MaxFile = 64 << 20
 

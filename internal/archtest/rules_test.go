@@ -41,6 +41,7 @@ var rules = map[string]rule{
 	"linux/procfs":   {why: parses},
 	"linux/cgroupfs": {why: parses},
 	"linux/mounts":   {outside: "golang.org/x/sys", why: parses},
+	"linux/mounts/*": {mayImport: "linux/mounts linux/mounts/*", outside: "golang.org/x/sys", why: "each kernel interface is read on its own"},
 	"linux/*":        {outside: "*", why: "each kernel interface is read on its own"},
 
 	"runtimes":              {outside: "golang.org/x/sys", why: "it is the vocabulary of all runtimes and finds their sockets"},
@@ -48,14 +49,15 @@ var rules = map[string]rule{
 	"runtimes/runtimestest": {mayImport: "runtimes runtimes/*", outside: "*", why: "it plays the runtimes for the tests"},
 
 	"collect/door": {outside: "*", why: "it moves bytes and does not know what they mean"},
-	"collect":      {mayImport: "snapshot linux/* runtimes runtimes/* collect/door", outside: "*", why: "it says what is there, not what is wrong"},
+	"collect":      {mayImport: "snapshot linux/* linux/mounts/* runtimes runtimes/* collect/door", outside: "*", why: "it says what is there, not what is wrong"},
 
+	"holding":         {mayImport: "check snapshot propagation", why: pure},
 	"check":           {mayImport: "snapshot", why: pure},
 	"check/checktest": {mayImport: "check snapshot", outside: "*", why: "it runs any check"},
 	"checks":          {mayImport: "check checks/* snapshot", why: "it is a list, and its tests run it over any snapshot"},
-	"checks/*":        {mayImport: "check snapshot propagation", why: pure},
+	"checks/*":        {mayImport: "check snapshot propagation propagation/* holding", why: pure},
 
-	"plan": {mayImport: "check snapshot propagation", why: "it orders what was found and touches nothing"},
+	"plan": {mayImport: "check snapshot propagation propagation/* holding", why: "it orders what was found and touches nothing"},
 	"heal": {mayImport: "plan check snapshot propagation linux/* runtimes runtimes/*", outside: "*", why: "it is handed the look as a function and never collects"},
 	"lab":  {mayImport: "linux/* runtimes runtimes/*", outside: "*", why: "a fault is made without the code that must find it"},
 

@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"sexton.dev/propagation/verdict"
+)
+
+// draw prints the parent chains, then the verdicts, those that read alike as one.
+func (r *propagationReport) draw(p *page, wide bool) {
+	p.line("%s", styled{bold, r.Target})
+	for _, n := range r.Namespaces {
+		p.line("  in %s: %s", n.Name, groups(n.Propagation, n.Shared, n.Master))
+		r.drawChain(p, n.Name)
+	}
+	for _, from := range r.froms() {
+		p.line("")
+		p.line("an unmount in %s", styled{bold, from})
+		r.drawVerdicts(p, from, wide)
+	}
+	if r.Differ {
+		p.line("")
+		p.para("", "Kernels before 6.17 and later ones do not agree here; this is the answer for "+r.Kernel+". See --kernel.")
+	}
+	for _, u := range r.Unknown {
+		p.para("unknown  ", u)
+	}
+}
+
+// drawChain prints the mounts from the root down to the target as a tree.
+func (r *propagationReport) drawChain(p *page, name string) {
+	var chain []verdict.Link
+	for _, l := range r.Chain {
+		if l.Namespace == name {
+			chain = append(chain, l)
+		}
+	}
+	for i := len(chain) - 1; i >= 0; i-- {
+		l, depth := chain[i], len(chain)-1-i
+		mark := ""
+		if l.Propagation == "private" && i > 0 {
+			mark = "   <- private: nothing passes here"
+		}
+		indent := "    "
+		if depth > 0 {
+			indent += strings.Repeat("   ", depth-1) + "└─ "
+		}
+		p.line("%s%s  %s%s", indent, l.Path, styled{dim, groups(l.Propagation, l.Shared, l.Master)}, mark)
+	}
+}
+
+// groups writes a kind as mountinfo does.
+func groups(kind string, shared, master uint64) string {
+	var tags []string
+	if shared != 0 {
+		tags = append(tags, fmt.Sprintf("shared:%d", shared))
+	}
+	if master != 0 {
+		tags = append(tags, fmt.Sprintf("master:%d", master))
+	}
+	if len(tags) == 0 {
+		return kind
+	}
+	return strings.Join(tags, " ")
+}
+
+func (r *propagationReport) froms() []string {
+	var out []string
+	for _, v := range r.Verdicts {
+		if len(out) == 0 || out[len(out)-1] != v.From {
+			out = append(out, v.From)
+		}
+	}
+	return out
+}
+
+func (r *propagationReport) drawVerdicts(p *page, from string, wide bool) {
+	type answer struct{ verdict, why string }
+	names := map[answer][]string{}
+	var order []answer
+	for _, v := range r.Verdicts {
+		if v.From != from {
+			continue
+		}
+		a := answer{v.Verdict, v.Why}
+		if wide || v.Why == "" {
+			a.why = v.Why
+		} else { // the same reason in two namespaces differs in the name alone
+			a.why = strings.Replace(v.Why, " in "+v.To, " there", 1)
+			a.why = strings.Replace(a.why, "in "+v.To+" ", "there ", 1)
+		}
+		if names[a] == nil {
+			order = append(order, a)
+		}
+		names[a] = append(names[a], v.To)
+	}
+	colors := map[string]style{verdict.Stays: yellow, verdict.Unknown: dim}
+	for _, a := range order {
+		who := names[a]
+		const most = 3
+		text := strings.Join(who[:min(most, len(who))], ", ")
+		if len(who) > most {
+			text += fmt.Sprintf(" and %d more", len(who)-most)
+		}
+		p.line("  %s in %s", styled{colors[a.verdict], fmt.Sprintf("%-7s", a.verdict)}, text)
+		p.para("          ", a.why)
+	}
+}
+
+// dot writes the verdicts as a graph for Graphviz.
+func (r *propagationReport) dot() string {
+	var b strings.Builder
+	quote := func(text string) string {
+		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(printable(text)) + `"`
+	}
+	b.WriteString("digraph propagation {\n\trankdir=LR;\n\tnode [shape=box];\n")
+	for _, n := range r.Namespaces {
+		fmt.Fprintf(&b, "\tsubgraph %s {\n\t\tlabel=%s;\n", quote("cluster "+n.Name), quote(n.Name))
+		below := ""
+		for i, l := range r.Chain {
+			if l.Namespace != n.Name {
+				continue
+			}
+			node := fmt.Sprintf("%s#%d", n.Name, i)
+			fmt.Fprintf(&b, "\t\t%s [label=%s];\n", quote(node), quote(l.Path+" ("+groups(l.Propagation, l.Shared, l.Master)+")"))
+			if below == "" {
+				fmt.Fprintf(&b, "\t\t%s [shape=point];\n", quote("at "+n.Name))
+				fmt.Fprintf(&b, "\t\t%s -> %s [style=invis];\n", quote("at "+n.Name), quote(node))
+			} else {
+				fmt.Fprintf(&b, "\t\t%s -> %s [arrowhead=none];\n", quote(node), quote(below))
+			}
+			below = node
+		}
+		b.WriteString("\t}\n")
+	}
+	looks := map[string]string{verdict.Goes: "solid", verdict.Stays: "dashed", verdict.Unknown: "dotted"}
+	for _, v := range r.Verdicts {
+		fmt.Fprintf(&b, "\t%s -> %s [style=%s,label=%s,tooltip=%s];\n", quote("at "+v.From), quote("at "+v.To), looks[v.Verdict], quote(v.Verdict), quote(v.Why))
+	}
+	b.WriteString("}\n")
+	return b.String()
+}

@@ -1,0 +1,142 @@
+package collect
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts/holders"
+)
+
+// layers are directories of overlays by which a detached one is known: its root
+// and its files have the inode numbers of those of its layers, where all are on
+// one file system.
+//
+// Source: Documentation/filesystems/overlayfs.rst, Inode properties.
+type layers []layer
+
+// A Layer is a directory that may be a layer of an overlay that is asked about.
+type Layer struct {
+	PID int    `json:"pid,omitempty"` // whose root directory Dir is below; 0: our own
+	Dir string `json:"dir"`
+}
+
+type layer struct {
+	dir    string
+	fd     int
+	inode  uint64
+	device string
+}
+
+// findLayers opens directories. One that is not there proves nothing, and is left out.
+func findLayers(proc string, dirs []Layer) layers {
+	var out layers
+	for _, l := range dirs {
+		root := "/"
+		if l.PID != 0 {
+			root = proc + "/" + strconv.Itoa(l.PID) + "/root"
+		}
+		fd, err := openBelow(root, l.Dir)
+		if err != nil {
+			continue
+		}
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			unix.Close(fd)
+			continue
+		}
+		out = append(out, layer{l.Dir, fd, st.Ino, deviceName(unix.Major(st.Dev), unix.Minor(st.Dev))})
+	}
+	return out
+}
+
+// openBelow opens a directory below a root that a container may have made.
+func openBelow(root, dir string) (int, error) {
+	base, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(base)
+	return unix.Openat2(base, strings.TrimPrefix(dir, "/"), &unix.OpenHow{
+		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS})
+}
+
+// of returns the layer that a reference into an overlay is proved to be in, "" if none.
+func (all layers) of(r holders.Ref) string {
+	for _, l := range all {
+		if deviceName(r.Major, r.Minor) == l.device {
+			continue // on the layers' own file system: no overlay
+		}
+		if r.Inode == l.inode || r.Inode == l.below(r.Link) {
+			return l.dir
+		}
+	}
+	return ""
+}
+
+// below is the inode of a path in the layer, 0 if there is none. A container may
+// have made it: no link is followed, and nothing leads out.
+func (l layer) below(link string) uint64 {
+	const most = 4096
+	if len(link) < 2 || len(link) > most || link[0] != '/' {
+		return 0
+	}
+	fd, err := unix.Openat2(l.fd, link[1:], &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV})
+	if err != nil {
+		return 0
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return 0
+	}
+	return st.Ino
+}
+
+// A lineWriter writes lines of JSON. What a line begins is flushed before it may stall.
+type lineWriter struct {
+	mu  sync.Mutex
+	out *bufio.Writer
+	enc *json.Encoder
+	pid int
+}
+
+func newLineWriter(out io.Writer) *lineWriter {
+	b := bufio.NewWriterSize(out, 1<<16)
+	return &lineWriter{out: b, enc: json.NewEncoder(b)}
+}
+
+func (w *lineWriter) write(l refLine) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.enc.Encode(l)
+}
+
+func (w *lineWriter) begin(pid int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pid = pid
+}
+
+func (w *lineWriter) flush() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.out.Flush()
+}
+
+// watch ends this process where it stalls, after it told at which process it did.
+func (w *lineWriter) watch(stall time.Duration) *time.Timer {
+	return time.AfterFunc(stall, func() {
+		w.mu.Lock() // never let go: nothing more is written
+		w.enc.Encode(refLine{Begin: w.pid})
+		w.out.Flush()
+		os.Exit(0)
+	})
+}

@@ -1,0 +1,192 @@
+package collect
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"sexton.dev/linux/mounts/holders"
+	"sexton.dev/snapshot"
+)
+
+const (
+	referencesLimit = 8 * time.Second        // for all references of one look
+	referencesStall = 500 * time.Millisecond // at one process without an answer: it is blocked
+)
+
+// A refQuestion is what the child that reads references is asked.
+type refQuestion struct {
+	Proc    string   `json:"proc"`
+	Skip    []int    `json:"skip,omitempty"`    // processes at which an earlier child stalled
+	Devices []string `json:"devices,omitempty"` // references to these alone, and to overlays below Layers; none: to all
+	Layers  []Layer  `json:"layers,omitempty"`  // directories of overlays, to prove which one a detached mount is
+}
+
+// A refLine is one line of that child.
+type refLine struct {
+	Begin int                 `json:"begin,omitempty"` // the process at which the child stalled
+	Ref   *snapshot.Reference `json:"ref,omitempty"`
+	Lack  string              `json:"lack,omitempty"`
+	Why   string              `json:"why,omitempty"`
+	Done  bool                `json:"done,omitempty"`
+}
+
+// references reads who holds what of which mount, in a child process: a statx of
+// what is open on a dead file system may not return.
+func (l *looker) references(ctx context.Context, table *snapshot.Mounts) {
+	if !l.wants(snapshot.References) {
+		return
+	}
+	q := refQuestion{Proc: l.Proc}
+	if l.Layers != nil {
+		q.Layers = l.Layers(l.h)
+	}
+	if l.Narrow != nil {
+		q.Devices = l.Narrow.Devices
+	}
+	text, err := l.Ask("mount-references", func() ([]byte, error) { return readReferences(ctx, l.Child, q) })
+	if err != nil && len(text) == 0 {
+		l.missing(snapshot.References, "open files, directories and mappings of processes", cause(err))
+		return
+	}
+	for line := range bytes.Lines(text) {
+		var r refLine
+		switch err := json.Unmarshal(line, &r); {
+		case err != nil:
+			l.unread(snapshot.References, "references to mounts", err)
+			return
+		case r.Ref != nil:
+			table.References = append(table.References, *r.Ref)
+		case r.Lack != "":
+			l.lackOf(snapshot.References, r.Lack, r.Why)
+		}
+	}
+}
+
+// processNumber finds the process in what could not be read: "fd: 1/fd/7".
+var processNumber = regexp.MustCompile(`\b([0-9]+)/`)
+
+// lackOf notes what could not be read of mounts: of one process once, however
+// many files of it that were.
+func (l *looker) lackOf(part snapshot.Part, what, why string) {
+	if m := processNumber.FindStringSubmatch(what); m != nil {
+		what = "open files, directories and mappings of process " + m[1]
+	}
+	if !slices.ContainsFunc(l.h.Unread, func(u snapshot.Unread) bool { return u.Part == part && u.Path == what }) {
+		l.h.Unread = append(l.h.Unread, snapshot.Unread{Part: part, Path: what, Err: why})
+	}
+}
+
+// readReferences runs children until one comes to the end: where one stalls at a
+// process, the next one leaves that process out.
+func readReferences(ctx context.Context, child Child, q refQuestion) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, referencesLimit)
+	defer cancel()
+	var lacks []byte
+	for {
+		question, err := json.Marshal(q)
+		if err != nil {
+			return nil, err
+		}
+		text, err := child(ctx, "references", string(question))
+		kept, at, done := sift(text)
+		if done {
+			return append(kept, lacks...), nil
+		}
+		if at == 0 || ctx.Err() != nil || slices.Contains(q.Skip, at) {
+			return append(append(kept, lacks...), lackLine("open files of some processes", cause(cmp.Or(err, errNotReached)))...), nil
+		}
+		q.Skip = append(q.Skip, at)
+		lacks = append(lacks, lackLine("/proc/"+strconv.Itoa(at)+"/fd, root, cwd and map_files", "the kernel did not answer: it waits for a dead file system or a held lock")...)
+	}
+}
+
+// sift keeps the whole lines that are answers, and tells at which process the
+// child was when it stopped, and whether that was the end.
+func sift(text []byte) (kept []byte, at int, done bool) {
+	for line := range bytes.Lines(text) {
+		var r refLine
+		if json.Unmarshal(line, &r) != nil {
+			break
+		}
+		switch {
+		case r.Done:
+			done = true
+		case r.Begin != 0:
+			at = r.Begin
+		default:
+			kept = append(kept, line...)
+		}
+	}
+	return kept, at, done
+}
+
+func lackLine(what, why string) []byte {
+	line, _ := json.Marshal(refLine{Lack: what, Why: why}) // two strings
+	return append(line, '\n')
+}
+
+// childReferences is the child's side. It ends itself where it stalls, so that
+// its parent learns where.
+func childReferences(out io.Writer, text string) error {
+	var q refQuestion
+	if err := json.Unmarshal([]byte(text), &q); err != nil {
+		return err
+	}
+	w := newLineWriter(out)
+	layers := findLayers(q.Proc, q.Layers)
+	visit := func(r holders.Ref) error {
+		ref := snapshot.Reference{PID: r.PID, TID: r.TID, Kind: string(r.Kind), FD: r.FD, Mount: r.MountID,
+			Device: deviceName(r.Major, r.Minor), Inode: r.Inode, Link: r.Link}
+		ref.Layer = layers.of(r)
+		if ref.Layer == "" && len(q.Devices) > 0 && !slices.Contains(q.Devices, ref.Device) {
+			return nil
+		}
+		return w.write(refLine{Ref: &ref})
+	}
+	stalled := w.watch(referencesStall)
+	defer stalled.Stop()
+	pids, err := others(q.Proc, q.Skip)
+	if err != nil {
+		return err
+	}
+	unknown, err := holders.Refs(context.Background(), holders.RefRequest{Proc: q.Proc, PIDs: pids, Begin: func(pid int, _ holders.Kind) {
+		stalled.Reset(referencesStall)
+		w.begin(pid)
+	}}, visit)
+	if err != nil {
+		return err
+	}
+	for _, u := range unknown {
+		if err := w.write(refLine{Lack: u.What, Why: u.Why}); err != nil {
+			return err
+		}
+	}
+	if err := w.write(refLine{Done: true}); err != nil {
+		return err
+	}
+	return w.flush()
+}
+
+// others lists the processes but for those to leave out, and this one and its parent.
+func others(proc string, skip []int) ([]int, error) {
+	names, err := os.ReadDir(proc)
+	if err != nil {
+		return nil, err
+	}
+	skip = append(skip, os.Getpid(), os.Getppid())
+	var pids []int
+	for _, e := range names {
+		if pid, err := strconv.Atoi(e.Name()); err == nil && !slices.Contains(skip, pid) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}

@@ -1,0 +1,186 @@
+// Package holding tells who keeps a mount, a superblock or a device: pure, from
+// what one look learned of all mount namespaces.
+package holding
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sexton.dev/snapshot"
+)
+
+// A Target is what was asked about, as the mount tables have it.
+type Target struct {
+	Word    string
+	Devices []string // the superblocks that it stands on
+	Mounts  []Place  // every mount of it, in every namespace
+}
+
+// A Place is one mount of one namespace.
+type Place struct {
+	Namespace *snapshot.MountNamespace
+	Mount     *snapshot.Mount
+}
+
+var device = regexp.MustCompile(`^[0-9]{1,7}:[0-9]{1,7}$`)
+
+// Find finds what a word means in the mount tables: a superblock or block device
+// (8:16, 0:50, /dev/rbd0, a device mapper's name), a mount's id, the path of a
+// mount, or any text, as a container's id, that is in a mount's point, root,
+// source or options. Mounts of the same part of the same superblock under other
+// names are it, too.
+//
+// It needs [snapshot.MountTables]; with none it finds nothing.
+func Find(h *snapshot.Host, word string) Target {
+	t := Target{Word: word}
+	if h.Mounts == nil || word == "" {
+		return t
+	}
+	if d := DeviceOf(h.Mounts, word); d != "" {
+		t.Devices = []string{d}
+		t.collect(h.Mounts, func(m *snapshot.Mount) bool { return m.Device == d })
+		return t
+	}
+	direct := t.matcher()
+	parts := map[string][]string{} // roots, by device
+	for i := range h.Mounts.Namespaces {
+		ns := &h.Mounts.Namespaces[i]
+		for k := range ns.Mounts {
+			if m := &ns.Mounts[k]; direct(m) && !slices.Contains(parts[m.Device], m.Root) {
+				parts[m.Device] = append(parts[m.Device], m.Root)
+			}
+		}
+	}
+	for d := range parts {
+		t.Devices = append(t.Devices, d)
+	}
+	slices.Sort(t.Devices)
+	t.collect(h.Mounts, func(m *snapshot.Mount) bool {
+		return slices.ContainsFunc(parts[m.Device], func(root string) bool { return within(m.Root, root) })
+	})
+	return t
+}
+
+// IsDevice reports whether a word is the number of a device, which needs no look
+// at names.
+func IsDevice(word string) bool { return device.MatchString(word) }
+
+// DeviceOf is the number of a block device or superblock that a word names, "" if it names none.
+func DeviceOf(all *snapshot.Mounts, word string) string {
+	if IsDevice(word) {
+		return word
+	}
+	name := strings.TrimPrefix(word, "/dev/")
+	mapped := strings.TrimPrefix(name, "mapper/")
+	for _, b := range all.Blocks {
+		if b.Name == name && name != word || b.DM != "" && b.DM == mapped {
+			return b.Device
+		}
+	}
+	return ""
+}
+
+// matcher says which mounts the word means by itself.
+func (t *Target) matcher() func(*snapshot.Mount) bool {
+	if id, err := strconv.ParseUint(t.Word, 10, 64); err == nil {
+		return func(m *snapshot.Mount) bool { return m.ID == id || uint64(m.OldID) == id && m.OldID != 0 }
+	}
+	if strings.HasPrefix(t.Word, "/") {
+		return pathMatcher(path.Clean(t.Word))
+	}
+	const shortest = 4 // letters: less is in every path
+	if len(t.Word) < shortest {
+		return func(*snapshot.Mount) bool { return false }
+	}
+	return func(m *snapshot.Mount) bool {
+		return strings.Contains(m.Point, t.Word) || strings.Contains(m.Root, t.Word) ||
+			strings.Contains(m.Source, t.Word) || strings.Contains(m.Super, t.Word)
+	}
+}
+
+// pathMatcher matches a mount point; one that ends so, as a container has the
+// host's; a source; and an overlay that has its layers beside a directory like this.
+func pathMatcher(p string) func(*snapshot.Mount) bool {
+	dir := ""
+	if base := path.Base(p); base == "merged" || base == "rootfs" || base == "fs" {
+		dir = path.Dir(p)
+	}
+	return func(m *snapshot.Mount) bool {
+		if m.Point == p || m.Source == p || p != "/" && strings.HasSuffix(m.Point, p) {
+			return true
+		}
+		return m.Type == "overlay" && (optionIs(m, p) || dir != "" && len(dir) > 1 && optionBelow(m, dir))
+	}
+}
+
+// optionIs reports whether a directory of an overlay's own is p.
+func optionIs(m *snapshot.Mount, p string) bool {
+	return slices.Contains(Directories(m, "upperdir", "workdir"), p)
+}
+
+func optionBelow(m *snapshot.Mount, dir string) bool {
+	return slices.ContainsFunc(Directories(m, "upperdir", "workdir"), func(d string) bool { return within(d, dir) })
+}
+
+// within reports whether p is dir or below it.
+func within(p, dir string) bool {
+	return p == dir || dir == "/" && strings.HasPrefix(p, "/") || strings.HasPrefix(p, dir) && len(p) > len(dir) && p[len(dir)] == '/'
+}
+
+func (t *Target) collect(all *snapshot.Mounts, is func(*snapshot.Mount) bool) {
+	for i := range all.Namespaces {
+		ns := &all.Namespaces[i]
+		for k := range ns.Mounts {
+			if is(&ns.Mounts[k]) {
+				t.Mounts = append(t.Mounts, Place{ns, &ns.Mounts[k]})
+			}
+		}
+	}
+}
+
+// Directories lists what an overlay's options of these names say: lowerdir has
+// several. Options are as mountinfo has them, so a comma in a name is escaped and
+// splits nothing.
+//
+// Source: Documentation/filesystems/overlayfs.rst.
+func Directories(m *snapshot.Mount, options ...string) []string {
+	var out []string
+	if m.Type != "overlay" {
+		return nil
+	}
+	for option := range strings.SplitSeq(m.Super, ",") {
+		name, value, _ := strings.Cut(option, "=")
+		name = strings.TrimSuffix(name, "+") // lowerdir+=
+		if !slices.Contains(options, name) {
+			continue
+		}
+		for dir := range strings.SplitSeq(value, ":") {
+			if dir != "" {
+				out = append(out, unescape(dir))
+			}
+		}
+	}
+	return out
+}
+
+// unescape undoes octal escapes, as \054 for a comma.
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}

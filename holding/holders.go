@@ -1,0 +1,245 @@
+package holding
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"sexton.dev/check"
+	"sexton.dev/snapshot"
+)
+
+// Of lists who keeps a target, each once: a namespace that has it mounted, by
+// what keeps that; what is mounted on it or stands on it; and what processes hold
+// of it, mounted or detached.
+//
+// References are listed if the look had [snapshot.References].
+func Of(h *snapshot.Host, t Target) []check.Holder {
+	k := keeper{h: h, t: t, found: map[uint64]Place{}, once: map[check.Holder]bool{}}
+	for _, p := range t.Mounts {
+		k.found[p.Mount.ID] = p
+		if p.Mount.OldID != 0 {
+			k.found[uint64(p.Mount.OldID)] = p // as references have it before Linux 6.8
+		}
+	}
+	k.namespaces()
+	k.submounts()
+	k.devices()
+	k.references()
+	for i := range k.out {
+		name(h, &k.out[i])
+	}
+	slices.SortStableFunc(k.out, func(a, b check.Holder) int {
+		return cmp.Or(cmp.Compare(rank(a.Kind), rank(b.Kind)), cmp.Compare(a.MountNamespace, b.MountNamespace), cmp.Compare(a.PID, b.PID), cmp.Compare(a.Path, b.Path))
+	})
+	return k.out
+}
+
+// rank orders holders: namespaces first, for they keep the mount itself.
+func rank(kind string) int {
+	return slices.Index([]string{"process", "thread", "bind", "socket", "unknown", "fd", "cwd", "root", "mmap", "iouring", "submount", "overlay", "loop", "swap"}, kind)
+}
+
+type keeper struct {
+	h     *snapshot.Host
+	t     Target
+	found map[uint64]Place
+	once  map[check.Holder]bool
+	out   []check.Holder
+}
+
+func (k *keeper) add(holder check.Holder) {
+	if !k.once[holder] {
+		k.once[holder] = true
+		k.out = append(k.out, holder)
+	}
+}
+
+// namespaces adds one holder for each namespace that has the target mounted.
+func (k *keeper) namespaces() {
+	var last *snapshot.MountNamespace
+	for _, p := range k.t.Mounts {
+		if p.Namespace == last {
+			continue // one entry a namespace
+		}
+		last = p.Namespace
+		holder := Pinned(k.h, p.Namespace)
+		if holder.Path == "" || holder.Kind != "bind" {
+			holder.Path = p.Mount.Point
+		}
+		holder.MountID = p.Mount.ID
+		k.add(holder)
+	}
+}
+
+// Pinned is who keeps a mount namespace: of its processes the one with the lowest
+// pid, else a thread, a bound file, an open file, a socket in which descriptors
+// are in flight. If nothing of that has been found, it is kept by what has no name.
+func Pinned(h *snapshot.Host, ns *snapshot.MountNamespace) check.Holder {
+	best := check.Holder{Kind: "unknown"}
+	order := []string{"process", "thread", "bind", "fd", "socket"}
+	at := len(order)
+	for _, p := range ns.Pins {
+		i := slices.Index(order, p.Kind)
+		if i < 0 || i > at || i == at && (p.PID > best.PID || p.PID == best.PID && p.TID >= best.TID) {
+			continue
+		}
+		at = i
+		best = check.Holder{Kind: p.Kind, PID: p.PID, TID: p.TID, FD: p.FD, Path: p.Path}
+		if p.Kind == "bind" {
+			best.PID = binder(h, p.Namespace)
+		}
+	}
+	best.MountNamespace, best.MountNamespaceID = ns.Inode, ns.ID
+	return best
+}
+
+// binder is a process of the namespace in which a namespace's file is bound.
+func binder(h *snapshot.Host, inode uint64) int {
+	for i := range h.Mounts.Namespaces {
+		if ns := &h.Mounts.Namespaces[i]; ns.Inode == inode {
+			return Pinned(h, ns).PID
+		}
+	}
+	return 0
+}
+
+// submounts adds what is mounted on the target.
+func (k *keeper) submounts() {
+	var last *snapshot.MountNamespace
+	for _, p := range k.t.Mounts {
+		if p.Namespace == last {
+			continue
+		}
+		last = p.Namespace
+		for i := range p.Namespace.Mounts {
+			m := &p.Namespace.Mounts[i]
+			if _, it := k.found[m.ID]; it {
+				continue
+			}
+			if _, on := k.found[m.Parent]; on && m.Parent != m.ID {
+				k.add(check.Holder{Kind: "submount", Path: m.Point, MountNamespace: p.Namespace.Inode, MountNamespaceID: p.Namespace.ID, MountID: m.ID})
+			}
+		}
+	}
+}
+
+// devices adds what stands on files of the target: overlays, loop devices, swap.
+func (k *keeper) devices() {
+	all := k.h.Mounts
+	if all == nil || len(k.t.Mounts) == 0 {
+		return
+	}
+	for _, b := range all.Blocks {
+		if b.Backing != "" && k.isOn(strings.TrimSuffix(b.Backing, " (deleted)")) {
+			k.add(check.Holder{Kind: "loop", Path: b.Backing})
+		}
+	}
+	for _, file := range all.Swaps {
+		if k.isOn(file) || k.isBlock(file) {
+			k.add(check.Holder{Kind: "swap", Path: file})
+		}
+	}
+	for i := range all.Namespaces {
+		ns := &all.Namespaces[i]
+		for n := range ns.Mounts {
+			m := &ns.Mounts[n]
+			if _, it := k.found[m.ID]; it || m.Type != "overlay" {
+				continue
+			}
+			if slices.ContainsFunc(Directories(m, "lowerdir", "upperdir", "workdir"), k.isOn) {
+				k.add(check.Holder{Kind: "overlay", Path: m.Point, MountNamespace: ns.Inode, MountNamespaceID: ns.ID, MountID: m.ID})
+			}
+		}
+	}
+}
+
+func (k *keeper) isBlock(file string) bool {
+	d := DeviceOf(k.h.Mounts, file)
+	return d != "" && slices.Contains(k.t.Devices, d)
+}
+
+// isOn reports whether a path leads to the target in one of the namespaces that
+// have it: of all mounts whose point the path is below, the longest is of it.
+func (k *keeper) isOn(file string) bool {
+	for _, p := range k.t.Mounts {
+		if p.Mount.Point == "" || !within(file, p.Mount.Point) {
+			continue
+		}
+		longest := p.Mount
+		for i := range p.Namespace.Mounts {
+			if m := &p.Namespace.Mounts[i]; len(m.Point) > len(longest.Point) && within(file, m.Point) {
+				longest = m
+			}
+		}
+		if _, it := k.found[longest.ID]; it {
+			return true
+		}
+	}
+	return false
+}
+
+// references adds what processes hold: of a mount of the target, or of one that
+// is in no namespace any more and stands on the same superblock.
+func (k *keeper) references() {
+	if k.h.Mounts == nil {
+		return
+	}
+	type who struct {
+		pid, tid int
+		kind     string
+	}
+	seen := map[who]bool{}
+	for i := range k.h.Mounts.References {
+		r := &k.h.Mounts.References[i]
+		p, mounted := k.found[r.Mount]
+		detached := r.Layer != "" || r.Mount != 0 && slices.Contains(k.t.Devices, r.Device) && !k.listed(r.Mount)
+		if !mounted && !detached && !(r.Kind == "iouring" && k.isOn(r.Link)) {
+			continue
+		}
+		holder := check.Holder{Kind: r.Kind, PID: r.PID, TID: r.TID, FD: r.FD, Path: r.Link, MountID: r.Mount}
+		if r.Kind == "exe" {
+			holder.Kind = "mmap" // it is mapped
+		}
+		if mounted {
+			holder.MountNamespace, holder.MountNamespaceID = p.Namespace.Inode, p.Namespace.ID
+		}
+		if w := (who{r.PID, r.TID, holder.Kind}); !seen[w] {
+			seen[w] = true
+			k.add(holder)
+		}
+	}
+}
+
+// listed reports whether a mount is in some namespace.
+func (k *keeper) listed(id uint64) bool { return k.h.Mount(id) != nil }
+
+// name tells a holder as people know it.
+func name(h *snapshot.Host, holder *check.Holder) {
+	p := h.Process(holder.PID)
+	if p == nil {
+		return
+	}
+	holder.Comm, holder.Container = p.Comm, p.Container
+	if c := h.Container(p.Container); c != nil {
+		holder.Pod = c.Pod
+	}
+	if p.Container == "" {
+		holder.Unit = Unit(p.Cgroup)
+	}
+}
+
+// Unit is the systemd unit in a cgroup path, "" if there is none.
+//
+// Source: systemd's CONTROL_GROUP_INTERFACE; systemd.unit(5).
+func Unit(cgroup string) string {
+	unit := ""
+	for part := range strings.SplitSeq(cgroup, "/") {
+		for _, kind := range []string{".service", ".scope", ".socket", ".mount"} {
+			if strings.HasSuffix(part, kind) {
+				unit = part
+			}
+		}
+	}
+	return unit
+}

@@ -1,0 +1,105 @@
+package holding
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"sexton.dev/snapshot"
+)
+
+// usual are the directories in which runtimes keep a layer each by its id.
+var usual = []string{"/var/lib/docker/overlay2", "/var/lib/containers/storage/overlay", "/var/lib/docker/fuse-overlayfs"}
+
+var layerID = regexp.MustCompile(`[0-9a-f]{64}`)
+
+// A Layer is a directory that may hold the upper layer of an overlay, as a
+// process sees it.
+type Layer struct {
+	PID int    // whose root directory Dir is below; 0: the looker's own
+	Dir string // absolute
+}
+
+// Layers are the directories that hold the upper layer of an overlay that a word
+// names: beside a path of it, or below the places where other overlays of this
+// host have theirs, as a process of their namespace sees them. By the files in
+// them a detached overlay is recognized, which no mount table has.
+func Layers(h *snapshot.Host, word string) []Layer {
+	if h.Mounts == nil {
+		return nil
+	}
+	var out []Layer
+	add := func(pid int, dir string) {
+		for _, upper := range []string{"diff", "upper"} {
+			if l := (Layer{pid, path.Join(dir, upper)}); !slices.Contains(out, l) {
+				out = append(out, l)
+			}
+		}
+	}
+	if strings.HasPrefix(word, "/") {
+		if dir := path.Dir(word); path.Base(word) == "merged" {
+			add(0, dir)
+			add(seer(h.Mounts, dir), dir)
+		}
+		return out
+	}
+	id := layerID.FindString(word)
+	if id == "" {
+		return nil
+	}
+	for _, root := range usual {
+		add(0, path.Join(root, id))
+	}
+	for root, pid := range graphRoots(h.Mounts) {
+		add(pid, path.Join(root, id))
+	}
+	return out
+}
+
+// seer is a process of the namespace that has the nearest mount above a directory.
+func seer(all *snapshot.Mounts, dir string) int {
+	pid, longest := 0, 0
+	for i := range all.Namespaces {
+		ns := &all.Namespaces[i]
+		for k := range ns.Mounts {
+			if m := &ns.Mounts[k]; len(m.Point) > longest && within(dir, m.Point) {
+				if p := firstProcess(ns); p != 0 {
+					pid, longest = p, len(m.Point)
+				}
+			}
+		}
+	}
+	return pid
+}
+
+// firstProcess is the process with the lowest number in a namespace, 0 if it has none.
+func firstProcess(ns *snapshot.MountNamespace) int {
+	least := 0
+	for _, p := range ns.Pins {
+		if p.Kind == "process" && (least == 0 || p.PID < least) {
+			least = p.PID
+		}
+	}
+	return least
+}
+
+// graphRoots are the directories in which the mounted overlays have their layers,
+// each with a process that sees it.
+func graphRoots(all *snapshot.Mounts) map[string]int {
+	const most = 64
+	out := map[string]int{}
+	for i := range all.Namespaces {
+		ns := &all.Namespaces[i]
+		pid := firstProcess(ns)
+		for k := range ns.Mounts {
+			for _, upper := range Directories(&ns.Mounts[k], "upperdir") {
+				root := path.Dir(path.Dir(upper))
+				if was, known := out[root]; pid != 0 && (known && pid < was || !known && len(out) < most) {
+					out[root] = pid
+				}
+			}
+		}
+	}
+	return out
+}

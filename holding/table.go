@@ -1,0 +1,84 @@
+package holding
+
+import (
+	"strconv"
+	"strings"
+
+	"sexton.dev/propagation"
+	"sexton.dev/snapshot"
+)
+
+// Table puts the mounts of a look into the form that propagation is asked in.
+// Locks are guessed: see [propagation.Mount].
+func Table(all *snapshot.Mounts) (*propagation.Table, []propagation.Problem) {
+	n := 0
+	for i := range all.Namespaces {
+		n += len(all.Namespaces[i].Mounts)
+	}
+	mounts := make([]propagation.Mount, 0, n)
+	spaces := make([]propagation.Namespace, 0, len(all.Namespaces))
+	devices := map[string]uint64{}
+	first := firstOwner(all)
+	for i := range all.Namespaces {
+		ns := &all.Namespaces[i]
+		spaces = append(spaces, propagation.Namespace{ID: ns.Inode, Owner: ns.Owner})
+		born := bornLocked(ns, first)
+		for k := range ns.Mounts {
+			m := &ns.Mounts[k]
+			d, ok := devices[m.Device]
+			if !ok {
+				d = uint64(len(devices) + 1)
+				devices[m.Device] = d
+			}
+			mounts = append(mounts, propagation.Mount{ID: m.ID, Parent: m.Parent, Namespace: ns.Inode, Peer: m.Shared, Master: m.Master,
+				Device: d, Root: m.Root, Point: m.Point, Unbindable: m.Unbindable, Locked: born[m.ID]})
+		}
+	}
+	return propagation.New(mounts, spaces)
+}
+
+// firstOwner is the user namespace that the host began with: that of the
+// namespace with the lowest id.
+func firstOwner(all *snapshot.Mounts) uint64 {
+	const initial = 0xEFFFFFFD // Linux 6.12 include/linux/proc_ns.h, PROC_USER_INIT_INO
+	for i := range all.Namespaces {
+		if all.Namespaces[i].Owner == initial {
+			return initial
+		}
+	}
+	return 0
+}
+
+// bornLocked guesses the mounts that a clone locked: in a namespace of another
+// user namespace those that were made with it, which are numbered without a gap
+// from its root on. No interface tells.
+func bornLocked(ns *snapshot.MountNamespace, first uint64) map[uint64]bool {
+	out := map[uint64]bool{}
+	if ns.Owner == 0 || first == 0 || ns.Owner == first || len(ns.Mounts) == 0 {
+		return out
+	}
+	ids := map[uint64]bool{}
+	root := uint64(0)
+	for i := range ns.Mounts {
+		ids[ns.Mounts[i].ID] = true
+		if m := &ns.Mounts[i]; root == 0 || m.ID < root {
+			root = m.ID
+		}
+	}
+	for id := root + 1; ids[id]; id++ {
+		out[id] = true
+	}
+	return out
+}
+
+// Older reports whether a kernel's release is before 6.17, which rewrote the unmount.
+func Older(release string) bool {
+	major, rest, _ := strings.Cut(release, ".")
+	minor := rest
+	if i := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' }); i >= 0 {
+		minor = rest[:i]
+	}
+	a, err1 := strconv.Atoi(major)
+	b, err2 := strconv.Atoi(minor)
+	return err1 == nil && err2 == nil && (a < 6 || a == 6 && b < 17)
+}
