@@ -72,7 +72,7 @@ func pathIDWeight(before string, n int) int {
 	case name == "containers" || name == "sandboxes" || name == "overlay-containers" || name == "k8s.io" || name == "moby" || name == "docker":
 		return 3
 	case n == 64:
-		if _, layer := hasAny(dirs, "/overlay2/", "/overlay/", "/aufs/", "/subvolumes/", "/volumes/"); layer || !strings.HasPrefix(dirs, "/") {
+		if _, layer := hasAny(dirs, "/overlay2/", "/overlay/", "/aufs/", "/subvolumes/", "/volumes/", "/plugins/"); layer || !strings.HasPrefix(dirs, "/") {
 			return 0 // below a layer's directory, or a dataset's name
 		}
 		return 2
@@ -83,9 +83,7 @@ func pathIDWeight(before string, n int) int {
 // wordIDWeight judges an id by the words before it.
 func wordIDWeight(before string, n int) int {
 	words := strings.FieldsFunc(before, func(r rune) bool { return strings.ContainsRune(" \t\n\"'=:,()[]{}/", r) })
-	if strings.HasSuffix(before, "(") && len(words) > 1 {
-		words = words[:len(words)-1] // the name before the id in parentheses
-	}
+	named := false
 	for k := len(words) - 1; k >= 0 && k >= len(words)-4; k-- {
 		w := words[k]
 		switch {
@@ -95,8 +93,10 @@ func wordIDWeight(before string, n int) int {
 			return 4
 		case strings.HasSuffix(w, "container") || strings.HasSuffix(w, "sandbox") || strings.HasSuffix(w, "podsandboxstatus") || strings.HasSuffix(w, "containerstatus") || w == "execsync" || w == "stats":
 			return 4
-		case !contains(linkWords, w):
+		case !contains(linkWords, w) && named:
 			k = -1
+		case !contains(linkWords, w):
+			named = true // one name may stand between: network web (ID)
 		}
 	}
 	if n == 64 {
@@ -136,7 +136,7 @@ func uuidAt(s string) string {
 
 // podCues are what stands directly before a pod's UID.
 var podCues = []string{
-	"/pods/", "pods/", "pod", "kubepods-pod", "uid: ", "uid:", "uid=", "poduid=", "pod=", "pod ", "podname:", "pod uid ", "pod_uid=", "pod.uid=", "pod_uid:", "poduid:", "poduid: ", "pod uid: ", "pod id ", "pods ", "pod with uid ", "pod.uid:",
+	"/pods/", "pods/", "pod", "kubepods-pod", "uid: ", "uid:", "uid=", "poduid=", "pod=", "pod ", "podname:", "pod uid ", "pod_uid=", "pod.uid=", "pod_uid:", "poduid:", "poduid: ", "pod uid: ", "pod id ", "pods ", "pod with uid ", "pod.uid:", "podsandbox\" for ",
 }
 
 func isPod(before, after string) bool {

@@ -55,6 +55,9 @@ func pathLength(s string, quote byte) int {
 			n = i
 		}
 	}
+	if n < len(s) && s[n] == '>' && s[n-1] == '-' { // a socket and its peer
+		n--
+	}
 	for n > 1 && (strings.IndexByte(",;:]}", s[n-1]) >= 0 || s[n-1] == ')' && !strings.Contains(s[:n], "(") || s[n-1] == '.' && !strings.HasSuffix(s[:n], "..")) {
 		n--
 	}
@@ -95,6 +98,9 @@ func isObject(s string, p span) bool {
 		return false
 	}
 	words := strings.Fields(strings.TrimRight(before, " \"'"))
+	if len(words) > 0 && len(words[len(words)-1]) > 1 && words[len(words)-1][0] == '-' {
+		return false // the value of an option
+	}
 	if len(words) > 0 && contains(notPaths, strings.Trim(words[len(words)-1], "\"'([:")) || path == "/" && strings.HasSuffix(before, " on ") {
 		return false
 	}
@@ -118,6 +124,15 @@ func isObject(s string, p span) bool {
 // that say what is wrong, or the first behind them. Of a pair, as a rename or a
 // bind mount has, it is the first.
 func pathOf(s string, v verdict) string {
+	for from := max(0, v.at-longestPath); ; { // the path that has the words in it
+		p, ok := nextPath(s, from)
+		if !ok || p.start > v.at {
+			break
+		}
+		if from = p.end; p.end > v.at && isObject(s, p) {
+			return s[p.start:p.end]
+		}
+	}
 	p, ok := pathBefore(s, v.at)
 	if ok {
 		if first, pair := pairOf(s, p); pair {

@@ -72,7 +72,7 @@ var likely = []rule{
 	{verdict: verdict{family: RuntimeHang, cause: "an earlier request about the same container never ended"},
 		any: []string{"is reserved for", "removal of container", "already in progress"}},
 	{verdict: verdict{family: RuntimeHang, cause: "the container's processes do not die, or their end is not noticed"},
-		any: []string{"did not receive an exit event", "failed to exit within", "did not exit within", "could not kill", "cannot kill container", "failed to kill", "unable to kill", "cannot stop container", "failed to stop container", "given pids did not die", "failed to stop sandbox", "error killing pod", "stop container", "kill container", "container still running", "container not stopped", "failed to terminate"}, with: failed},
+		any: []string{"did not receive an exit event", "failed to exit within", "did not exit within", "could not kill", "cannot kill container", "failed to kill", "unable to kill", "cannot stop container", "failed to stop container", "given pids did not die", "failed to stop sandbox", "stop container", "kill container", "container still running", "container not stopped", "failed to terminate"}, with: failed},
 	{verdict: verdict{family: RuntimeHang, cause: "the daemon does not listen or closes the connection"},
 		any: []string{"cannot connect to the docker daemon", "is the docker daemon running", "connection refused", "transport is closing", "error while dialing", "container runtime is down", "runtime status check may not have completed", "ttrpc: closed", "ttrpc: server closed", "shim disconnected", "containerd is not running", "failed to dial", "connection reset by peer", "context canceled", "context cancelled", "server is not initialized yet", "cannot connect to podman", "connection closed"}},
 }

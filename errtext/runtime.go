@@ -50,9 +50,10 @@ var runtimeWords = []struct {
 	{"incus", []string{"/var/lib/incus", "incus "}},
 	{"lxc", []string{"lxc_", "lxc-", "/var/lib/lxc", "lxc "}},
 	{"containerd", []string{"containerd", "podsandboxstatus for", "stoppodsandbox for", "removepodsandbox for", "runpodsandbox for", "stopcontainer for", "containerstatus for", "removecontainer for", "execsync for", "task must be stopped before deletion", "killpodsandbox for", "cleanup rootfs mount", "io.containerd.", "taskoom", "failed to reserve container name", "failed to reserve sandbox name", "failed to create shim", "nerdctl"}},
+	{"docker", []string{"oci runtime exec failed", "oci runtime create failed", "oci runtime start failed"}},
 	{"crun", []string{"crun: ", "crun "}},
 	{"runc", []string{"container_linux.go", "process_linux.go", "rootfs_linux.go", "runc create failed", "runc run failed", "runc exec failed", "runc did not terminate", "runc delete", "runc:", "nsexec", "unable to start container process", "standard_init_linux.go"}},
-	{"docker", []string{"/var/lib/docker", "/var/run/docker", "/run/docker", "dockerd", "oci runtime create failed", "driver \"", "driver overlay2 failed", "driver overlay failed", "driver aufs failed", "driver devicemapper failed", "driver btrfs failed", "driver zfs failed", "driver vfs failed", "unable to remove filesystem for", "docker.service", "docker.sock", "/docker/", "docker container", " docker "}},
+	{"docker", []string{"/var/lib/docker", "/var/run/docker", "/run/docker", "dockerd", "driver \"", "driver overlay2 failed", "driver overlay failed", "driver aufs failed", "driver devicemapper failed", "driver btrfs failed", "driver zfs failed", "driver vfs failed", "unable to remove filesystem for", "docker.service", "docker.sock", "docker/overlay", "docker/containers/", "docker/devicemapper", "docker/aufs", "docker/volumes/", "docker/btrfs", "docker/zfs", "docker/vfs", "docker container", " docker "}},
 	{"podman", []string{"/containers/storage/"}},
 }
 

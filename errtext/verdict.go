@@ -57,11 +57,11 @@ func first(rules []rule, low string) (verdict, bool) {
 // stems are in every text that a rule reads, so that the quiet lines of a log
 // are passed over soon. A text that is not ASCII may be in any language.
 var stems = append([]string{
-	"busy", "fail", "err", "can", "able", "not ", "time", "oom", "kill", "memory cgroup", "mems_allowed", "zombie", "defunct", "use", "thin", "pool", "refuse", "denied", "invalid", "deadline", "block", "reject", "unexpected", "fatal", "conflict", "mount", "fork", "exhaust", "limit", "process", "space", "device", "stuck", "hung", "lock", "reserved", "progress", "still", "wait", "stale", "host", "empty", "permission", "pleg", "closed", "already", "low on", "medium", "active", "exclusiv", "sigterm", "resource", "pod",
+	"busy", "fail", "err", "can", "able", "not ", "time", "oom", "kill", "memory cgroup", "mems_allowed", "zombie", "defunct", "use", "thin", "pool", "refuse", "denied", "invalid", "deadline", "block", "reject", "unexpected", "fatal", "conflict", "mount", "fork", "exhaust", "limit", "process", "space", "device", "stuck", "hung", "lock", "reserved", "progress", "still", "wait", "stale", "host", "empty", "permission", "pleg", "closed", "already", "low on", "medium", "active", "exclusiv", "sigterm", "resource", "pod", "abort",
 }, busyAbroad...)
 
 // failed is what every error says in one way or the other.
-var failed = []string{"fail", "error", "cannot", "can't", "could not", "couldn't", "unable", "not ", "refused", "denied", "invalid", "timed out", "timeout", "warning", "deadline", "blocked", "rejected", "unexpected", "fatal", "panic", "abort", "conflict"}
+var failed = []string{"fail", "error", "cannot", "can't", "could not", "couldn't", "unable", "not ", "refused", "denied", "invalid", "timed out", "timeout", "warning", "deadline", "blocked", "rejected", "unexpected", "fatal", "panic", "abort", "conflict", "no such"}
 
 // busyPhrases are EBUSY in the spellings of libc, tools and daemons.
 var busyPhrases = []string{
@@ -149,6 +149,6 @@ func attachedMount(low string, at int) bool {
 	if !ok {
 		return false
 	}
-	_, unlinked := hasAny(low[max(0, p.start-48):p.start], "umount", "unmount", "unlink", "remove ", "rename", "rmdir", "rm:", "mount")
+	_, unlinked := hasAny(low[max(0, p.start-48):min(len(low), p.start+1)], "umount", "unmount", "unlink", "remove ", "rename", "rmdir", "rm:", "mount", " on '", " on \"", " on /")
 	return attached(low, p.end, at) && unlinked && !strings.HasPrefix(low[p.start:], "/dev/")
 }
