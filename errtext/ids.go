@@ -136,7 +136,7 @@ func uuidAt(s string) string {
 
 // podCues are what stands directly before a pod's UID.
 var podCues = []string{
-	"/pods/", "pods/", "pod", "kubepods-pod", "uid: ", "uid:", "uid=", "poduid=", "pod=", "pod ", "podname:", "pod uid ", "pod_uid=", "pod.uid=", "pod_uid:", "poduid:", "poduid: ", "pod uid: ", "pod id ", "pods ", "pod with uid ", "pod.uid:", "podsandbox\" for ",
+	"/pods/", "pods/", "pod", "kubepods-pod", "uid: ", "uid:", "uid=", "poduid=", "pod=", "pod ", "podname:", "pod uid ", "pod_uid=", "pod.uid=", "pod_uid:", "poduid:", "poduid: ", "pod uid: ", "pod id ", "pods ", "pod with uid ", "pod.uid:", "poduid\":", "poduid\": ", "podsandbox\" for ",
 }
 
 func isPod(before, after string) bool {

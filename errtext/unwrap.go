@@ -34,6 +34,9 @@ var (
 // logrus and zap, an API's error body, an event of Kubernetes.
 func (l *line) fromJSON() bool {
 	s := strings.TrimLeft(l.text, " \t")
+	if name, object, ok := strings.Cut(s, ": {\""); ok && len(name) < 64 && !strings.ContainsAny(name, " \"{") {
+		s = `{"` + object // a host's or a file's name before it
+	}
 	if !strings.HasPrefix(s, "{") {
 		return false
 	}
