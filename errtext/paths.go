@@ -49,11 +49,12 @@ func pathLength(s string, quote byte) int {
 			return end
 		}
 	}
-	n := leading(s, func(c byte) bool { return c > ' ' && !strings.ContainsRune("\"'<>|", rune(c)) })
-	for i := 0; i < n; i++ {
-		if (s[i] == ':' || s[i] == ',' || s[i] == ';') && (i+1 == n || s[i+1] == '/') {
-			n = i
+	n := 0
+	for n < len(s) && inWord(s[n]) {
+		if last := n+1 == len(s) || !inWord(s[n+1]); strings.IndexByte(":,;", s[n]) >= 0 && (last || s[n+1] == '/') {
+			break // the end, or a second path: "A:B"
 		}
+		n++
 	}
 	if n < len(s) && s[n] == '>' && s[n-1] == '-' { // a socket and its peer
 		n--
@@ -63,6 +64,8 @@ func pathLength(s string, quote byte) int {
 	}
 	return n
 }
+
+func inWord(c byte) bool { return c > ' ' && strings.IndexByte("\"'<>|", c) < 0 }
 
 // isCommand tells a quoted command line from a quoted path with spaces.
 func isCommand(s string) bool {

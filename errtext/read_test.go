@@ -2,6 +2,7 @@ package errtext
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"strings"
 	"testing"
@@ -112,11 +113,13 @@ func BenchmarkRead(b *testing.B) {
 	}{
 		{"errors", bytes.Repeat(corpus.Bytes(), 100)},
 		{"quiet log", bytes.Repeat(quiet, 10000)},
-		{"one long line", bytes.Repeat([]byte("/a \"b: "), 300000)},
+		{"long lines", bytes.Repeat(append(bytes.Repeat([]byte("/a \"b: (busy "), 4600), '\n'), 20)},
+		{"paths in one word", bytes.Repeat(append(bytes.Repeat([]byte("/,"), 30000), " busy failed\n"...), 20)},
+		{"one word", bytes.Repeat(append(bytes.Repeat([]byte("/a"), 30000), " busy failed\n"...), 20)},
 		{"quotes", bytes.Repeat([]byte("x=\"\n"), 300000)},
 		{"ids", bytes.Repeat([]byte(id1+"\n"), 30000)},
-		{"UUIDs", bytes.Repeat([]byte(uid1+"_"), 60000)},
-		{"busy", bytes.Repeat([]byte("/x busy "), 200000)},
+		{"UUIDs", bytes.Repeat(append(bytes.Repeat([]byte(uid1+"_"), 1600), " failed\n"...), 20)},
+		{"busy", bytes.Repeat([]byte("rm: /x: device or resource busy\n"), 30000)},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			b.SetBytes(int64(len(bb.text)))
@@ -141,5 +144,42 @@ func TestReport(t *testing.T) {
 	want := "mount-busy 593d8a, mount-busy 3a2739, thinpool  65, mount-busy, mount-busy a5144c, mount-busy bdd60d, mount-busy 847b5b, mount-busy a85e44, mount-busy 526c82, thinpool  86"
 	if strings.Join(got, ", ") != want {
 		t.Errorf("got  %s\nwant %s", strings.Join(got, ", "), want)
+	}
+}
+
+// An EBUSY that is no leaked mount says why; one that may be says nothing.
+func TestNoLeak(t *testing.T) {
+	for _, tt := range []struct {
+		in   string
+		want string // part of the reason; "" for none
+	}{
+		{"rm: cannot remove '/x': Device or resource busy", ""},
+		{"rbd: unmap failed: (16) Device or resource busy", ""},
+		{"/dev/sdb is apparently in use by the system; will not make a filesystem here!", ""},
+		{"umount: /sys/fs/cgroup/memory: target is busy.", ""},
+		{"rmdir: failed to remove '/sys/fs/cgroup/memory/x': Device or resource busy", "cgroup"},
+		{"write /sys/fs/cgroup/x/memory.limit_in_bytes: device or resource busy", "memory limit"},
+		{"write /sys/fs/cgroup/x/cgroup.subtree_control: device or resource busy", "leaf"},
+		{"bash: ./app: Text file busy", "ETXTBSY"},
+		{"ioctl(KVM_CREATE_VM) failed: 16 Device or resource busy", "KVM"},
+		{"listen tcp :80: bind: address already in use", "port"},
+		{"E: Could not get lock /var/lib/dpkg/lock - open (11: Resource temporarily unavailable)", "lock file"},
+		{"  Can't open /dev/sdc exclusively.  Mounted filesystem?", "alone"},
+	} {
+		t.Run(tt.in, func(t *testing.T) {
+			events := Read([]byte(tt.in))
+			if len(events) != 1 || (events[0].NoLeak != "") != (tt.want != "") || !strings.Contains(events[0].NoLeak, tt.want) {
+				t.Errorf("got %+v, want a reason with %q", events, tt.want)
+			}
+		})
+	}
+}
+
+// The seven fields are always printed, as null where the text does not say.
+func TestJSON(t *testing.T) {
+	got, err := json.Marshal(Event{Family: MountBusy, Path: "/x"})
+	want := `{"family":"mount-busy","runtime":null,"driver":null,"container":null,"path":"/x","device":null,"podUID":null}`
+	if err != nil || string(got) != want {
+		t.Errorf("%v\ngot  %s\nwant %s", err, got, want)
 	}
 }
