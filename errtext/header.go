@@ -168,7 +168,7 @@ func (l *line) tag() {
 	}
 	second, rest, ok := strings.Cut(rest, " ")
 	name, colon := strings.CutSuffix(second, ":")
-	if !ok || !colon || strings.ContainsAny(first, `="'/([{`) || strings.ContainsAny(name, `="'`) {
+	if !ok || !colon || strings.ContainsAny(first, `="'/([{`) || strings.ContainsAny(name, `="'`) || strings.HasPrefix(name, "/") {
 		return
 	}
 	l.program, _, _ = strings.Cut(name, "[")

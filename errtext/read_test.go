@@ -36,6 +36,7 @@ func TestEvents(t *testing.T) {
 		{"a command alone", "$ umount /mnt/busy && echo device or resource busy\n", nil},
 		{"a daemon and its client", "Jul 14 15:22:06 node1 dockerd[7]: time=\"2017-07-14T15:22:06Z\" level=error msg=\"Handler for DELETE /v1.24/containers/" + id1 + " returned error: remove " + merged + ": device or resource busy\"\n\n$ docker rm web\n" + busy1 + "\n", []want{twice}},
 		{"two containers", busy1 + "\n" + strings.ReplaceAll(strings.ReplaceAll(busy1, id1, id2), lay, id1), []want{one, {MountBusy, id2, "/var/lib/docker/overlay2/" + id1 + "/merged", 2, 1}}},
+		{"two paths of a container", busy1 + "\n" + strings.ReplaceAll(busy1, "/merged", "/work"), []want{one, {MountBusy, id1, "/var/lib/docker/overlay2/" + lay + "/work", 2, 1}}},
 		{"rsyslog's note", busy1 + "\nJul 14 15:22:07 node1 dockerd: message repeated 3 times: [ " + busy1 + "]", []want{{MountBusy, id1, merged, 1, 4}}},
 		{"syslogd's note", busy1 + "\nlast message repeated 3 times", []want{{MountBusy, id1, merged, 1, 4}}},
 		{"colors and CR", "\x1b[31m" + busy1 + "\x1b[0m\r\n", []want{one}},

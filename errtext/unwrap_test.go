@@ -1,0 +1,100 @@
+package errtext
+
+import (
+	"slices"
+	"testing"
+)
+
+// Headers come off, however many; what only looks like one stays.
+func TestHeaders(t *testing.T) {
+	for _, tt := range []struct{ name, in, text, program string }{
+		{"none", "rm: cannot remove 'x'", "rm: cannot remove 'x'", ""},
+		{"an error chain", "Error: a: b", "Error: a: b", ""},
+		{"syslog", "Jul  4 15:22:06 node1 dockerd[7]: text", "text", "dockerd"},
+		{"syslog without a host", "Apr 30 09:15:10 kubelet[24584]: text", "text", "kubelet"},
+		{"syslog with an error chain", "Apr 30 09:15:10 remove /x: busy", "remove /x: busy", ""},
+		{"a moment's fraction", "Aug 30 06:58:55.050705 node1 kernel: text", "text", "kernel"},
+		{"short-iso, klog", "2020-01-01T00:00:00+0000 node1 kubelet[1]: E0101 00:00:00.000000       1 a.go:1] text", "text", "kubelet"},
+		{"klog, its beginning cut off", "nestedpendingoperations.go:301] text", "text", ""},
+		{"CRI", "2020-01-01T00:00:00.000000000Z stderr F text", "text", ""},
+		{"grep -n", "/var/log/messages-1:12:Jul 14 15:22:06 node1 dockerd: text", "text", "dockerd"},
+		{"a path that is no grep's", "/var/log: device is busy", "/var/log: device is busy", ""},
+		{"compose", "web_1  | text", "text", ""},
+		{"syslog's priority, kernel's time", "<4>[  123.456789] text", "text", "kernel"},
+		{"dmesg -T", "[Thu Apr  1 16:45:10 2021] text", "text", "kernel"},
+		{"/dev/kmsg", "4,123,456,-;text", "text", "kernel"},
+		{"logrus on a terminal", "ERRO[0000] text", "text", ""},
+		{"a level", "[ERROR] text", "text", ""},
+		{"mail in mail", "> > text", "text", ""},
+		{"hostile: a priority of many digits", "<99999>text", "<99999>text", ""},
+		{"hostile: a bracket without end", "[ 1.2", "[ 1.2", ""},
+		{"hostile: a month alone", "Jan", "Jan", ""},
+		{"hostile: no month", "Xyz 14 15:22:06 node1 a: text", "Xyz 14 15:22:06 node1 a: text", ""},
+		{"hostile: a date cut off", "2020-01-01T00:00:0", "2020-01-01T00:00:0", ""},
+		{"hostile: headers without end", "> > > > > > > > > > text", "> > text", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := line{text: tt.in, times: 1}
+			l.peel()
+			if l.text != tt.text || l.program != tt.program {
+				t.Errorf("got %q by %q, want %q by %q", l.text, l.program, tt.text, tt.program)
+			}
+		})
+	}
+}
+
+// A text falls into messages: what continues one is put to it, what begins another is not.
+func TestRecords(t *testing.T) {
+	for _, tt := range []struct {
+		name, in string
+		want     []string
+	}{
+		{"fields with quotes that are not escaped", `time="x" level=error msg="a "b" failed" error="c \"d\"" id=7`, []string{`a "b" failed: c "d" id=7`}},
+		{"fields that are cut off", `level=error msg="a \"b`, []string{`a "b`}},
+		{"JSON", `{"level":"error","msg":"a","err":"b","podUID":"c"}`, []string{`a: b podUID="c"`}},
+		{"a host before its JSON", `10.0.0.1: {"msg":"a"}`, []string{"a"}},
+		{"JSON that is cut off", `{"msg":"a`, []string{`{"msg":"a`}},
+		{"nested quotes", `Error: \\\"a\\\"\\n\tb`, []string{"Error: \"a\"\n\tb"}},
+		{"an escaped tab", `a\tb`, []string{"a\tb"}},
+		{"a quote that is open", "time=\"x\" level=error msg=\"a\nb: c\"", []string{"a b: c"}},
+		{"a field on the next line", "time=\"x\"\nlevel=error msg=a", []string{"a"}},
+		{"a list", "1 error occurred:\n\t* b", []string{"1 error occurred:\n* b"}},
+		{"a parenthesis that is open", "a (b\nc)", []string{"a (b c)"}},
+		{"output of a command", "Jul 14 15:22:06 node1 kubelet[1]: failed\nOutput: x", []string{"failed\nOutput: x"}},
+		{"a client's error behind a daemon's", "Jul 14 15:22:06 node1 dockerd[1]: failed\nError response from daemon: x", []string{"failed", "Error response from daemon: x"}},
+		{"two messages of tools", "rm: a\numount: b", []string{"rm: a", "umount: b"}},
+		{"kernel lines", "[  1.000000] a\n[  2.000000] b", []string{"a", "b"}},
+		{"an empty line ends", "a:\n\nb", []string{"a:", "", "b"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []string
+			for r := range records([]byte(tt.in)) {
+				got = append(got, r.text)
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// The outermost layer that the text shows is who reports.
+func TestRuntime(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"kubelet quotes docker", "E0101 00:00:00.000000       1 remote_runtime.go:1] failed: Error response from daemon: x", "kubelet"},
+		{"docker quotes runc", "Error response from daemon: container_linux.go:1: failed", "docker"},
+		{"runc alone", "container_linux.go:1: failed", "runc"},
+		{"logfmt is never kubelet's", `time="x" level=error msg="RunPodSandbox for web failed" error="failed to create pod sandbox: containerd: x"`, "containerd"},
+		{"a CSI driver's klog", "E0101 00:00:00.000000       1 utils.go:1] GRPC error: failed", ""},
+		{"cri-o by its tag", "Jul 14 15:22:06 node1 crio[1]: failed", "cri-o"},
+		{"a tool", "umount: /x: target is busy", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for r := range records([]byte(tt.in)) {
+				if got := runtimeOf(&r); got != tt.want {
+					t.Errorf("got %q, want %q", got, tt.want)
+				}
+			}
+		})
+	}
+}
