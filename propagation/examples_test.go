@@ -40,7 +40,8 @@ func readExamples(t testing.TB) []example {
 	return out
 }
 
-// Each example was made true on Linux 6.18 and 6.1; TestKernelExamples does so on this kernel.
+// The numbered examples were made true on Linux 6.18 and 6.1; TestKernelExamples does so on this
+// kernel. What is said of kernels before 6.17 in 5b is from the rule alone.
 func TestExamples(t *testing.T) {
 	var updated bytes.Buffer
 	for _, x := range readExamples(t) {

@@ -16,6 +16,7 @@ import (
 // Between trials the thread is in home, which has a tmpfs for root with a /proc and an empty /x.
 type host struct {
 	home, proc int  // open files: the namespace, and /proc
+	guess      bool // locks that cannot be known
 	old        bool // the kernel unmounts as before 6.17
 	spaces     []openSpace
 	held       map[uint64]bool

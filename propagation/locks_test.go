@@ -5,10 +5,13 @@ import (
 	"path"
 
 	"golang.org/x/sys/unix"
+
+	"sexton.dev/propagation"
 )
 
 // probeLocks finds which mounts are locked and sets that in the world. It returns for which ids
-// that is known: not for the roots of namespaces, what is on "/", and what is covered.
+// that is known: not for the roots of namespaces, what is on "/", and what is covered. Those it
+// guesses if the host is told to.
 //
 // No interface tells a lock. But an expiry of a mount that is in use fails in two ways, without
 // any effect: EBUSY, or EINVAL if it is locked. The open file here is the use.
@@ -36,9 +39,31 @@ func (h *host) probeLocks(w *world) (known map[uint64]bool) {
 		if m.Point != "/" {
 			m.Locked, known[m.ID] = probeLock(m.Point, m.ID)
 		}
+		if h.guess && !known[m.ID] {
+			m.Locked, known[m.ID] = h.cloned(w, *m), true
+		}
 	}
 	enter(h.home)
 	return known
+}
+
+// cloned guesses whether a mount came with the clone of its user's namespace, and so is locked:
+// the clone numbers the copies one by one from the root.
+func (h *host) cloned(w *world, m propagation.Mount) bool {
+	if w.space(w.name(m.Namespace)).Owner == 1 {
+		return false
+	}
+	ids := map[uint64]bool{}
+	for _, other := range w.mounts {
+		ids[other.ID] = other.Namespace == m.Namespace
+	}
+	t := table(w)
+	for id := m.ID; ids[id]; id-- {
+		if _, inner := t.On(id); !inner {
+			return id != m.ID
+		}
+	}
+	return false
 }
 
 func probeLock(point string, id uint64) (locked, known bool) {

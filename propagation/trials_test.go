@@ -106,6 +106,7 @@ func obey(o order) error {
 		r.take(h, tr, res)
 		return nil
 	}
+	h.guess = len(o.Trials) > 0 // their topologies are simple enough for that
 	for _, text := range o.Trials {
 		tr, err := parseTrial(text)
 		if err != nil {
