@@ -63,5 +63,5 @@ baseimage: build ## a Debian image with sexton-init, cron and syslog for docker 
 verify-init: ## the long trials of the init in full: 1,000,000 orphans, 100,000 signals, 10,000 starts
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m -run 'TestTermAtStart|TestStorm|TestOrphans|TestStarts' ./pid1/blackbox
 
-verify-propagation: ## 100,000 random calls in mount namespaces, each predicted, made and compared
+verify-propagation: ## 40,000 random calls in mount namespaces, each predicted, made and compared
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 30m -run 'TestKernel' ./propagation

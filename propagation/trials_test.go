@@ -211,7 +211,7 @@ func TestKernelTrials(t *testing.T) {
 	n := 100
 	seed := uint64(1)
 	if os.Getenv("SEXTON_VERIFY") == "full" {
-		n, seed = 5000, uint64(time.Now().UnixNano())
+		n, seed = 2000, uint64(time.Now().UnixNano())
 	}
 	if text := os.Getenv("SEXTON_SEED"); text != "" {
 		given, err := strconv.ParseUint(text, 10, 64)
