@@ -14,6 +14,7 @@
 #define WNOHANG 1
 #define PR_SET_PDEATHSIG 1
 #define PR_SET_CHILD_SUBREAPER 36
+#define PR_GET_CHILD_SUBREAPER 37
 #define MADV_DONTNEED 4
 #define O_NONBLOCK 0x800
 #define AF_UNIX 1
@@ -53,10 +54,12 @@
 #define NEXT    (state_next)(ST)
 #define TRIES   (state_tries)(ST)
 #define ERRNO   (state_errno)(ST)
-#define MASK    (state_mask)(ST)
-#define IGNORED (state_ignored)(ST)
-#define NOFILE  (state_nofile)(ST)
-#define NOFILEHARD (state_nofile+8)(ST)
+#define GIVEN   (state_given)
+#define GIVENLEN given__size
+#define MASK    (GIVEN+given_mask)(ST)
+#define IGNORED (GIVEN+given_ignored)(ST)
+#define NOFILE  (GIVEN+given_nofile)(ST)
+#define ADOPTS  (GIVEN+given_adopts)(ST)
 #define PLANAT  (PLAN)(ST)
 #define ANSWERAT (ANSWER)(ST)
 

@@ -71,6 +71,9 @@ unmarked:
 	MOVQ AX, ALL(SP)
 	MOVQ BX, MASK
 
+	MOVL $PR_GET_CHILD_SUBREAPER, DI
+	LEAQ ADOPTS, SI
+	SYS(prctl)
 	MOVL $PR_SET_CHILD_SUBREAPER, DI // for when we are not process 1
 	MOVL $1, SI
 	SYS(prctl)
@@ -159,16 +162,11 @@ first:
 bare:                                   // a kernel without AT_EXECFN
 	MOVB $0, PROCS(SP)
 plain:                                  // Be the Go loop, as we came.
-	MOVQ MASK, AX
-	MOVQ AX, ·inherited+0(SB)
-	MOVQ IGNORED, AX
-	MOVQ AX, ·inherited+8(SB)
-	MOVQ NOFILE, AX
-	MOVQ AX, ·inherited+16(SB)
-	MOVQ NOFILEHARD, AX
-	MOVQ AX, ·inherited+24(SB)
-	MOVL $1, AX
-	MOVQ AX, ·inherited+32(SB)
+	LEAQ MASK, SI                   // the first of what we were given
+	LEAQ ·inherited+0(SB), DI
+	MOVL $(GIVENLEN/8), CX
+	REP; MOVSQ
+	INCQ (DI)                       // found
 	MOVL $SIG_SETMASK, DI
 	LEAQ MASK, SI
 	XORL DX, DX

@@ -66,6 +66,9 @@ zero:                                   // all of the frame is 0
 	MOVD R0, ALL(F)
 	MOVD R20, MASK
 
+	MOVD $PR_GET_CHILD_SUBREAPER, R0
+	MOVD $ADOPTS, R1
+	SYS(prctl)
 	MOVD $PR_SET_CHILD_SUBREAPER, R0 // for when we are not process 1
 	MOVD $1, R1
 	SYS(prctl)
@@ -161,17 +164,16 @@ first:
 bare:                                   // a kernel without AT_EXECFN
 	MOVB ZR, PROCS(F)
 plain:                                  // Be the Go loop, as we came.
-	MOVD $·inherited(SB), R1
-	MOVD MASK, R0
-	MOVD R0, 0(R1)
-	MOVD IGNORED, R0
-	MOVD R0, 8(R1)
-	MOVD NOFILE, R0
-	MOVD R0, 16(R1)
-	MOVD NOFILEHARD, R0
-	MOVD R0, 24(R1)
+	MOVD $MASK, R1                  // the first of what we were given
+	MOVD $·inherited(SB), R2
+	MOVD $(GIVENLEN/8), R20
+given:
+	MOVD.P 8(R1), R0
+	MOVD.P R0, 8(R2)
+	SUB  $1, R20
+	CBNZ R20, given
 	MOVD $1, R0
-	MOVD R0, 32(R1)
+	MOVD R0, (R2)                   // found
 	MOVD $SIG_SETMASK, R0
 	MOVD $MASK, R1
 	MOVD ZR, R2

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"sexton.dev/pid1/options"
 )
@@ -34,29 +35,37 @@ type looper struct {
 // loop runs the Go loop. It does not return.
 func loop(argv []string) {
 	l := &looper{job: job{init: os.Getpid()}, argv: argv, signals: make(chan os.Signal, 1024)}
-	l.Options = parse(argv, l.init)
 	l.magic, l.status, l.woken = magic, -1, whyStart
-	l.mask, l.ignored, l.nofile = inherited.mask, inherited.ignored, inherited.nofile
+	l.given = inherited.given
+	if inherited.found == 0 {
+		syscall.RawSyscall(syscall.SYS_PRCTL, prGetChildSubreaper, uintptr(unsafe.Pointer(&l.adopts)), 0)
+	}
+	l.Options = l.parse(argv)
 	signal.Notify(l.signals)
 	l.prepare()
 	l.begin()
 	for {
+		l.wait() // first: a child that ended sent CHLD, and the line for that comes before its own
 		l.reap()
-		l.wait()
 	}
 }
 
 // prepare is what the init does to itself.
 func (l *looper) prepare() {
+	adopt := uintptr(0) // the entry may have made it one
 	if l.Subreaper {
-		syscall.RawSyscall(syscall.SYS_PRCTL, prSetChildSubreaper, 1, 0)
+		adopt = 1
 	}
+	syscall.RawSyscall(syscall.SYS_PRCTL, prSetChildSubreaper, adopt, 0)
 	if l.ParentDeath != 0 {
 		syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_PDEATHSIG, uintptr(l.ParentDeath), 0)
 	}
 	if l.Terminal == options.Session && isTerminal(0) {
-		syscall.Syscall(syscall.SYS_IOCTL, 0, syscall.TIOCNOTTY, 0)
-		l.swallow = l.SwallowOnce
+		_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, 0, syscall.TIOCNOTTY, 0)
+		session, _, _ := syscall.RawSyscall(syscall.SYS_GETSID, 0, 0, 0)
+		if errno == 0 && int(session) == l.init { // a leader that lets go gets HUP and CONT for it
+			l.swallow = l.SwallowOnce
+		}
 	}
 	if l.Verbosity > 0 && l.Dialect == options.Own {
 		say(l.Name + ": process " + itoa(l.init) + " is the Go loop (" + runtime.GOARCH + ")")
@@ -75,12 +84,12 @@ func (l *looper) begin() {
 		l.woken = whyBegin
 		l.plan = l.start(0)
 	}
+	os.Chdir("/") // soon: the main child may look
 	l.tell(l.Spawned(l.init, int(l.main)))
 	if l.plan.tick > 0 {
 		l.ticks = time.Tick(time.Duration(l.plan.tick) * time.Second)
 	}
 	closeOthers()
-	os.Chdir("/")
 }
 
 // tell says a line, if the dialect has one: tini's lesser ones go to stdout.
@@ -164,6 +173,7 @@ func (l *looper) wait() {
 		case sig == syscall.SIGCHLD || int(sig) >= options.Signals:
 		case l.swallow[sig]:
 			l.swallow[sig] = false
+			l.tell(l.Swallowed(int(sig)))
 		case l.actions[sig-1]&askGo != 0:
 			l.ask(int64(sig))
 		default:
@@ -254,7 +264,10 @@ func (l *looper) leaveNow() {
 	os.Exit(int(l.remap[code]))
 }
 
-const prSetChildSubreaper = 36
+const (
+	prSetChildSubreaper = 36
+	prGetChildSubreaper = 37
+)
 
 // closeOthers closes every descriptor but the standard ones and the runtime's.
 func closeOthers() {

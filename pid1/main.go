@@ -27,13 +27,14 @@ func Main() {
 }
 
 // parse reads a command line. It does not return if nothing is to be started.
-func parse(argv []string, pid int) *options.Options {
+func (j *job) parse(argv []string) *options.Options {
 	name, args := "", []string(nil)
 	if len(argv) > 0 {
 		name, args = argv[0], argv[1:]
 	}
-	o, refusal := options.Parse(name, args, syscall.Getenv, pid)
+	o, refusal := options.Parse(name, args, syscall.Getenv, j.init)
 	if refusal == nil {
+		o.Subreaper = o.Subreaper || j.adopts != 0
 		return o
 	}
 	out := 1
@@ -66,7 +67,7 @@ func answerParent(letters string, argv []string) {
 	case n != len(asBytes(&j.state)) || j.magic != magic:
 		executeOlder(socket, &j)
 	}
-	j.Options = parse(argv, j.init)
+	j.Options = j.parse(argv)
 	switch j.woken {
 	case whyStart, whyBegin:
 		p := j.start(cloneParent)

@@ -29,15 +29,21 @@ type state struct {
 	next   uint64 // signals that came for it while it ran; bit 0 is signal 1
 	tries  int64  // Go children in a row that were killed
 	//lint:ignore U1000 the assembly writes and reads it
-	errno   int64     // negated error of the last execve of itself
-	mask    uint64    // signals that were blocked when the init began; bit 0 is signal 1
-	ignored uint64    // signals that were ignored then
-	nofile  [2]uint64 // soft and hard RLIMIT_NOFILE then: the runtime raises its own
+	errno int64 // negated error of the last execve of itself
+	given
 	plan
 }
 
+// given is what the init was when it began. The assembly copies it as a whole.
+type given struct {
+	mask    uint64    // signals that were blocked; bit 0 is signal 1
+	ignored uint64    // signals that were ignored
+	nofile  [2]uint64 // soft and hard RLIMIT_NOFILE: the runtime raises its own
+	adopts  int64     // 1: a subreaper already, which exec keeps: prctl(2)
+}
+
 const (
-	magic     = 0x31_6e_6f_74_78_65_73 // "sexton1", the version of state
+	magic     = 0x32_6e_6f_74_78_65_73 // "sexton2", the version of state
 	memoWords = 8
 	leaving   = 0x100
 

@@ -32,6 +32,7 @@ type launch struct {
 	Forbid   []int // system calls that fail with EPERM
 	Tell     bool  // descriptor 3 is closed when the init is executed
 	TTY      bool  // stdin, stdout and stderr are a terminal, which it leads
+	Adopts   bool  // it is a subreaper already
 }
 
 // limit bounds the run: a long trial may take long.
@@ -162,6 +163,9 @@ func (l *launch) exec() error {
 	var mask uint64
 	for _, sig := range l.Blocked {
 		mask |= 1 << (sig - 1)
+	}
+	if l.Adopts {
+		syscall.RawSyscall(syscall.SYS_PRCTL, 36, 1, 0) // PR_SET_CHILD_SUBREAPER
 	}
 	for _, fd := range l.Closed {
 		syscall.Close(fd)

@@ -27,6 +27,8 @@ var mutants = map[string]mutant{
 	"keeps-directory":   {"entry_linux_amd64.s", "	SYS(chdir)\n", "", false},
 	"keeps-pages":       {"entry_linux_amd64.s", "	SYS(munmap)\n	LEAQ sexton_end", "	LEAQ sexton_end", false},
 	"no-subreaper":      {"entry_linux_amd64.s", "	MOVL $1, SI\n	SYS(prctl)", "	XORL SI, SI\n	SYS(prctl)", false},
+	"forgets-adopts":    {"main.go", "o.Subreaper || j.adopts != 0", "o.Subreaper", false},
+	"adopts-always":     {"loop.go", "adopt := uintptr(0)", "adopt := uintptr(1)", false},
 	"chld-stays":        {"entry_linux_amd64.s", "	XORL DX, DX\n	MOVL $SIGSET, R10\n	SYS(rt_sigaction)", "", false},
 	"forgets-ignored":   {"entry_linux_amd64.s", "	ORQ  AX, IGNORED", "", false},
 	"no-death-signal":   {"entry_linux_amd64.s", "	MOVQ DEATH, SI\n	SYS(prctl)", "", false},
@@ -81,6 +83,12 @@ var mutants = map[string]mutant{
 	"answers-on-stderr": {"io.go", "	if ours < 3 {", "	if ours < 0 {", false},
 	"mute-words":        {"start.go", "		j.say(j.Unreaped(j.init))", "", false},
 	"loop-mute":         {"loop.go", "	l.say(line)", "", true},
+	"reaps-first":       {"loop.go", "		l.wait() // first: a child that ended sent CHLD, and the line for that comes before its own\n		l.reap()", "		for l.status < 0 {\n			l.reap()\n		}", true},
+	"silent-term":       {"options/words.go", "if !o.TermGroup {", "if false {", true},
+	"swallows-nothing":  {"loop.go", "			l.swallow = l.SwallowOnce", "", true},
+	"swallows-always":   {"loop.go", "errno == 0 && int(session) == l.init", "errno == 0 && session > 0", true},
+	"rewrites-high":     {"options/dumbinit.go", " || tooHigh(r)", "", false},
+	"own-words":         {"options/dumbinit.go", ": unrecognized option '", ": what is '", false},
 	"loop-says-all":     {"options/words.go", "!main && o.ReapWarning", "false", true},
 }
 

@@ -38,6 +38,12 @@ func surroundings() []behaviour {
 				}
 				return nil
 			}, differs: map[string]string{dumb: "no subreaper"}},
+		{name: "a subreaper already", in: []string{tini}, with: launch{NotOne: true, Adopts: true}, broken: []string{"forgets-adopts"},
+			sh: `(sh -c 'sleep 0.1; read p c s pp r < /proc/$$/stat; [ $pp != 1 ] && echo adopted' &); sleep 0.5`, want: []string{"adopted"}, never: []string{"reaping won't work"}},
+		{name: "a subreaper already, with each event", in: []string{tini}, flags: map[string][]string{"": {"-w"}}, with: launch{NotOne: true, Adopts: true}, broken: []string{"forgets-adopts"},
+			sh: `(sleep 0.1 &); sleep 0.5`, want: []string{"Reaped zombie process"}, never: []string{"reaping won't work"}},
+		{name: "no subreaper unless it is told", in: []string{tini}, flags: map[string][]string{"": {"-vv"}}, with: launch{NotOne: true}, broken: []string{"adopts-always"},
+			sh: `(sh -c 'sleep 0.1; read p c s pp r < /proc/$$/stat; [ $pp = 1 ] && echo left' &); sleep 0.5`, want: []string{"reaping won't work", "left"}},
 		{name: "a subreaper by flag", in: []string{tini}, flags: map[string][]string{"": {"-s"}}, with: launch{NotOne: true}, broken: []string{"no-subreaper"},
 			sh: `echo $PPID > $DIR/init; (sh -c 'sleep 0.1; read p c s pp r < /proc/$$/stat; echo parent $pp init $(cat $DIR/init).' &); sleep 0.5`,
 			check: func(r *run) error {
@@ -55,6 +61,8 @@ func surroundings() []behaviour {
 		{name: "names each orphan it reaped", in: []string{tini}, flags: map[string][]string{"": {"-w"}}, sh: "(sleep 0.05 &); sleep 0.3", want: []string{`Reaped zombie process with pid=\d+`}, broken: []string{"loop-says-all"}},
 		{name: "says what it does", in: []string{tini, dumb}, flags: map[string][]string{tini: {"-vvv"}, dumb: {"-v"}}, sh: "exit 3", code: 3,
 			want: []string{"Spawned child process|Child spawned with PID", "Reaped child|A child with PID", "Main child exited normally|Child exited with status 3"}, broken: []string{"loop-mute"}},
+		{name: "says each step in dumb-init's order", in: []string{dumb}, flags: map[string][]string{"": {"-v", "-c"}}, sh: "exit 3", code: 3, broken: []string{"reaps-first", "silent-term"},
+			want: []string{`Received signal 17\.\n.*A child with PID \d+ exited with exit status 3\.\n.*Forwarded signal 15 to children\.\n.*Child exited with status 3\. Goodbye\.\n$`}},
 		{name: "holds no descriptors", in: []string{own, tini, dumb, catatonit, myInit}, with: launch{Open: []int{5, 77}}, broken: []string{"keeps-fds"},
 			sh: `sleep 0.1; for f in /proc/1/fd/*; do case $(readlink $f) in anon_inode*) ;; *) printf '%s ' ${f##*/} ;; esac; done; echo end`, want: []string{`^0 1 2 end`}, differs: map[string]string{tini: "keeps them", dumb: "keeps them"}},
 		{name: "the main child keeps descriptors", in: everyone, with: launch{Open: []int{5}}, sh: `[ -e /proc/self/fd/5 ] && exit 4`, code: 4, broken: []string{"leaves-with-0"}},
@@ -79,6 +87,9 @@ func surroundings() []behaviour {
 		{name: "a process group of its own", in: []string{own, tini, catatonit}, sh: `read p c s pp g r < /proc/$$/stat; [ $g = $$ ] && exit 4`, code: 4, broken: []string{"no-own-group"}},
 		{name: "a session of its own", in: []string{dumb}, sh: `read p c s pp g ss r < /proc/$$/stat; [ $ss = $$ ] && exit 4`, code: 4, broken: []string{"no-own-session"}},
 		{name: "the main child has the terminal", in: []string{own, tini, dumb, catatonit}, with: launch{TTY: true}, sh: `sleep 0.2; read p c s pp g ss tty tp r < /proc/$$/stat; [ $tp = $g ] && [ $g = $$ ] && exit 4`, code: 4, broken: []string{"no-terminal"}},
+		{name: "the first HUP after the terminal changed hands is dropped", in: []string{dumb}, flags: map[string][]string{"": {"-v"}}, with: launch{TTY: true}, sh: "trap 'exit 4' HUP; echo ready; while :; do sleep 0.01; done", do: after(1), code: 4,
+			want: []string{`Ignoring tty hand-off signal 1\.`, `Ignoring tty hand-off signal 18\.`}, broken: []string{"swallows-nothing"}},
+		{name: "of a terminal that another leads, none is", in: []string{dumb}, with: launch{TTY: true, NotOne: true}, sh: "trap 'exit 4' HUP; echo ready; while :; do sleep 0.01; done", do: after(1), code: 4, broken: []string{"swallows-always"}},
 		{name: "Ctrl-C reaches the main child", in: []string{own, tini, dumb, catatonit}, with: launch{TTY: true}, sh: "echo ready; exec sleep 20", code: 130, broken: []string{"no-128"},
 			do: func(r *run) error {
 				if err := r.line("ready"); err != nil {

@@ -1,5 +1,11 @@
 package options
 
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
 // DumbInitVersion is the dumb-init whose dialect this is.
 const DumbInitVersion = "1.2.5"
 
@@ -52,7 +58,7 @@ func (c *call) dumbInit() *Refusal {
 	}
 	c.suspends()
 	for _, r := range rewrites {
-		if c.rewrite(r) != "" {
+		if c.rewrite(r) != "" || tooHigh(r) {
 			return &Refusal{Text: "Usage: -r option takes <signum>:<signum>, where <signum> is between 1 and 31.\n" +
 				"This option can be specified multiple times.\nUse --help for full usage.\n", Stderr: true, Code: 1}
 		}
@@ -73,6 +79,17 @@ func (c *call) suspends() {
 	}
 }
 
+// tooHigh reports whether a rewrite has a number that dumb-init refuses. A name
+// may stand for a higher one.
+func tooHigh(rewrite string) bool {
+	for number := range strings.SplitSeq(rewrite, ":") {
+		if n, err := strconv.Atoi(number); err == nil && n > sigSYS {
+			return true
+		}
+	}
+	return false
+}
+
 // single is the mode without a session of its own: signals go to one process.
 func (c *call) single() {
 	c.Group, c.TermGroup, c.Terminal = false, false, Shared
@@ -80,8 +97,12 @@ func (c *call) single() {
 
 func (c *call) dumbInitUsage(bad string, known []string) *Refusal {
 	r := c.unknown(bad, known)
-	if len(bad) == 2 && foreign(bad) == "" {
+	switch {
+	case foreign(bad) != "" || slices.Contains(known, bad+"="):
+	case len(bad) == 2:
 		r.Text = c.Name + ": invalid option -- '" + printable(bad[1:]) + "'\n"
+	default:
+		r.Text = c.Name + ": unrecognized option '" + printable(bad) + "'\n"
 	}
 	r.Code = 1
 	return r

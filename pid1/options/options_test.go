@@ -71,8 +71,8 @@ func TestParse(t *testing.T) {
 		}},
 		{"dumb-init -c", "dumb-init", "-c a", nil, func(o *Options) bool { return !o.Group && o.Terminal == Shared && o.Forward[20] == 20 && o.Suspend[20] }},
 		{"dumb-init by variables", "dumb-init", "a", []string{"DUMB_INIT_SETSID=0", "DUMB_INIT_DEBUG=1"}, func(o *Options) bool { return !o.Group && o.EachEvent }},
-		{"dumb-init -r", "dumb-init", "-r 15:3 --rewrite 10:0 --rewrite=TSTP:TSTP a", nil, func(o *Options) bool {
-			return o.Forward[15] == 3 && o.Forward[10] == 0 && o.Forward[20] == 20 && o.Suspend[20]
+		{"dumb-init -r", "dumb-init", "-r 15:3 --rewrite 10:0 --rewrite=TSTP:TSTP -r HUP:RTMIN+3 a", nil, func(o *Options) bool {
+			return o.Forward[15] == 3 && o.Forward[1] == 37 && o.Forward[10] == 0 && o.Forward[20] == 20 && o.Suspend[20]
 		}},
 		{"catatonit", "catatonit", "-g -- a", nil, func(o *Options) bool { return o.Group && o.ListenPID && o.Forward[20] == 0 && o.NotFound == 1 }},
 		{"catatonit -P", "podman-init", "-P", nil, func(o *Options) bool { return o.Pause && len(o.Command) == 0 && o.Stop[15] && o.Stop[2] }},
@@ -134,6 +134,9 @@ func TestRefusals(t *testing.T) {
 		{"tini: more verbose", "tini", "-h", "more verbose", 0},
 		{"dumb-init: none", "dumb-init", "", "Usage: dumb-init [option] program [args]\nTry dumb-init --help for full usage.\n", 1},
 		{"dumb-init: -r", "dumb-init", "-r 1 a", "Usage: -r option takes <signum>:<signum>", 1},
+		{"dumb-init: -r above 31", "dumb-init", "-r 15:12 -r 1:32 a", "Usage: -r option takes <signum>:<signum>", 1},
+		{"dumb-init: unknown", "dumb-init", "--yolo a", "dumb-init: unrecognized option '--yolo'\n", 1},
+		{"dumb-init: a value missing", "dumb-init", "--grace", "value is missing", 1},
 		{"dumb-init: version", "dumb-init", "-V", "dumb-init v1.2.5\n", 0},
 		{"catatonit: none", "catatonit", "", "missing program name", 1},
 		{"catatonit: version", "catatonit", "-V", "tini version", 0},

@@ -84,6 +84,14 @@ func (o *Options) Received(init, sig int) string {
 	return ""
 }
 
+// Swallowed says that a signal was dropped because the terminal changed hands.
+func (o *Options) Swallowed(sig int) string {
+	if o.Dialect == DumbInit && o.Verbosity > 0 {
+		return "[dumb-init] Ignoring tty hand-off signal " + strconv.Itoa(sig) + "."
+	}
+	return ""
+}
+
 // Forwarded says that a signal was sent.
 func (o *Options) Forwarded(sig int) string {
 	if o.Dialect == DumbInit && o.Verbosity > 0 {
@@ -120,7 +128,11 @@ func (o *Options) Left(init int, ws syscall.WaitStatus) string {
 	case o.Dialect == Tini && o.Verbosity > 1:
 		return tiniLine("INFO ", init, "Main child exited normally (with status '"+strconv.Itoa(code)+"')")
 	case o.Dialect == DumbInit && o.Verbosity > 0:
-		return "[dumb-init] Child exited with status " + strconv.Itoa(code) + ". Goodbye."
+		line := "[dumb-init] Child exited with status " + strconv.Itoa(code) + ". Goodbye."
+		if !o.TermGroup { // dumb-init sends it to the main child, which is gone, and says so
+			line = o.Forwarded(sigTERM) + "\n" + line
+		}
+		return line
 	}
 	return ""
 }
