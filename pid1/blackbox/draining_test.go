@@ -61,6 +61,7 @@ func draining() []behaviour {
 		{name: "what is left in the same group finishes at stop", in: everyone, flags: drain, sh: cleaner(false, "0.5") + leave, do: after(15), code: 3, check: cleaned, broken: []string{"no-drain", "kills-at-once"}, differs: noPeer},
 		{name: "what is left in its own session finishes at stop", in: everyone, flags: drain, sh: cleaner(true, "0.5") + leave, do: after(15), code: 3, check: cleaned, broken: []string{"no-drain"}, differs: noPeer},
 		{name: "and when the main child ends by itself", in: everyone, flags: drain, sh: cleaner(true, "0.5") + "exit 3", code: 3, check: cleaned, broken: []string{"leaves-others"}, differs: noPeer},
+		{name: "and when it is killed", in: everyone, flags: drain, sh: cleaner(true, "0.3") + "kill -9 $$; sleep 1", code: 137, check: cleaned, broken: []string{"leaves-others"}, differs: noPeer},
 		{name: "draining by variable", in: []string{tini, dumb, catatonit}, env: []string{"SEXTON_INIT_DRAIN=1"}, sh: cleaner(true, "0.3") + "exit 3", code: 3, check: cleaned, broken: []string{"leaves-others"}, differs: noPeer},
 		{name: "leaves at once without", in: []string{own, tini, catatonit}, flags: map[string][]string{own: {"--no-drain"}}, sh: "setsid sleep 20 & echo ready; exit 3", code: 3,
 			do: within(func(r *run) error { return r.line("ready") }, 0, 2*time.Second), broken: []string{"leaves-with-0"}},
@@ -129,6 +130,14 @@ func draining() []behaviour {
 			prepare: func(dir string) error { return hook(dir, "start", "a", "sleep 20") }},
 		{name: "stop during a start hook", in: []string{own}, flags: hooked, sh: "echo main", code: 143, never: []string{"main"}, broken: []string{"hooks-may-fail"},
 			prepare: func(dir string) error { return hook(dir, "start", "a", "echo ready; sleep 20") }, do: after(15)},
+		{name: "a start hook hears of a stop", in: []string{own}, flags: hooked, sh: "echo main", code: 143, want: []string{"told"}, never: []string{"main"}, broken: []string{"deaf-hooks"},
+			prepare: func(dir string) error {
+				return hook(dir, "start", "a", "trap 'echo told; exit 0' TERM; echo ready; while :; do sleep 0.01; done")
+			}, do: within(after(15), 0, 2*time.Second)},
+		{name: "a start hook that is deaf to a stop is killed", in: []string{own}, flags: hooked, sh: "echo main", code: 143, never: []string{"main"}, broken: []string{"deaf-hooks"},
+			prepare: func(dir string) error {
+				return hook(dir, "start", "a", "trap '' TERM; echo ready; while :; do sleep 0.01; done")
+			}, do: within(after(15), time.Second, 5*time.Second)},
 		{name: "a pre-stop hook runs before the signal", in: []string{own}, flags: hooked, sh: "trap 'echo term; exit 3' TERM; echo ready; while :; do sleep 0.01; done", code: 3, want: []string{"pre\nterm"}, broken: []string{"no-hooks"},
 			prepare: func(dir string) error { return hook(dir, "pre-stop", "a", "echo pre") }, do: after(15)},
 		{name: "hooks change the environment", in: []string{own}, flags: map[string][]string{"": {"--hooks", "$DIR/hooks", "--env-dir", "$DIR/env"}}, sh: "echo $X $Y", want: []string{"^old new\n"}, broken: []string{"ignores-env-dir"},

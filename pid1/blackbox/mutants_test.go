@@ -64,6 +64,7 @@ var mutants = map[string]mutant{
 	"silent-kill":       {"drain.go", "	say(j.Name + \": KILL to", "	_ = (j.Name + \": KILL to", false},
 	"no-hooks":          {"hooks.go", "	for _, path := range list {", "	for _, path := range list[:0] {", false},
 	"hooks-may-fail":    {"hooks.go", "if must && code != 0 {", "if false {", false},
+	"deaf-hooks":        {"hooks/hooks.go", "	case <-stop:", "	case <-(chan os.Signal)(nil):", false},
 	"no-status":         {"status.go", "	if j.Status == \"\" {", "	if true {", false},
 	"no-orphan-kill":    {"tick.go", "	orphans := j.adopted()", "	orphans := j.adopted()[:0]", false},
 	"no-suspend":        {"main.go", "	syscall.Kill(j.init, syscall.SIGSTOP)", "", false},

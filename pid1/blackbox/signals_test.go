@@ -78,7 +78,7 @@ func signals() []behaviour {
 			sh: `trap : USR1; sh -c 'trap "echo child got it; exit" USR1; echo ready; while :; do sleep 0.01; done' & wait $!; wait $!; exit 0`, do: after(10),
 			want: []string{"ready"}, broken: []string{"group-ignored"}},
 		{name: "to the main child alone", in: []string{own, tini, catatonit, dumb}, flags: map[string][]string{dumb: {"-c"}},
-			sh: `sh -c 'trap "echo child got it" USR1; echo ready; while :; do sleep 0.01; done' & trap 'exit 0' USR1; wait; wait`, do: after(10),
+			sh: `trap 'exit 0' USR1; sh -c 'trap "echo child got it" USR1; echo ready; while :; do sleep 0.01; done' & wait; wait`, do: after(10),
 			never: []string{"child got it"}, broken: []string{"drops-usr"}},
 		{name: "variable for the group", in: []string{tini}, env: []string{"TINI_KILL_PROCESS_GROUP=1"},
 			sh: `trap : USR1; sh -c 'trap "exit" USR1; echo ready; while :; do sleep 0.01; done' & wait $!; wait $!; exit 0`, do: after(10), broken: []string{"group-ignored"}},
