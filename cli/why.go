@@ -11,21 +11,38 @@ import (
 func (s *session) whyCommand() *cobra.Command {
 	var host hostFlags
 	var out outputFlags
+	var parse bool
 	cmd := &cobra.Command{
-		Use:   "why TARGET",
-		Short: "explain one process, container, pod, cgroup or finding",
+		Use:   "why TARGET | -",
+		Short: "explain a process, container, mount, device or finding, or a pasted error",
 		Long: `why tells the story of one thing in sentences, with the evidence under it.
 
 TARGET is a pid, a container's id or name (or the beginning of one), a pod as
-namespace/name or UID, a cgroup path, or the id of a finding of scan.
+namespace/name or UID, a cgroup path, a mount's path, a device, or the id of a
+finding of scan. With - it reads error lines and tables from standard input: of
+docker, containerd, CRI, podman, kubelet, CSI drivers, umount, LVM, dmsetup, ZFS
+and the kernel, in whatever wrapping. --parse prints what such a text says, one
+JSON object an event, and looks at nothing.
 
 It exits with 0 if nothing is wrong with it, 3 if something is, 4 if it cannot tell.`,
 		Example: `  sexton why 4123
   sexton why web
   sexton why default/web-7d4b9
-  sexton why unreaped-children/4123.88231`,
-		Args: exactly(1, "one TARGET"),
+  sexton why unreaped-children/4123.88231
+  journalctl -u docker -n 50 | sexton why -`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if parse && len(args) == 0 {
+				args = []string{"-"}
+			}
+			switch {
+			case len(args) == 0:
+				return exactly(1, "one TARGET")(cmd, args)
+			case parse:
+				return s.parseText(args[0])
+			case args[0] == "-":
+				return s.whyText(cmd.Context(), &host, out, args[0])
+			}
 			v, err := s.see(cmd.Context(), &host)
 			if err != nil {
 				return err
@@ -52,6 +69,7 @@ It exits with 0 if nothing is wrong with it, 3 if something is, 4 if it cannot t
 	}
 	host.add(cmd)
 	out.add(cmd)
+	cmd.Flags().BoolVar(&parse, "parse", false, "print what a text says, - or a file, and look at nothing")
 	return cmd
 }
 
