@@ -3,8 +3,13 @@ package checks
 
 import (
 	"sexton.dev/check"
+	"sexton.dev/checks/busymount"
+	"sexton.dev/checks/detachedmount"
 	"sexton.dev/checks/halfdead"
+	"sexton.dev/checks/helddevice"
 	"sexton.dev/checks/hungtask"
+	"sexton.dev/checks/leakedmount"
+	"sexton.dev/checks/mountmultiplication"
 	"sexton.dev/checks/noinit"
 	"sexton.dev/checks/pidbudget"
 	"sexton.dev/checks/unreapedchildren"
@@ -18,5 +23,10 @@ func All() []*check.Check {
 		pidbudget.Check,
 		noinit.Check,
 		hungtask.Check,
+		leakedmount.Check,
+		busymount.Check,
+		detachedmount.Check,
+		helddevice.Check,
+		mountmultiplication.Check,
 	}
 }

@@ -49,6 +49,9 @@ func randomHost(r *rand.Rand) *snapshot.Host {
 			h.FUSE = append(h.FUSE, snapshot.FUSEConnection{Minor: minor, Waiting: r.IntN(4) - 1, Mounts: pick(r, nil, []string{"/mnt"}), Type: pick(r, "", "fuse.x"), Servers: pick(r, nil, []int{1 + r.IntN(24)}, []int{1 + r.IntN(24), 3})})
 		}
 	}
+	if r.IntN(4) > 0 {
+		h.Mounts = randomMounts(r)
+	}
 	h.Sort()
 	return h
 }

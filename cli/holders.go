@@ -212,26 +212,5 @@ func (r *holdersReport) row(h check.Holder) []string {
 	if h.MountNamespace != 0 {
 		space = fmt.Sprintf("mnt:[%d]", h.MountNamespace)
 	}
-	return []string{h.Kind, who(r.host, h), h.Path, space}
-}
-
-// who names a holder: process, then unit or container.
-func who(host *snapshot.Host, h check.Holder) string {
-	if h.PID == 0 {
-		return map[string]string{"unknown": "unknowable: no process, thread, bind or open file; a descriptor in flight"}[h.Kind]
-	}
-	text := fmt.Sprintf("%s (pid %d)", h.Comm, h.PID)
-	if h.TID != 0 {
-		text = fmt.Sprintf("thread %d of %s", h.TID, text)
-	}
-	switch {
-	case h.Container != "":
-		text += ", container " + check.ContainerName(host, h.Container)
-	case h.Unit != "":
-		text += ", " + h.Unit
-	}
-	if h.Kind == "fd" {
-		text += fmt.Sprintf(", fd %d", h.FD)
-	}
-	return text
+	return []string{h.Kind, holding.Who(r.host, h), h.Path, space}
 }

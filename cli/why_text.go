@@ -138,7 +138,7 @@ func (v *sight) heldStory(words []string) []string {
 		}
 		var names []string
 		for _, h := range held[:min(3, len(held))] {
-			text := who(v.now, h) + " (" + h.Kind + ")"
+			text := holding.Who(v.now, h) + " (" + h.Kind + ")"
 			if h.MountNamespace != 0 {
 				text += fmt.Sprintf(" in mnt:[%d]", h.MountNamespace)
 			}

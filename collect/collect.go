@@ -51,15 +51,15 @@ func Looks(ctx context.Context, first door.Door, second func() door.Door, o Opti
 	l := begin(ctx, first, o)
 	replies := l.askRuntimes(ctx)
 	if second == nil {
-		return nil, l.finish(ctx, replies())
+		return nil, l.finish(ctx, replies(), true)
 	}
-	before = l.finish(ctx, nil)
+	before = l.finish(ctx, nil, false)
 	d := second()
 	if ctx.Err() != nil { // interrupted, or out of time: the first look is what there is
-		return nil, before
+		return nil, before // without mount tables
 	}
 	l = begin(ctx, d, o)
-	return before, l.finish(ctx, replies())
+	return before, l.finish(ctx, replies(), true)
 }
 
 func begin(ctx context.Context, d door.Door, o Options) *looker {
@@ -78,7 +78,9 @@ func begin(ctx context.Context, d door.Door, o Options) *looker {
 	return l
 }
 
-func (l *looker) finish(ctx context.Context, replies []reply) *snapshot.Host {
+// finish reads the rest. The mount tables, which cost most and do not come and go
+// as processes do, are read in the last look alone.
+func (l *looker) finish(ctx context.Context, replies []reply, last bool) *snapshot.Host {
 	l.containers(replies)
 	l.details()
 	l.findInits()
@@ -86,7 +88,9 @@ func (l *looker) finish(ctx context.Context, replies []reply) *snapshot.Host {
 	l.commands(ctx)
 	l.budgets()
 	l.frozen()
-	l.mountTables(ctx)
+	if last {
+		l.mountTables(ctx)
+	}
 	l.h.Sort()
 	return l.h
 }

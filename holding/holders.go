@@ -2,6 +2,7 @@ package holding
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -27,7 +28,7 @@ func Of(h *snapshot.Host, t Target) []check.Holder {
 	k.devices()
 	k.references()
 	for i := range k.out {
-		name(h, &k.out[i])
+		k.out[i] = Name(h, k.out[i])
 	}
 	slices.SortStableFunc(k.out, func(a, b check.Holder) int {
 		return cmp.Or(cmp.Compare(rank(a.Kind), rank(b.Kind)), cmp.Compare(a.MountNamespace, b.MountNamespace), cmp.Compare(a.PID, b.PID), cmp.Compare(a.Path, b.Path))
@@ -94,11 +95,11 @@ func Pinned(h *snapshot.Host, ns *snapshot.MountNamespace) check.Holder {
 	return best
 }
 
-// binder is a process of the namespace in which a namespace's file is bound.
+// binder is a process of the namespace in which a namespace's file is bound, 0 if it has none.
 func binder(h *snapshot.Host, inode uint64) int {
 	for i := range h.Mounts.Namespaces {
 		if ns := &h.Mounts.Namespaces[i]; ns.Inode == inode {
-			return Pinned(h, ns).PID
+			return firstProcess(ns)
 		}
 	}
 	return 0
@@ -214,11 +215,11 @@ func (k *keeper) references() {
 // listed reports whether a mount is in some namespace.
 func (k *keeper) listed(id uint64) bool { return k.h.Mount(id) != nil }
 
-// name tells a holder as people know it.
-func name(h *snapshot.Host, holder *check.Holder) {
+// Name tells a holder as people know it: its process's name, unit or container.
+func Name(h *snapshot.Host, holder check.Holder) check.Holder {
 	p := h.Process(holder.PID)
 	if p == nil {
-		return
+		return holder
 	}
 	holder.Comm, holder.Container = p.Comm, p.Container
 	if c := h.Container(p.Container); c != nil {
@@ -227,6 +228,34 @@ func name(h *snapshot.Host, holder *check.Holder) {
 	if p.Container == "" {
 		holder.Unit = Unit(p.Cgroup)
 	}
+	return holder
+}
+
+// Who is a holder in a sentence: process, then unit or container.
+func Who(h *snapshot.Host, holder check.Holder) string {
+	if holder.PID == 0 {
+		return map[string]string{"unknown": "something without a name: no process, thread, bound file or open file; a descriptor in flight",
+			"bind": "a bound file at " + holder.Path}[holder.Kind]
+	}
+	text := fmt.Sprintf("%s (pid %d)", holder.Comm, holder.PID)
+	switch holder.Kind {
+	case "thread":
+		text = fmt.Sprintf("thread %d of %s", holder.TID, text)
+	case "bind":
+		text = fmt.Sprintf("a bound file at %s in the namespace of %s", holder.Path, text)
+	case "socket":
+		text = fmt.Sprintf("a descriptor in flight, in socket %d of %s perhaps", holder.FD, text)
+	}
+	switch {
+	case holder.Container != "":
+		text += ", container " + check.ContainerName(h, holder.Container)
+	case holder.Unit != "":
+		text += ", " + holder.Unit
+	}
+	if holder.Kind == "fd" {
+		text += fmt.Sprintf(", fd %d", holder.FD)
+	}
+	return text
 }
 
 // Unit is the systemd unit in a cgroup path, "" if there is none.

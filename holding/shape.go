@@ -1,0 +1,60 @@
+package holding
+
+import (
+	"regexp"
+
+	"sexton.dev/snapshot"
+)
+
+// A Shape is what a mount is to a runtime, a kubelet or a volume driver, by its
+// place and its source.
+type Shape struct {
+	What      string // "the root file system", "" if it is nothing of container software
+	Container string // 64 hex digits: of a container or sandbox, or of a layer's directory
+	PodUID    string
+}
+
+// shapes are the places where container software mounts, wherever its root
+// directory is: the end of the path tells.
+//
+// Sources: moby v28 daemon/graphdriver, container/container_unix.go; containerd v2
+// plugins/snapshots, internal/cri/server; kubernetes v1.34 pkg/kubelet/kubelet_getters.go.
+var shapes = []struct {
+	what    string
+	pattern *regexp.Regexp
+}{
+	{"the root file system", regexp.MustCompile(`/(?:overlay2?|aufs/mnt|vfs/dir|fuse-overlayfs|btrfs/subvolumes|devicemapper/mnt|zfs/graph)/([0-9a-f]{64})(?:-init)?(?:/(?:merged|rootfs))?$`)},
+	{"the root file system", regexp.MustCompile(`/io\.containerd\.runtime\.v[12]\.[a-z]+/[^/]+/([^/]+)/rootfs$`)},
+	{"the shared memory", regexp.MustCompile(`/(?:containers|sandboxes|overlay-containers)/([0-9a-f]{64})/(?:mounts/|userdata/)?shm$`)},
+	{"a secret or file", regexp.MustCompile(`/containers/([0-9a-f]{64})/mounts/`)},
+	{"a volume", regexp.MustCompile(`/pods/[0-9a-f-]{32,36}/(?:volumes|volume-subpaths|volumeDevices)/`)},
+	{"a volume", regexp.MustCompile(`/kubelet/plugins/.*(?:/globalmount|/mounts/[^/]+)$`)},
+}
+
+var (
+	podPath      = regexp.MustCompile(`/pods/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32})/`)
+	volumeSource = regexp.MustCompile(`^/dev/(?:rbd|nbd|longhorn/|mapper/docker-|disk/by-path/.*iscsi)`)
+)
+
+// ShapeOf says what a mount is. What a container sees at a path of its own, as its
+// "/" or /dev/shm, has no shape.
+func ShapeOf(m *snapshot.Mount) Shape {
+	for _, s := range shapes {
+		found := s.pattern.FindStringSubmatch(m.Point)
+		if found == nil {
+			continue
+		}
+		out := Shape{What: s.what}
+		if len(found) > 1 && len(found[1]) == 64 {
+			out.Container = found[1]
+		}
+		if pod := podPath.FindStringSubmatch(m.Point); pod != nil {
+			out.PodUID = pod[1]
+		}
+		return out
+	}
+	if volumeSource.MatchString(m.Source) && m.Point != "/" {
+		return Shape{What: "a volume"}
+	}
+	return Shape{}
+}
