@@ -64,20 +64,35 @@ func encodeList(b *bytes.Buffer, v reflect.Value) error {
 	return nil
 }
 
-// encodeStruct knows the tags that our types use: a name, omitempty, omitzero and "-".
+// encodeStruct knows the tags that our types use: a name, omitempty, omitzero and
+// "-". The fields of an embedded struct stand among the others.
 func encodeStruct(b *bytes.Buffer, v reflect.Value) error {
 	b.WriteByte('{')
 	first := true
+	if err := encodeFields(b, v, &first); err != nil {
+		return err
+	}
+	b.WriteByte('}')
+	return nil
+}
+
+func encodeFields(b *bytes.Buffer, v reflect.Value, first *bool) error {
 	for field, value := range v.Fields() {
 		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if field.Anonymous && name == "" && value.Kind() == reflect.Struct {
+			if err := encodeFields(b, value, first); err != nil {
+				return err
+			}
+			continue
+		}
 		empty := value.IsZero() || value.Kind() == reflect.Slice && value.Len() == 0
 		if !field.IsExported() || name == "-" || empty && strings.HasPrefix(options, "omit") {
 			continue
 		}
-		if !first {
+		if !*first {
 			b.WriteByte(',')
 		}
-		first = false
+		*first = false
 		b.WriteString(`"` + name + `":`)
 		if err := encodeValue(b, value); err != nil {
 			return err
@@ -86,7 +101,6 @@ func encodeStruct(b *bytes.Buffer, v reflect.Value) error {
 			b.WriteString(`,"` + name + `Bytes":"` + base64.StdEncoding.EncodeToString([]byte(value.String())) + `"`)
 		}
 	}
-	b.WriteByte('}')
 	return nil
 }
 

@@ -35,6 +35,7 @@ func (s *session) hostPropagation(ctx context.Context, host *hostFlags, q verdic
 	if len(t.Mounts) == 0 {
 		return withHint(fmt.Errorf("%q is not mounted in any of %d mount namespaces", q.Target, len(now.Mounts.Namespaces)), "sexton holders "+q.Target)
 	}
+	q.Complete = true
 	q.Sides = hostSides(now, t, q.Target)
 	if q.From, err = chosenSides(now, q.Sides, q.From); err != nil {
 		return err

@@ -20,7 +20,7 @@ func (j *judge) copy(from, to Side, m, c propagation.Mount, effect propagation.E
 	case !known:
 		return j.byTags(m, c)
 	}
-	if !from.Whole || !to.Whole {
+	if !j.q.Complete {
 		if v, why := j.leads(parent, below, to); v != Goes {
 			return v, why
 		}

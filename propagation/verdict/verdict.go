@@ -21,11 +21,12 @@ type Side struct {
 
 // A Question is what is asked of a table.
 type Question struct {
-	Target string   // as people name it
-	Sides  []Side   // every namespace that is asked about
-	From   []string // names of the sides to unmount from; nil: all
-	Lazy   bool     // MNT_DETACH
-	Older  bool     // the kernel is before Linux 6.17
+	Target   string   // as people name it
+	Sides    []Side   // every namespace that is asked about
+	From     []string // names of the sides to unmount from; nil: all
+	Lazy     bool     // MNT_DETACH
+	Complete bool     // the table has every mount of every namespace of the host
+	Older    bool     // the kernel is before Linux 6.17
 }
 
 // An Answer is what the commands print.
