@@ -80,7 +80,10 @@ func (l *looker) mountTables(ctx context.Context) {
 	}
 	table.Most = l.quietNumber("/proc/sys/fs/mount-max")
 	l.h.Mounts = table
-	l.inFlight(table)
+	if !l.leaveForeign(table) {
+		l.inFlight(table)
+	}
+	l.dockerLayers(table)
 	l.blocks(table)
 	l.references(ctx, table)
 }
@@ -172,4 +175,22 @@ func (l *looker) quietNumber(path string) int {
 		return 0
 	}
 	return n
+}
+
+// leaveForeign leaves out the namespaces that nothing seems to keep, where this
+// /proc is that of a PID namespace: the kernel lists the mount namespaces of the
+// whole host, and their processes may be outside.
+func (l *looker) leaveForeign(table *snapshot.Mounts) bool {
+	const first = "pid:[4026531836]" // Linux 6.12 include/linux/proc_ns.h, PROC_PID_INIT_INO
+	link, err := l.ReadLink("/proc/self/ns/pid")
+	if err != nil || string(link) == first {
+		return false
+	}
+	before := len(table.Namespaces)
+	table.Namespaces = slices.DeleteFunc(table.Namespaces, func(ns snapshot.MountNamespace) bool { return len(ns.Pins) == 0 })
+	if n := before - len(table.Namespaces); n > 0 {
+		l.h.Unread = append(l.h.Unread, snapshot.Unread{Part: snapshot.MountTables, Path: strconv.Itoa(n) + " mount namespaces without a process here",
+			Err: "their processes may be outside of this PID namespace: run it in the host's"})
+	}
+	return true
 }

@@ -213,6 +213,7 @@ type finding struct {
 	Holders  []struct {
 		Kind      string `json:"kind"`
 		PID       int    `json:"pid"`
+		FD        int    `json:"fd"`
 		Comm      string `json:"comm"`
 		Path      string `json:"path"`
 		Container string `json:"container"`

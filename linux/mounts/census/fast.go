@@ -30,6 +30,7 @@ type fastReader struct {
 	known   map[uint64]mounts.Namespace
 	callers [workers]*statmount.Caller
 	supers  superblocks
+	walked  []mounts.Unknown // what a walk could not find, see each
 }
 
 func newFastReader(req Request) (*fastReader, error) {
@@ -93,7 +94,7 @@ func (r *fastReader) namespaces(ctx context.Context) ([]mounts.Namespace, error)
 	r.leave()
 	var spaces []mounts.Namespace
 	fewest := 0
-	err := nsfs.Each(r.own, func(fd int, info nsfs.Info) error {
+	err := r.each(ctx, func(fd int, info nsfs.Info) error {
 		ns, ok := r.known[info.ID]
 		if !ok {
 			var err error
@@ -200,6 +201,7 @@ func (r *fastReader) unknown(c *Census) (out []mounts.Unknown) {
 	if why := lacksPower(r.req.Proc); why != "" {
 		out = append(out, mounts.Unknown{What: "mount namespaces of other users", Why: why})
 	}
+	out = append(out, r.walked...)
 	if r.blind != nil {
 		out = append(out, mounts.Unknown{What: fmt.Sprintf("mounts of mnt:[%d] that are not below the root directory of this process", r.inode), Why: r.blind.Error()})
 	}

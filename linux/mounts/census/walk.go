@@ -1,0 +1,108 @@
+package census
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts"
+	"sexton.dev/linux/mounts/holders"
+	"sexton.dev/linux/mounts/nsfs"
+	"sexton.dev/linux/mounts/statmount"
+)
+
+// firstPIDNamespace is the inode of the PID namespace that the host began with.
+//
+// Source: Linux 6.12 include/linux/proc_ns.h, PROC_PID_INIT_INO.
+const firstPIDNamespace = 0xEFFFFFFC
+
+// nestedPIDs reports whether this process is in a PID namespace of its own. From
+// there the kernel does not lead from one mount namespace to the next.
+//
+// Source: Linux 6.18 kernel/nscommon.c, may_see_all_namespaces.
+func nestedPIDs(proc string) bool {
+	var stat unix.Stat_t
+	err := unix.Stat(filepath.Join(proc, "thread-self/ns/pid"), &stat)
+	return err == nil && stat.Ino != firstPIDNamespace
+}
+
+// each calls visit for every mount namespace that can be found: as the kernel
+// lists them or, where it does not, as processes, threads, descriptors and bound
+// files lead to them.
+func (r *fastReader) each(ctx context.Context, visit func(fd int, info nsfs.Info) error) error {
+	if !nestedPIDs(r.req.Proc) {
+		return nsfs.Each(r.own, visit)
+	}
+	s, err := newSlowReader(r.req)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	pins, unknown, err := holders.Pins(ctx, holders.PinRequest{Proc: r.req.Proc, Descriptors: true})
+	if err != nil {
+		return err
+	}
+	w := walk{ctx: ctx, slow: s, caller: statmount.NewCaller(), visit: visit, seen: map[uint64]bool{}}
+	r.walked = append(unknown, mounts.Unknown{What: "mount namespaces without a process, thread, bound or open file here", Why: "from a PID namespace of one's own the kernel leads to no others: run it in the host's"})
+	for inode, of := range pins {
+		fd, err := s.open(inode, of)
+		if err != nil {
+			s.blind(fmt.Sprintf("mnt:[%d]", inode), err)
+			continue
+		}
+		err = w.take(fd, inode)
+		unix.Close(fd)
+		if err != nil {
+			return err
+		}
+	}
+	r.walked = append(r.walked, s.unknown...)
+	return ctx.Err()
+}
+
+// A walk goes from namespaces to those that are bound in them.
+type walk struct {
+	ctx    context.Context
+	slow   *slowReader
+	caller *statmount.Caller
+	visit  func(fd int, info nsfs.Info) error
+	seen   map[uint64]bool
+}
+
+func (w *walk) take(fd int, inode uint64) error {
+	if w.seen[inode] || w.ctx.Err() != nil {
+		return nil
+	}
+	w.seen[inode] = true
+	info, err := nsfs.Get(fd)
+	if err != nil {
+		return err
+	}
+	if err := w.visit(fd, info); err != nil {
+		return err
+	}
+	ns := mounts.Namespace{Inode: inode, ID: info.ID}
+	if err := list(w.caller, &ns); err != nil {
+		return nil // gone, or not ours to see: pass says so
+	}
+	for i := range ns.Mounts {
+		m := &ns.Mounts[i]
+		bound, ok := mounts.BoundNamespace(m)
+		if !ok || w.seen[bound] {
+			continue
+		}
+		other, err := w.slow.openBound(fd, m.MountPoint, bound)
+		if err != nil {
+			w.slow.blind(fmt.Sprintf("mnt:[%d], which is bound at %q in mnt:[%d]", bound, m.MountPoint, inode), err)
+			continue
+		}
+		err = w.take(other, bound)
+		unix.Close(other)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
