@@ -20,11 +20,17 @@ func (v *sight) concerns(t *target, f check.Finding) bool {
 		pids = append(pids, h.PID)
 	}
 	for _, pid := range pids {
+		if t.mount != nil {
+			break // a process that holds one mount has other troubles, too
+		}
 		if p := v.now.Process(pid); p != nil && v.within(t, p) {
 			return true
 		}
 	}
 	if p := t.process; p != nil && p.Zombie() && f.Subject.PID == p.PPID && f.Check == "unreaped-children" {
+		return true
+	}
+	if t.mount != nil && slices.Contains(t.mount.Devices, f.Subject.Device) && f.Subject.Device != "" {
 		return true
 	}
 	path := f.Subject.Path
@@ -54,6 +60,8 @@ func (v *sight) story(t *target, found []check.Finding) string {
 		for _, id := range t.containers {
 			s = append(s, v.containerStory(id))
 		}
+	case t.mount != nil:
+		s = append(s, v.mountStory(t.mount))
 	case t.cgroup != "":
 		s = append(s, fmt.Sprintf("Cgroup %s has %s.", t.cgroup, v.census(t)))
 	}

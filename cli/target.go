@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"sexton.dev/check"
+	"sexton.dev/holding"
 	"sexton.dev/snapshot"
 )
 
@@ -18,11 +19,12 @@ type target struct {
 	containers []string          // ids: a container, or those of a pod
 	cgroup     string
 	pod        string
-	finding    string // a finding's id
+	finding    string          // a finding's id
+	mount      *holding.Target // what mount tables say of the word
 }
 
 // resolve finds what a word means: a finding, a pid, a cgroup path, a
-// container, a pod, in this order. Prefixes count where they are unambiguous.
+// container, a pod, a mount or device, in this order. Prefixes count where they are unambiguous.
 func (v *sight) resolve(word string) (*target, error) {
 	if t, err := v.findingTarget(word); t != nil || err != nil {
 		return t, err
@@ -42,6 +44,9 @@ func (v *sight) resolve(word string) (*target, error) {
 			return t, err
 		}
 	}
+	if t := v.mountTarget(word); t != nil {
+		return t, nil
+	}
 	return nil, v.notFound(word)
 }
 
@@ -59,6 +64,15 @@ func (v *sight) findingTarget(word string) (*target, error) {
 		return &target{finding: ids[0]}, nil
 	}
 	return nil, ambiguous("finding", word, ids)
+}
+
+// mountTarget is a mount, a device or any text in the mount tables.
+func (v *sight) mountTarget(word string) *target {
+	t := holding.Find(v.now, strings.TrimSuffix(word, "/"))
+	if len(t.Mounts) == 0 && len(holding.Of(v.now, t)) == 0 && !(v.now.Mounts != nil && holding.DeviceOf(v.now.Mounts, word) != "") {
+		return nil
+	}
+	return &target{mount: &t}
 }
 
 // cgroupTarget accepts the path with a controller of version 1 in front of it too.
@@ -132,7 +146,7 @@ func ambiguous(kind, word string, matches []string) error {
 // notFound says what was searched, and what is near.
 func (v *sight) notFound(word string) error {
 	near := v.nearest(word)
-	err := fmt.Errorf("%q is no pid, container, pod, cgroup or finding here (searched %s, %s, %s)", word,
+	err := fmt.Errorf("%q is no pid, container, pod, cgroup, mount, device or finding here (searched %s, %s, %s)", word,
 		check.Count(len(v.now.Processes), "process"), check.Count(len(v.now.Containers), "container"), check.Count(len(v.Findings), "finding"))
 	if len(near) == 0 {
 		return withHint(err, "sexton ps lists what there is")

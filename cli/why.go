@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sexton.dev/check"
+	"sexton.dev/snapshot"
 )
 
 func (s *session) whyCommand() *cobra.Command {
@@ -43,7 +44,7 @@ It exits with 0 if nothing is wrong with it, 3 if something is, 4 if it cannot t
 			case args[0] == "-":
 				return s.whyText(cmd.Context(), &host, out, args[0])
 			}
-			v, err := s.see(cmd.Context(), &host)
+			v, err := s.see(cmd.Context(), &host, snapshot.MountTables, snapshot.References)
 			if err != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"sexton.dev/linux/mounts/holders"
@@ -78,6 +79,9 @@ var processNumber = regexp.MustCompile(`\b([0-9]+)/`)
 func (l *looker) lackOf(part snapshot.Part, what, why string) {
 	if m := processNumber.FindStringSubmatch(what); m != nil {
 		what = "open files, directories and mappings of process " + m[1]
+		if i := strings.LastIndex(why, ": "); i >= 0 {
+			why = why[i+2:] // not which of its files was the first
+		}
 	}
 	if !slices.ContainsFunc(l.h.Unread, func(u snapshot.Unread) bool { return u.Part == part && u.Path == what }) {
 		l.h.Unread = append(l.h.Unread, snapshot.Unread{Part: part, Path: what, Err: why})
