@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -39,6 +40,10 @@ func Self(ctx context.Context, args ...string) ([]byte, error) {
 		return nil, fmt.Errorf("start a child process: %w", err)
 	}
 	cmd.Stdout = w
+	// Pdeathsig comes when the thread ends that started the child, though the
+	// process lives on: prctl(2). So no other goroutine may end this one.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	err = cmd.Start()
 	w.Close()
 	if err != nil {
