@@ -7,6 +7,7 @@ import (
 	"sexton.dev/checks/detachedmount"
 	"sexton.dev/checks/halfdead"
 	"sexton.dev/checks/helddevice"
+	"sexton.dev/checks/hostpathnopropagation"
 	"sexton.dev/checks/hungtask"
 	"sexton.dev/checks/leakedmount"
 	"sexton.dev/checks/mountmultiplication"
@@ -28,5 +29,6 @@ func All() []*check.Check {
 		detachedmount.Check,
 		helddevice.Check,
 		mountmultiplication.Check,
+		hostpathnopropagation.Check,
 	}
 }

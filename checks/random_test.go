@@ -51,6 +51,7 @@ func randomHost(r *rand.Rand) *snapshot.Host {
 	}
 	if r.IntN(4) > 0 {
 		h.Mounts = randomMounts(r)
+		settle(r, h)
 	}
 	h.Sort()
 	return h

@@ -1,0 +1,32 @@
+package checks
+
+import (
+	"math/rand/v2"
+
+	"sexton.dev/snapshot"
+)
+
+// settle makes one of a host's mount namespaces the host's own, often, and puts
+// into the others what the settings of a host lead to.
+func settle(r *rand.Rand, h *snapshot.Host) {
+	if h.Mounts == nil || len(h.Mounts.Namespaces) == 0 || r.IntN(4) == 0 {
+		return
+	}
+	id := uint64(5000)
+	mount := func(ns *snapshot.MountNamespace, m snapshot.Mount) {
+		id++
+		m.ID, m.Shared, m.Master = id, r.Uint64N(3), r.Uint64N(3)
+		ns.Mounts = append(ns.Mounts, m)
+	}
+	all := h.Mounts.Namespaces
+	all[0].Pins = append(all[0].Pins, snapshot.Pin{Kind: "process", PID: 1})
+	mount(&all[0], snapshot.Mount{Parent: 1, Device: "8:3", Root: "/", Point: "/", Type: "ext4"})
+	mount(&all[0], snapshot.Mount{Parent: id, Device: "8:3", Root: "/var/lib/docker/overlay2", Point: "/var/lib/docker/overlay2", Type: "ext4"})
+	for i := range all[1:] {
+		ns := &all[i+1]
+		ns.Pins = append(ns.Pins, snapshot.Pin{Kind: "process", PID: 1 + r.IntN(24)})
+		mount(ns, snapshot.Mount{Parent: 1, Device: pick(r, "8:3", "0:1"), Root: "/", Point: "/", Type: "ext4"})
+		mount(ns, snapshot.Mount{Parent: id, Device: "8:3", Root: pick(r, "/", "/var/lib/docker", "/x"), Point: pick(r, "/rootfs", "/var/lib/docker"), Type: "ext4"})
+		mount(ns, snapshot.Mount{Parent: pick(r, id, id-1), Device: pick(r, "0:1", "0:2", "0:7"), Root: "/", Point: "/var/lib/docker/overlay2/4e09fa6803feab9d96fe72a44fb83d757c1788812ff60071ac2e62a5cf14cd97/merged", Type: "overlay"})
+	}
+}
