@@ -13,6 +13,7 @@ import (
 	"sexton.dev/checks/mountmultiplication"
 	"sexton.dev/checks/noinit"
 	"sexton.dev/checks/pidbudget"
+	"sexton.dev/checks/privategraphroot"
 	"sexton.dev/checks/unreapedchildren"
 )
 
@@ -30,5 +31,6 @@ func All() []*check.Check {
 		helddevice.Check,
 		mountmultiplication.Check,
 		hostpathnopropagation.Check,
+		privategraphroot.Check,
 	}
 }

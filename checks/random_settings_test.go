@@ -9,7 +9,7 @@ import (
 // settle makes one of a host's mount namespaces the host's own, often, and puts
 // into the others what the settings of a host lead to.
 func settle(r *rand.Rand, h *snapshot.Host) {
-	if h.Mounts == nil || len(h.Mounts.Namespaces) == 0 || r.IntN(4) == 0 {
+	if h.Mounts == nil || len(h.Mounts.Namespaces) == 0 || r.IntN(8) == 0 {
 		return
 	}
 	id := uint64(5000)
@@ -22,6 +22,9 @@ func settle(r *rand.Rand, h *snapshot.Host) {
 	all[0].Pins = append(all[0].Pins, snapshot.Pin{Kind: "process", PID: 1})
 	mount(&all[0], snapshot.Mount{Parent: 1, Device: "8:3", Root: "/", Point: "/", Type: "ext4"})
 	mount(&all[0], snapshot.Mount{Parent: id, Device: "8:3", Root: "/var/lib/docker/overlay2", Point: "/var/lib/docker/overlay2", Type: "ext4"})
+	for _, root := range []string{"btrfs", "zfs"} {
+		mount(&all[0], snapshot.Mount{Parent: 5001, Device: "8:3", Root: "/" + root, Point: "/var/lib/docker/" + root, Type: "ext4"})
+	}
 	for i := range all[1:] {
 		ns := &all[i+1]
 		ns.Pins = append(ns.Pins, snapshot.Pin{Kind: "process", PID: 1 + r.IntN(24)})
