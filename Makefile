@@ -11,7 +11,7 @@ BIN     ?= bin
 ENTRY    = $(if $(filter amd64 arm64,$(GOARCH)),-E sexton_entry)
 FUZZTIME ?= 5s
 
-.PHONY: help build install demo test lint fuzz bench image baseimage clean verify-init verify-propagation
+.PHONY: help build install demo test lint fuzz bench image baseimage clean test-vm verify-init verify-propagation
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -34,6 +34,9 @@ test: ## everything: lint, unit, race, root-only, a private dockerd and containe
 	scripts/install-test-needs.sh
 	$(MAKE) lint
 	scripts/test.sh
+
+test-vm: ## the tests of scripts/vm/tests.txt on Debian's 6.1 kernel, in an emulator
+	scripts/vm.sh
 
 lint: ## gofmt, vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these'; exit 1; }
