@@ -134,7 +134,7 @@ func attachBeneath(path string) error {
 
 // hold keeps a mount in use, in the ways of its verb, and remembers which.
 func (h *host) hold(verb, path string, space *openSpace) error {
-	id := mountAt(path)
+	id := h.mountAt(path)
 	if id == 0 {
 		return unix.ENOENT
 	}
@@ -199,7 +199,7 @@ func (h *host) thread(space int, verb, path string) uint64 {
 			panic(err)
 		}
 		enter(space)
-		top := mountAt("/")
+		top := h.mountAt("/")
 		var err error
 		if verb == "root" {
 			err = unix.Chroot(path) // the working directory stays on top

@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"sexton.dev/propagation"
 )
 
 // A host makes topologies for real, in namespaces of its own below one thread.
@@ -18,6 +20,7 @@ type host struct {
 	home, proc int  // open files: the namespace, and /proc
 	guess      bool // locks that cannot be known
 	old        bool // the kernel unmounts as before 6.17
+	classic    bool // it has mountinfo alone
 	spaces     []openSpace
 	held       map[uint64]bool
 	files      []int           // that hold mounts
@@ -32,6 +35,9 @@ type openSpace struct {
 	fd    int
 	id    uint64
 	owner uint64 // 1 is the first user namespace
+
+	came  map[uint64]bool // mounts locked by the clone into a new user namespace
+	under uint64          // the mount that "/" was on at first, unless it is the root
 }
 
 // newHost makes home. The calling goroutine must be locked to its thread, and never be unlocked.
@@ -61,7 +67,14 @@ func newHost() (*host, error) {
 	if h.proc, err = unix.Open("/proc", unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return nil, fmt.Errorf("open /proc: %w", err)
 	}
-	h.home, err = h.openSpace("thread-self/ns/mnt")
+	if h.home, err = h.openSpace("thread-self/ns/mnt"); err != nil {
+		return nil, err
+	}
+	_, err = spaceID(h.home)
+	h.classic = errors.Is(err, unix.ENOTTY)
+	if h.classic {
+		err = nil
+	}
 	return h, err
 }
 
@@ -135,13 +148,36 @@ func (h *host) unshare(name string) error {
 	return h.add(name, fd, 1)
 }
 
+// add takes a new namespace in, with what only its first moment shows.
 func (h *host) add(name string, fd int, owner uint64) error {
-	id, err := spaceID(fd)
+	ask := spaceID
+	if h.classic {
+		ask = spaceInode
+	}
+	id, err := ask(fd)
 	if err != nil {
 		return err
 	}
-	h.spaces = append(h.spaces, openSpace{name, fd, id, owner})
+	s := openSpace{name: name, fd: fd, id: id, owner: owner, came: map[uint64]bool{}}
+	mounts, err := h.readSpace(s)
+	if err != nil {
+		return err
+	}
+	if s.under = under(mounts); owner != 1 {
+		for _, m := range mounts {
+			s.came[m.ID] = true // the root too, which no call asks about
+		}
+	}
+	h.spaces = append(h.spaces, s)
 	return nil
+}
+
+// readSpace lists the mounts of a namespace; the thread may be in another one then.
+func (h *host) readSpace(s openSpace) ([]propagation.Mount, error) {
+	if h.classic {
+		return h.readClassic(s)
+	}
+	return readSpace(s.id)
 }
 
 // cloneUser clones the namespace that the thread is in into a new user namespace. That takes a
@@ -163,14 +199,19 @@ func (h *host) cloneUser(name string) error {
 	return h.add(name, fd, uint64(len(h.spaces))+1)
 }
 
-// read looks at all mounts of all namespaces, from home.
+// read looks at all mounts of all namespaces, from home if the kernel lists them from outside. What
+// is covered where it does not is errCovered.
 func (h *host) read() (*world, error) {
 	enter(h.home)
+	defer enter(h.home)
 	w := &world{held: h.held}
 	for _, s := range h.spaces {
-		mounts, err := readSpace(s.id)
+		mounts, err := h.readSpace(s)
 		if err != nil {
 			return nil, err
+		}
+		if h.classic && under(mounts) != s.under {
+			return nil, errCovered
 		}
 		w.mounts = append(w.mounts, mounts...)
 		w.spaces = append(w.spaces, spaceOf(s))

@@ -98,24 +98,36 @@ func spaceID(fd int) (uint64, error) {
 	return info.id, nil
 }
 
-// mountOf is the mount that an open file is on.
-func mountOf(fd int) (uint64, error) {
+// spaceInode is what a namespace goes by where it has no id.
+func spaceInode(fd int) (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return 0, fmt.Errorf("stat of a namespace: %w", err)
+	}
+	return st.Ino, nil
+}
+
+// mountOf is the mount that an open file is on, by the same ids as the tables.
+func (h *host) mountOf(fd int) (uint64, error) {
 	var st unix.Statx_t
-	const uniqueID = 0x4000 // STATX_MNT_ID_UNIQUE, Linux 6.8
-	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, uniqueID, &st); err != nil {
+	mask := unix.STATX_MNT_ID_UNIQUE
+	if h.classic {
+		mask = unix.STATX_MNT_ID
+	}
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, mask, &st); err != nil {
 		return 0, fmt.Errorf("statx: %w", err)
 	}
 	return st.Mnt_id, nil
 }
 
 // mountAt is the mount that a path leads to, 0 if it leads nowhere.
-func mountAt(path string) uint64 {
+func (h *host) mountAt(path string) uint64 {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return 0
 	}
 	defer unix.Close(fd)
-	id, err := mountOf(fd)
+	id, err := h.mountOf(fd)
 	if err != nil {
 		return 0
 	}

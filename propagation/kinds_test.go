@@ -48,7 +48,7 @@ func (h *host) seen(g *generator, w *world) (out []propagation.Mount) {
 			continue
 		}
 		enter(h.space(name).fd)
-		if mountAt(m.Point) == m.ID {
+		if h.mountAt(m.Point) == m.ID {
 			out = append(out, m)
 		}
 	}

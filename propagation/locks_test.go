@@ -5,13 +5,11 @@ import (
 	"path"
 
 	"golang.org/x/sys/unix"
-
-	"sexton.dev/propagation"
 )
 
 // probeLocks finds which mounts are locked and sets that in the world. It returns for which ids
-// that is known: not for the roots of namespaces, what is on "/", and what is covered. Those it
-// guesses if the host is told to.
+// that is known: not for the roots of namespaces, what is on "/", and what is covered. If the host
+// is told to guess, those are locked that came with a clone into a new user namespace.
 //
 // No interface tells a lock. But an expiry of a mount that is in use fails in two ways, without
 // any effect: EBUSY, or EINVAL if it is locked. The open file here is the use.
@@ -37,42 +35,23 @@ func (h *host) probeLocks(w *world) (known map[uint64]bool) {
 			enter(h.space(w.name(in)).fd)
 		}
 		if m.Point != "/" {
-			m.Locked, known[m.ID] = probeLock(m.Point, m.ID)
+			m.Locked, known[m.ID] = h.probeLock(m.Point, m.ID)
 		}
 		if h.guess && !known[m.ID] {
-			m.Locked, known[m.ID] = h.cloned(w, *m), true
+			m.Locked, known[m.ID] = h.space(w.name(m.Namespace)).came[m.ID], true
 		}
 	}
 	enter(h.home)
 	return known
 }
 
-// cloned guesses whether a mount came with the clone of its user's namespace, and so is locked:
-// the clone numbers the copies one by one from the root.
-func (h *host) cloned(w *world, m propagation.Mount) bool {
-	if w.space(w.name(m.Namespace)).Owner == 1 {
-		return false
-	}
-	ids := map[uint64]bool{}
-	for _, other := range w.mounts {
-		ids[other.ID] = other.Namespace == m.Namespace
-	}
-	t := table(w)
-	for id := m.ID; ids[id]; id-- {
-		if _, inner := t.On(id); !inner {
-			return id != m.ID
-		}
-	}
-	return false
-}
-
-func probeLock(point string, id uint64) (locked, known bool) {
+func (h *host) probeLock(point string, id uint64) (locked, known bool) {
 	fd, err := unix.Open(path.Clean(point), unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return false, false
 	}
 	defer unix.Close(fd)
-	if on, err := mountOf(fd); err != nil || on != id {
+	if on, err := h.mountOf(fd); err != nil || on != id {
 		return false, false
 	}
 	switch err := unix.Unmount(point, unix.MNT_EXPIRE|unix.UMOUNT_NOFOLLOW); err {
