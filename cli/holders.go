@@ -21,6 +21,7 @@ type holdersReport struct {
 	Mounts     []heldMount     `json:"mounts"`
 	Holders    []check.Holder  `json:"holders"`
 	Unknown    []check.Unknown `json:"unknown"`
+	Looked     *way            `json:"looked,omitempty"`
 	host       *snapshot.Host
 }
 
@@ -128,7 +129,7 @@ func (s *session) runHolders(cmd *cobra.Command, host *hostFlags, out outputFlag
 func newHoldersReport(h *snapshot.Host, word string, parts []snapshot.Part) *holdersReport {
 	t := holding.Find(h, idOf(h, word))
 	r := &holdersReport{APIVersion: apiVersion, Kind: "Holders", Target: heldTarget{Name: word, Devices: append([]string{}, t.Devices...)},
-		Mounts: []heldMount{}, Holders: []check.Holder{}, Unknown: []check.Unknown{}, host: h}
+		Mounts: []heldMount{}, Holders: []check.Holder{}, Unknown: []check.Unknown{}, Looked: wayOf(h), host: h}
 	for _, p := range t.Mounts {
 		m := p.Mount
 		r.Mounts = append(r.Mounts, heldMount{p.Namespace.Inode, p.Namespace.ID, m.ID, m.Device, m.Root, m.Point, m.Type, m.Source, m.Shared, m.Master})

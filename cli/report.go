@@ -34,6 +34,22 @@ type looked struct {
 	Processes  int      `json:"processes"`
 	Containers int      `json:"containers"` // with processes
 	Checks     []string `json:"checks"`
+	Mounts     *way     `json:"mounts,omitempty"`
+}
+
+// way is how the mounts were read, and what that cannot see.
+type way struct {
+	Way     string `json:"way"` // statmount, mountinfo
+	Why     string `json:"why,omitempty"`
+	Blind   string `json:"blind,omitempty"`
+	Settled bool   `json:"settled"` // read twice, and equal
+}
+
+func wayOf(h *snapshot.Host) *way {
+	if h.Mounts == nil {
+		return nil
+	}
+	return &way{h.Mounts.Way, h.Mounts.Why, h.Mounts.Blind, h.Mounts.Settled}
 }
 
 func (v *sight) report() *report {
@@ -44,6 +60,7 @@ func (v *sight) report() *report {
 		Findings: v.Findings,
 		Unknown:  append(v.Unknown, unasked(v.now)...),
 	}
+	r.Looked.Mounts = wayOf(v.now)
 	if v.before != nil {
 		r.Looked.Looks = 2
 	}

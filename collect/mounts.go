@@ -139,7 +139,7 @@ func (l *looker) readMounts(ctx context.Context) (*snapshot.Mounts, []mounts.Unk
 
 // convert puts a census into the words of a snapshot.
 func convert(c *census.Census, pins map[uint64][]holders.Pin) *snapshot.Mounts {
-	out := &snapshot.Mounts{Way: string(c.Way), Why: c.Why, Settled: c.Settled}
+	out := &snapshot.Mounts{Way: string(c.Way), Why: c.Why, Blind: c.Blind, Settled: c.Settled}
 	type device struct{ major, minor uint32 }
 	names := map[device]string{}
 	for i := range c.Namespaces {
@@ -186,11 +186,6 @@ func (l *looker) leaveForeign(table *snapshot.Mounts) bool {
 	if err != nil || string(link) == first {
 		return false
 	}
-	before := len(table.Namespaces)
 	table.Namespaces = slices.DeleteFunc(table.Namespaces, func(ns snapshot.MountNamespace) bool { return len(ns.Pins) == 0 })
-	if n := before - len(table.Namespaces); n > 0 {
-		l.h.Unread = append(l.h.Unread, snapshot.Unread{Part: snapshot.MountTables, Path: strconv.Itoa(n) + " mount namespaces without a process here",
-			Err: "their processes may be outside of this PID namespace: run it in the host's"})
-	}
 	return true
 }

@@ -4,6 +4,7 @@ package snapshot
 type Mounts struct {
 	Way        string           `json:"way"`              // statmount, mountinfo
 	Why        string           `json:"why,omitempty"`    // why not a better way
+	Blind      string           `json:"blind,omitempty"`  // what this way sees on no host
 	Settled    bool             `json:"settled"`          // read twice, and equal
 	Narrow     bool             `json:"narrow,omitempty"` // strings were read of some mounts only
 	Namespaces []MountNamespace `json:"namespaces"`       // by inode

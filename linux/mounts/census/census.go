@@ -53,6 +53,7 @@ type Census struct {
 	Way        Way
 	Why        string             // why not a better way; "" if it is the best
 	Namespaces []mounts.Namespace // by inode
+	Blind      string             // what this way sees on no host, and why; "": nothing
 	Passes     int
 	Settled    bool     // the last two passes were equal
 	Moving     []uint64 // inodes of the namespaces that differed in the last two passes
@@ -102,6 +103,9 @@ func (c *Census) readStatmount(ctx context.Context, req Request) error {
 		return err
 	}
 	c.Unknown = r.unknown(c)
+	if nestedPIDs(req.Proc) {
+		c.Blind = "mount namespaces without a process, thread, bound or open file in this PID namespace: from here the kernel leads to no others"
+	}
 	return nil
 }
 
@@ -115,6 +119,7 @@ func (c *Census) readMountinfo(ctx context.Context, req Request) error {
 		return err
 	}
 	c.Unknown = r.unknown
+	c.Blind = "mount namespaces that only a descriptor in flight in a socket keeps, and what is covered at the root of one: nothing in /proc leads to them"
 	return nil
 }
 

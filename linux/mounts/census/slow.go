@@ -57,7 +57,7 @@ func (r *slowReader) pass(ctx context.Context) ([]mounts.Namespace, error) {
 		return nil, err
 	}
 	r.found = map[uint64]mounts.Namespace{}
-	r.unknown = append(unknown, mounts.Unknown{What: "mount namespaces that only a descriptor in flight in a socket keeps", Why: "nothing in /proc leads to them"})
+	r.unknown = unknown
 	for inode, of := range pins {
 		if err := ctx.Err(); err != nil {
 			return nil, err
