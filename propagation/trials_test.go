@@ -211,20 +211,16 @@ func TestKernelExamples(t *testing.T) {
 
 // TestKernelTrials makes random topologies, predicts a call, makes it and compares everything: the
 // errno, which mounts there are, where, in which groups, unbindable, locked. A slice of them, or
-// with SEXTON_VERIFY=full many; SEXTON_SEED repeats a run.
+// with SEXTON_VERIFY=full many; SEXTON_TRIALS says how many of a kind and flavour; SEXTON_SEED
+// repeats a run.
 func TestKernelTrials(t *testing.T) {
 	n := 100
 	seed := uint64(1)
 	if os.Getenv("SEXTON_VERIFY") == "full" {
 		n, seed = 2000, uint64(time.Now().UnixNano())
 	}
-	if text := os.Getenv("SEXTON_SEED"); text != "" {
-		given, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatalf("SEXTON_SEED: %v", err)
-		}
-		seed = given
-	}
+	n = int(number(t, "SEXTON_TRIALS", uint64(n)))
+	seed = number(t, "SEXTON_SEED", seed)
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		t.Run(kind, func(t *testing.T) {
 			exact := 0
@@ -242,4 +238,18 @@ func TestKernelTrials(t *testing.T) {
 			}
 		})
 	}
+}
+
+// number is what a variable of the environment says, if it is set.
+func number(t *testing.T, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
 }

@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 cache=$PWD/bin/vm
-limit=240 # seconds for the guest
+limit=480 # seconds for the guest; 110 when two processors are shared
 scripts/vm/fetch.sh "$cache"
 kernel=$(echo "$cache"/root/boot/vmlinuz-6.1.*)
 modules=$(echo "$cache"/root/lib/modules/6.1.*)

@@ -26,8 +26,10 @@ END {
 	}
 	for (i = 1; i <= count; i++) {
 		package = packages[i]
-		if (code[package] != "0")
-			wrong(package, "ended with " (package in code ? code[package] : "nothing: it was not told"))
+		if (!(package in code))
+			wrong(package, "ended with nothing: it was not told")
+		else if (code[package] != "0")
+			wrong(package, "ended with " code[package])
 		if (package in skipped)
 			wrong(package, "skipped" skipped[package])
 		n = split(tests[package], named)
