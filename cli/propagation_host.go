@@ -48,6 +48,9 @@ func (s *session) hostPropagation(ctx context.Context, host *hostFlags, q verdic
 	if !now.Mounts.Settled {
 		r.Unknown = append(r.Unknown, "mounts came and went while they were read: the answer is of no one moment")
 	}
+	if now.Mounts.Blind != "" {
+		r.Unknown = append(r.Unknown, now.Mounts.Blind)
+	}
 	for _, p := range problems[:min(5, len(problems))] {
 		r.Unknown = append(r.Unknown, fmt.Sprintf("mount %d: %s", p.Mount, p.Text))
 	}

@@ -40,8 +40,8 @@ func readExamples(t testing.TB) []example {
 	return out
 }
 
-// The numbered examples were made true on Linux 6.18 and 6.1; TestKernelExamples does so on this
-// kernel. What is said of kernels before 6.17 in 5b is from the rule alone.
+// The examples were made true on Linux 6.18 and 6.1; TestKernelExamples does so on this kernel, and
+// on 6.1 by make test-vm.
 func TestExamples(t *testing.T) {
 	var updated bytes.Buffer
 	for _, x := range readExamples(t) {

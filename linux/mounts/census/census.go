@@ -119,7 +119,7 @@ func (c *Census) readMountinfo(ctx context.Context, req Request) error {
 		return err
 	}
 	c.Unknown = r.unknown
-	c.Blind = "mount namespaces that only a descriptor in flight in a socket keeps, and what is covered at the root of one: nothing in /proc leads to them"
+	c.Blind = "mount namespaces that only a descriptor in flight in a socket keeps, and mounts below the one on / that is covered: nothing in /proc leads to them"
 	return nil
 }
 

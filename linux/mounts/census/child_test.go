@@ -89,6 +89,39 @@ func TestOwnNamespaceFromOutside(t *testing.T) {
 	}
 }
 
+// What another mount on "/" covers, and no process stands below, is not seen by mountinfo; the
+// census says so.
+func TestCoveredRoot(t *testing.T) {
+	if !inChild(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}) {
+		return
+	}
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	check(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	check(unix.Mount("covered", dir, "tmpfs", 0, "size=64k"))
+	if got := withSource(read(t, Request{Way: Mountinfo}), "covered"); len(got) != 1 {
+		t.Fatalf("before: %q", got)
+	}
+	check(unix.Mount("cover", "/", "tmpfs", 0, "size=64k"))
+	check(unix.Chroot("/..")) // to the top mount of "/", for all threads
+	check(unix.Chdir("/"))
+	check(os.Mkdir("/proc", 0o755))
+	check(unix.Mount("proc", "/proc", "proc", 0, ""))
+	c := read(t, Request{Way: Mountinfo})
+	if cover := withSource(c, "cover"); len(cover) != 1 {
+		t.Errorf("the cover: %q", cover)
+	}
+	if got := withSource(c, "covered"); len(got) != 0 {
+		t.Errorf("it can be seen now, so say no more that it cannot: %q", got)
+	}
+	saysUnseen(t, c)
+}
+
 // Without privilege what can be seen is read, and the rest is said to be unknown.
 func TestNotPrivileged(t *testing.T) {
 	needsStatmount(t)
