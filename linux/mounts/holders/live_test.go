@@ -146,3 +146,45 @@ func BenchmarkRefs(b *testing.B) {
 		})
 	}
 }
+
+// With Superblock the mappings of one file system are found, and no others.
+func TestMappingsOfSuperblock(t *testing.T) {
+	h := mountstest.Start(t, 0, 0)
+	p := h.Plant(t, mountstest.Mapping)
+	maps, err := os.Open("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer maps.Close()
+	err = (&query{}).next(int(maps.Fd()))
+	hosttest.Needs(t, "procmap-query", err != unix.ENOTTY, "Linux 6.11")
+	of := func(major, minor uint32) bool { return major == p.Major && minor == p.Minor }
+	for _, tt := range []struct {
+		name string
+		want func(major, minor uint32) bool
+		mine int
+	}{
+		{"its own", of, 1},
+		{"another", func(major, minor uint32) bool { return !of(major, minor) }, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			mine, others := 0, 0
+			_, err := Refs(context.Background(), RefRequest{PIDs: []int{p.PID}, Superblock: tt.want}, func(ref Ref) error {
+				switch {
+				case ref.Kind != Mapping:
+				case !of(ref.Major, ref.Minor):
+					others++
+				case ref.MountID == p.UniqueID && ref.Link != "" && ref.Range != "":
+					mine++
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if mine != tt.mine || (others == 0) != (tt.mine == 1) {
+				t.Errorf("%d mappings of it, %d of others; want %d of it", mine, others, tt.mine)
+			}
+		})
+	}
+}

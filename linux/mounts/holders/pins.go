@@ -3,6 +3,10 @@ package holders
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
 
 	"sexton.dev/linux/mounts"
 )
@@ -32,8 +36,10 @@ type PinRequest struct {
 	Spaces []mounts.Namespace
 
 	// Descriptors are many, and most namespaces have processes. With false they
-	// are looked at only if one of Spaces is kept by nothing else.
+	// are looked at only if one of Spaces is kept by nothing else, of those that
+	// Asked names by inode; nil: of all.
 	Descriptors bool
+	Asked       []uint64
 }
 
 // Pins finds what keeps each mount namespace, by inode: processes, threads,
@@ -63,7 +69,7 @@ func Pins(ctx context.Context, req PinRequest) (pins map[uint64][]Pin, unknown [
 	if err := w.processes(p.process); err != nil {
 		return nil, w.unknown, err
 	}
-	if req.Descriptors || p.lacks(req.Spaces) {
+	if req.Descriptors || p.lacks(req) {
 		if err := w.processes(p.descriptors); err != nil {
 			return nil, w.unknown, err
 		}
@@ -79,13 +85,10 @@ type pinWalk struct {
 
 func (p *pinWalk) add(inode uint64, pin Pin) { p.pins[inode] = append(p.pins[inode], pin) }
 
-func (p *pinWalk) lacks(spaces []mounts.Namespace) bool {
-	for _, ns := range spaces {
-		if len(p.pins[ns.Inode]) == 0 {
-			return true
-		}
-	}
-	return false
+func (p *pinWalk) lacks(req PinRequest) bool {
+	return slices.ContainsFunc(req.Spaces, func(ns mounts.Namespace) bool {
+		return len(p.pins[ns.Inode]) == 0 && (req.Asked == nil || slices.Contains(req.Asked, ns.Inode))
+	})
 }
 
 func (p *pinWalk) binds(ns *mounts.Namespace) {
@@ -98,21 +101,25 @@ func (p *pinWalk) binds(ns *mounts.Namespace) {
 
 // process adds where a process and its threads are.
 func (p *pinWalk) process(pid int) {
-	first, err := p.namespace(fmt.Sprintf("%d/ns/mnt", pid))
-	p.denied(fmt.Sprintf("mount namespace of process %d", pid), err)
-	if err != nil && !Gone(err) {
-		return // its threads have the same guard
+	first, err := p.namespace(p.proc, strconv.Itoa(pid)+"/ns/mnt")
+	if err != nil {
+		p.denied(fmt.Sprintf("mount namespace of process %d", pid), err)
+		if !Gone(err) {
+			return // its threads have the same guard
+		}
 	}
 	if first != 0 {
 		p.add(first, Pin{Kind: Process, PID: pid})
 	}
 	threads, err := p.threads(pid)
-	p.denied(fmt.Sprintf("threads of process %d", pid), err)
+	if err != nil {
+		p.denied(fmt.Sprintf("threads of process %d", pid), err)
+	}
 	for _, tid := range threads {
 		if tid == pid {
 			continue
 		}
-		inode, err := p.namespace(fmt.Sprintf("%d/task/%d/ns/mnt", pid, tid))
+		inode, err := p.namespace(p.proc, fmt.Sprintf("%d/task/%d/ns/mnt", pid, tid))
 		p.denied(fmt.Sprintf("mount namespace of thread %d of process %d", tid, pid), err)
 		if inode != 0 && inode != first {
 			p.add(inode, Pin{Kind: Thread, PID: pid, TID: tid})
@@ -140,10 +147,16 @@ func (p *pinWalk) descriptors(pid int) {
 }
 
 func (p *pinWalk) table(dir string, pin Pin) {
-	fds, err := p.numbers(dir)
+	at, err := p.open(dir)
+	if err != nil {
+		p.denied("open files: "+dir, err)
+		return
+	}
+	defer unix.Close(at)
+	fds, err := p.numbersIn(at, dir)
 	p.denied("open files: "+dir, err)
 	for _, fd := range fds {
-		inode, err := p.namespace(fmt.Sprintf("%s/%d", dir, fd))
+		inode, err := p.namespace(at, strconv.Itoa(fd))
 		p.denied("open files: "+dir, err)
 		if inode != 0 {
 			pin.FD = fd
@@ -154,8 +167,8 @@ func (p *pinWalk) table(dir string, pin Pin) {
 
 // namespace reads a link and returns the inode of the mount namespace that it
 // names, 0 for any other text. No file's path reads like it: paths begin with '/'.
-func (p *pinWalk) namespace(path string) (uint64, error) {
-	text, err := p.link(path)
+func (p *pinWalk) namespace(dir int, path string) (uint64, error) {
+	text, err := p.linkAt(dir, path)
 	if err != nil {
 		return 0, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -48,6 +49,11 @@ type RefRequest struct {
 	// that keeps few saves half of the time.
 	Want func(*Ref) bool
 
+	// Superblock says by the device of its file system, which on btrfs is not
+	// the file's, whether a mapping is looked at; nil: all are. Where few are,
+	// mappings cost a tenth. Before Linux 6.11 it is not asked, and all are.
+	Superblock func(major, minor uint32) bool
+
 	// Begin, if not nil, is told before a process is asked for its descriptors
 	// and directories (FD), and later for its mappings (Mapping). Who waits for
 	// this in vain learns from it which process to leave out.
@@ -74,7 +80,8 @@ func Refs(ctx context.Context, req RefRequest, visit func(Ref) error) (unknown [
 		return nil, err
 	}
 	defer w.close()
-	r := &refWalk{walker: w, req: req, visit: visit, internal: internalDevices()}
+	r := &refWalk{walker: w, req: req, visit: visit}
+	r.internal, r.rings = internalDevices()
 	if req.PIDs == nil {
 		w.denied("processes", hidden(req.Proc))
 	}
@@ -105,8 +112,20 @@ type refWalk struct {
 	req      RefRequest
 	visit    func(Ref) error
 	internal map[device]bool
-	err      error // of visit or ctx: nothing more is wanted
+	rings    device // where io_urings are, among others of no mount
+	noQuery  bool   // this kernel tells of mappings only by their links
+	err      error  // of visit or ctx: nothing more is wanted
 }
+
+// A place is a link in a directory that is open: the shorter the way to it, the
+// less it costs.
+type place struct {
+	dir  int
+	in   string // what dir is, below /proc: "12/fd/"
+	name string
+}
+
+func (p place) path() string { return p.in + p.name }
 
 type device struct{ major, minor uint32 }
 
@@ -128,11 +147,14 @@ func (r *refWalk) each(visit func(pid int)) error {
 // process visits what a process and its threads have, without mappings.
 func (r *refWalk) process(pid int) {
 	threads, err := r.threads(pid)
-	r.denied(fmt.Sprintf("references of process %d", pid), err)
+	if err != nil {
+		r.denied(fmt.Sprintf("references of process %d", pid), err)
+		return
+	}
 	var files, dirs []int // threads with tables that no earlier one has
 	for _, tid := range threads {
 		ref := Ref{PID: pid}
-		at := fmt.Sprintf("%d/", pid)
+		at := strconv.Itoa(pid) + "/"
 		if tid != pid {
 			ref.TID, at = tid, fmt.Sprintf("%d/task/%d/", pid, tid)
 		}
@@ -146,110 +168,87 @@ func (r *refWalk) process(pid int) {
 		}
 	}
 	if len(threads) > 0 {
-		r.one(fmt.Sprintf("%d/task/%d/exe", pid, threads[len(threads)-1]), Ref{PID: pid, Kind: Exe}) // a first thread that ended has none
+		r.one(place{r.proc, "", fmt.Sprintf("%d/task/%d/exe", pid, threads[len(threads)-1])}, Ref{PID: pid, Kind: Exe}) // a first thread that ended has none
 	}
 }
 
 func (r *refWalk) dirs(at string, ref Ref) {
 	ref.Kind = Cwd
-	r.one(at+"cwd", ref)
+	r.one(place{r.proc, "", at + "cwd"}, ref)
 	ref.Kind = Root
-	r.one(at+"root", ref)
+	r.one(place{r.proc, "", at + "root"}, ref)
 }
 
 func (r *refWalk) files(at string, ref Ref) {
-	fds, err := r.numbers(at + "fd")
-	r.denied("open files: "+at+"fd", err)
+	at += "fd"
+	dir, err := r.open(at)
+	if err != nil {
+		r.denied("open files: "+at, err)
+		return
+	}
+	defer unix.Close(dir)
+	fds, err := r.numbersIn(dir, at)
+	r.denied("open files: "+at, err)
 	ref.Kind = FD
 	for _, fd := range fds {
 		if r.err != nil {
 			return
 		}
 		ref.FD = fd
-		r.one(fmt.Sprintf("%sfd/%d", at, fd), ref)
+		r.one(place{dir, at + "/", strconv.Itoa(fd)}, ref)
 	}
 }
 
-// mappings visits the mapped files of a process, each once.
-func (r *refWalk) mappings(pid int) {
-	dir := fmt.Sprintf("%d/map_files", pid)
-	ranges, err := r.names(dir)
-	r.denied("mappings: "+dir, err)
-	type file struct {
-		device
-		inode, mount uint64
-	}
-	seen := map[file]bool{}
-	for _, name := range ranges {
-		if r.err != nil {
-			return
-		}
-		ref := Ref{PID: pid, Kind: Mapping, Range: name}
-		path := dir + "/" + name
-		err := r.stat(path, &ref)
-		f := file{device{ref.Major, ref.Minor}, ref.Inode, ref.MountID}
-		if err != nil {
-			if r.denied("mappings: "+dir, err); !Gone(err) {
-				return // all links of the folder have the same guard
-			}
-			continue
-		}
-		if !seen[f] {
-			seen[f] = true
-			r.keep(path, ref)
-		}
-	}
-}
-
-// one visits what the link at path leads to, if it is on a mount.
-func (r *refWalk) one(path string, ref Ref) {
+// one visits what a link leads to, if it is on a mount.
+func (r *refWalk) one(at place, ref Ref) {
 	if r.err != nil {
 		return
 	}
-	if err := r.stat(path, &ref); err != nil {
-		r.denied(string(ref.Kind)+": "+path, err)
+	if err := r.stat(at, &ref); err != nil {
+		r.denied(string(ref.Kind)+": "+at.path(), err)
 		return
 	}
-	r.keep(path, ref)
+	r.keep(at, ref)
 }
 
-// stat fills what statx tells of the file that the link at path leads to.
-func (r *refWalk) stat(path string, ref *Ref) error {
+// stat fills what statx tells of the file that a link leads to.
+func (r *refWalk) stat(at place, ref *Ref) error {
 	if r.err = r.ctx.Err(); r.err != nil {
 		return r.err
 	}
 	var stat unix.Statx_t
 	const flags = unix.AT_STATX_DONT_SYNC | unix.AT_NO_AUTOMOUNT
-	if err := unix.Statx(r.proc, path, flags, unix.STATX_INO|unix.STATX_MNT_ID|unix.STATX_MNT_ID_UNIQUE, &stat); err != nil {
-		return &fs.PathError{Op: "statx", Path: path, Err: err}
+	if err := unix.Statx(at.dir, at.name, flags, unix.STATX_INO|unix.STATX_MNT_ID|unix.STATX_MNT_ID_UNIQUE, &stat); err != nil {
+		return &fs.PathError{Op: "statx", Path: at.path(), Err: err}
 	}
 	ref.Major, ref.Minor, ref.Inode = stat.Dev_major, stat.Dev_minor, stat.Ino
 	ref.MountID, ref.Unique = stat.Mnt_id, stat.Mask&unix.STATX_MNT_ID_UNIQUE != 0
 	if !ref.Unique && stat.Mask&unix.STATX_MNT_ID == 0 {
-		return r.oldMountID(path, ref)
+		return r.oldMountID(at.path(), ref)
 	}
 	return nil
 }
 
 // keep passes a reference on if it is wanted.
-func (r *refWalk) keep(path string, ref Ref) {
-	if r.internal[device{ref.Major, ref.Minor}] {
-		if ref.Kind == FD {
-			r.ring(path, ref)
+func (r *refWalk) keep(at place, ref Ref) {
+	on := device{ref.Major, ref.Minor}
+	if r.internal[on] {
+		if ref.Kind == FD && on == r.rings {
+			r.ring(at.path(), ref)
 		}
 		return
 	}
 	if r.req.Want != nil && !r.req.Want(&ref) {
 		return
 	}
-	link, err := r.link(path)
+	link, err := r.linkAt(at.dir, at.name)
 	if err != nil {
-		r.denied(string(ref.Kind)+": "+path, err)
+		r.denied(string(ref.Kind)+": "+at.path(), err)
 		return
 	}
 	ref.Link = link
-	if strings.HasPrefix(link, "/dmabuf:") && r.isDMABuf(path) {
-		r.internal[device{ref.Major, ref.Minor}] = true
+	if strings.HasPrefix(link, "/dmabuf:") && r.isDMABuf(at.path()) {
+		r.internal[on] = true
 		return
 	}
 	r.err = r.visit(ref)

@@ -15,14 +15,14 @@ import (
 
 // internalDevices are the device numbers of the kernel's own mounts, which
 // nobody mounted and nobody can unmount. Each is that of a file that we make:
-// shared memory of all sorts is on that of memfd.
+// shared memory of all sorts is on that of memfd, an io_uring on that of epoll.
 //
 // Source: Linux 6.12 mm/shmem.c, fs/anon_inodes.c, fs/pipe.c, net/socket.c, fs/nsfs.c, fs/pidfs.c.
-func internalDevices() map[device]bool {
-	devices := map[device]bool{}
-	for _, open := range []func() (int, error){
+func internalDevices() (devices map[device]bool, rings device) {
+	devices = map[device]bool{}
+	for i, open := range []func() (int, error){
+		func() (int, error) { return unix.EpollCreate1(unix.EPOLL_CLOEXEC) }, // the first, see i
 		func() (int, error) { return unix.MemfdCreate("device", unix.MFD_CLOEXEC) },
-		func() (int, error) { return unix.EpollCreate1(unix.EPOLL_CLOEXEC) },
 		func() (int, error) { return unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0) },
 		func() (int, error) { return unix.PidfdOpen(unix.Getpid(), 0) },
 		func() (int, error) { return unix.Open("/proc/self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0) },
@@ -41,11 +41,15 @@ func internalDevices() map[device]bool {
 		}
 		var stat unix.Stat_t
 		if unix.Fstat(fd, &stat) == nil {
-			devices[device{unix.Major(stat.Dev), unix.Minor(stat.Dev)}] = true
+			d := device{unix.Major(stat.Dev), unix.Minor(stat.Dev)}
+			devices[d] = true
+			if i == 0 {
+				rings = d
+			}
 		}
 		unix.Close(fd)
 	}
-	return devices
+	return devices, rings
 }
 
 // infoPath is where the kernel tells about the descriptor at "PID/fd/N".

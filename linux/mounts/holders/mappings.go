@@ -1,0 +1,127 @@
+package holders
+
+import (
+	"fmt"
+	"io/fs"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// mappings visits the mapped files of a process, each once.
+func (r *refWalk) mappings(pid int) {
+	if r.req.Superblock == nil || r.noQuery {
+		r.allMappings(pid)
+		return
+	}
+	maps := strconv.Itoa(pid) + "/maps"
+	fd, err := unix.Openat(r.proc, maps, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		r.denied("mappings: "+maps, &fs.PathError{Op: "open", Path: maps, Err: err})
+		return
+	}
+	defer unix.Close(fd)
+	seen := mappedFiles{}
+	for q := (query{}); r.err == nil; q.start = q.end {
+		switch err := q.next(fd); err {
+		case nil:
+		case unix.ENOENT:
+			return // there are no more
+		case unix.ENOTTY:
+			r.noQuery = true
+			r.allMappings(pid)
+			return
+		default:
+			r.denied("mappings: "+maps, &fs.PathError{Op: "PROCMAP_QUERY", Path: maps, Err: err})
+			return
+		}
+		if r.internal[device{q.major, q.minor}] || !r.req.Superblock(q.major, q.minor) {
+			continue
+		}
+		name := fmt.Sprintf("%x-%x", q.begin, q.end)
+		link := fmt.Sprintf("%d/map_files/%s", pid, name)
+		if !r.mapping(place{r.proc, "", link}, Ref{PID: pid, Kind: Mapping, Range: name}, seen) {
+			return
+		}
+	}
+}
+
+// allMappings goes by the links of the mapped files, whatever they are on.
+func (r *refWalk) allMappings(pid int) {
+	in := strconv.Itoa(pid) + "/map_files"
+	dir, err := r.open(in)
+	if err != nil {
+		r.denied("mappings: "+in, err)
+		return
+	}
+	defer unix.Close(dir)
+	ranges, err := r.namesIn(dir, in)
+	r.denied("mappings: "+in, err)
+	seen := mappedFiles{}
+	for _, name := range ranges {
+		if r.err != nil || !r.mapping(place{dir, in + "/", name}, Ref{PID: pid, Kind: Mapping, Range: name}, seen) {
+			return
+		}
+	}
+}
+
+// mappedFiles are the files of one process that were visited: many are mapped
+// in several pieces. One file may be there by two mounts.
+type mappedFiles map[mappedFile]bool
+
+type mappedFile struct {
+	device
+	inode, mount uint64
+}
+
+// mapping visits one mapping, and reports false if the others cannot be read
+// either: all have the same guard.
+func (r *refWalk) mapping(at place, ref Ref, seen mappedFiles) bool {
+	if err := r.stat(at, &ref); err != nil {
+		r.denied(fmt.Sprintf("mappings: %d/map_files", ref.PID), err)
+		return Gone(err)
+	}
+	file := mappedFile{device{ref.Major, ref.Minor}, ref.Inode, ref.MountID}
+	if !seen[file] {
+		seen[file] = true
+		r.keep(at, ref)
+	}
+	return true
+}
+
+// A query is struct procmap_query.
+//
+// Source: Linux 6.11 include/uapi/linux/fs.h.
+type query struct {
+	size, flags, start            uint64
+	begin, end                    uint64 // of the mapping
+	permissions, pageSize, offset uint64
+	inode                         uint64
+	major, minor                  uint32 // of the superblock
+	nameSize, idSize              uint32
+	name, id                      uint64
+}
+
+// askMapping is PROCMAP_QUERY, _IOWR('f', 17, 104 bytes), in every
+// architecture's way of writing it.
+const askMapping = unix.FS_IOC_ADD_ENCRYPTION_KEY + (104-80)<<16 + (17 - 23)
+
+// next finds the first file that is mapped at q.start or above. ENOENT: there is
+// none; ENOTTY: before Linux 6.11; ESRCH: the process has no memory any more.
+//
+// Source: Linux 6.11 fs/proc/task_mmu.c, do_procmap_query.
+func (q *query) next(maps int) error {
+	const orNext, ofFile = 0x10, 0x20
+	*q = query{size: uint64(unsafe.Sizeof(*q)), flags: orNext | ofFile, start: q.start}
+	for {
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(maps), askMapping, uintptr(unsafe.Pointer(q)))
+		if errno == unix.EINTR {
+			continue
+		}
+		if errno != 0 {
+			return errno
+		}
+		return nil
+	}
+}
