@@ -39,6 +39,41 @@ type Request struct {
 	// none do. Numbers are there for all, and mounts of nsfs get their strings
 	// in any case. Mountinfo has all strings and does not ask.
 	Want func(ns *mounts.Namespace, m *mounts.Mount) bool
+
+	// Whole reads the strings of all mounts together with their numbers, in
+	// every pass: with one pass that costs least. Want must be nil then.
+	Whole bool
+
+	// Device, if not nil, chooses superblocks: all other mounts are left out but
+	// for what is mounted on these, and for mounts of nsfs; and so are namespaces
+	// in which nothing is left. What is left has its strings. Want must be nil
+	// then, and Device is asked by several goroutines.
+	Device func(major, minor uint32) bool
+}
+
+func (r *Request) strings() bool { return r.Want != nil || r.Whole || r.Device != nil }
+
+// leavesOut reports whether nothing of a namespace is left, and nothing hidden.
+func (r *Request) leavesOut(ns *mounts.Namespace) bool {
+	return r.Device != nil && len(ns.Mounts) == 0 && ns.Hidden == 0
+}
+
+// ofDevice returns what Device leaves of the mounts of one namespace.
+func (r *Request) ofDevice(all []mounts.Mount) []mounts.Mount {
+	var chosen []int // old ids: a mount and what is on it are in one namespace
+	for i := range all {
+		if r.Device(all[i].Major, all[i].Minor) {
+			chosen = append(chosen, all[i].ID)
+		}
+	}
+	var kept []mounts.Mount
+	for i := range all {
+		_, binds := mounts.BoundNamespace(&all[i])
+		if binds || len(chosen) > 0 && (slices.Contains(chosen, all[i].ID) || slices.Contains(chosen, all[i].Parent)) {
+			kept = append(kept, all[i])
+		}
+	}
+	return kept
 }
 
 // Everything is a Want for all strings of all mounts.
@@ -120,6 +155,12 @@ func (c *Census) readMountinfo(ctx context.Context, req Request) error {
 	}
 	c.Unknown = r.unknown
 	c.Blind = "mount namespaces that only a descriptor in flight in a socket keeps, and mounts below the one on / that is covered: nothing in /proc leads to them"
+	if req.Device != nil {
+		for i := range c.Namespaces {
+			c.Namespaces[i].Mounts = req.ofDevice(c.Namespaces[i].Mounts)
+		}
+		c.Namespaces = slices.DeleteFunc(c.Namespaces, func(ns mounts.Namespace) bool { return req.leavesOut(&ns) })
+	}
 	return nil
 }
 

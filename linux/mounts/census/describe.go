@@ -24,9 +24,9 @@ func (r *fastReader) describe(ctx context.Context, spaces []mounts.Namespace) er
 			}
 		}
 	}
-	return r.forEach(ctx, spaces, func(c *statmount.Caller, i int) error {
+	return r.forEach(ctx, spaces, func(worker, i int) error {
 		for _, k := range wanted[i] {
-			err := r.supers.describe(c, spaces[i].ID, &spaces[i].Mounts[k])
+			err := r.supers.describe(r.callers[worker], spaces[i].ID, &spaces[i].Mounts[k])
 			if err != nil && !errors.Is(err, unix.ENOENT) { // one that is gone now stays as the numbers were
 				return err
 			}
@@ -55,6 +55,11 @@ func (s *superblocks) describe(c *statmount.Caller, ns uint64, m *mounts.Mount) 
 	if err != nil {
 		return err
 	}
+	return s.add(c, ns, magic, m)
+}
+
+// add fills the strings of the superblock of a mount whose root is known.
+func (s *superblocks) add(c *statmount.Caller, ns, magic uint64, m *mounts.Mount) error {
 	key := superblock{m.Major, m.Minor, m.Root, magic}
 	s.mu.Lock()
 	from, ok := s.texts[key]

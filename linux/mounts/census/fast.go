@@ -29,6 +29,8 @@ type fastReader struct {
 	blind   error  // why own is read from inside; nil if it is not
 	known   map[uint64]mounts.Namespace
 	callers [workers]*statmount.Caller
+	ids     [workers][]uint64       // of one namespace, used again for the next
+	all     [workers][]mounts.Mount // as ids
 	supers  superblocks
 	walked  []mounts.Unknown // what a walk could not find, see each
 }
@@ -69,8 +71,8 @@ func (r *fastReader) pass(ctx context.Context) ([]mounts.Namespace, error) {
 		return nil, err
 	}
 	gone := make([]bool, len(spaces))
-	err = r.forEach(ctx, spaces, func(c *statmount.Caller, i int) error {
-		err := list(c, &spaces[i])
+	err = r.forEach(ctx, spaces, func(worker, i int) error {
+		err := r.list(worker, &spaces[i])
 		gone[i] = errors.Is(err, unix.ENOENT)
 		if gone[i] {
 			return nil
@@ -82,7 +84,7 @@ func (r *fastReader) pass(ctx context.Context) ([]mounts.Namespace, error) {
 	}
 	kept := spaces[:0]
 	for i := range spaces {
-		if !gone[i] {
+		if !gone[i] && !r.req.leavesOut(&spaces[i]) {
 			kept = append(kept, spaces[i])
 		}
 	}
@@ -126,7 +128,7 @@ func (r *fastReader) namespaces(ctx context.Context) ([]mounts.Namespace, error)
 
 // forEach calls do for every namespace, from one goroutine for each worker. The
 // process's own is done from outside, where that is allowed.
-func (r *fastReader) forEach(ctx context.Context, spaces []mounts.Namespace, do func(c *statmount.Caller, i int) error) error {
+func (r *fastReader) forEach(ctx context.Context, spaces []mounts.Namespace, do func(worker, i int) error) error {
 	var next atomic.Int64
 	var group sync.WaitGroup
 	errs := make([]error, workers)
@@ -140,7 +142,7 @@ func (r *fastReader) forEach(ctx context.Context, spaces []mounts.Namespace, do 
 				if errs[w] = ctx.Err(); errs[w] != nil {
 					return
 				}
-				call := func() error { return do(r.callers[w], i) }
+				call := func() error { return do(w, i) }
 				if spaces[i].Inode == r.inode {
 					errs[w] = r.fromOutside(call)
 				} else {
@@ -170,29 +172,51 @@ func (r *fastReader) fromOutside(call func() error) error {
 	return err
 }
 
-// list fills ns.Mounts with numbers. The strings of nsfs's mounts are few and
-// say what they bind, so they come too.
-func list(c *statmount.Caller, ns *mounts.Namespace) error {
-	ids, err := c.List(ns.ID, nil)
+// list fills ns.Mounts with numbers, and with strings if they are to come along.
+// Those of nsfs's mounts are few and say what they bind, so they always come.
+func (r *fastReader) list(worker int, ns *mounts.Namespace) error {
+	c := r.callers[worker]
+	ids, err := c.List(ns.ID, r.ids[worker][:0])
 	if err != nil {
 		return err
 	}
-	ns.Mounts = make([]mounts.Mount, 0, len(ids))
+	r.ids[worker] = ids
+	mask := statmount.Device | statmount.Basic
+	if r.req.Whole {
+		mask |= statmount.Root | statmount.Point
+	}
+	all := r.all[worker][:0]
 	for _, id := range ids {
-		var m mounts.Mount
-		_, magic, err := c.Stat(ns.ID, id, statmount.Device|statmount.Basic, &m)
-		if err == nil && magic == mounts.NamespaceMagic {
-			_, _, err = c.Stat(ns.ID, id, statmount.Root|statmount.Point|statmount.Type, &m)
+		all = append(all, mounts.Mount{})
+		m := &all[len(all)-1]
+		_, magic, err := c.Stat(ns.ID, id, mask, m)
+		switch {
+		case err != nil:
+		case r.req.Whole:
+			err = r.supers.add(c, ns.ID, magic, m)
+		case magic == mounts.NamespaceMagic:
+			_, _, err = c.Stat(ns.ID, id, statmount.Root|statmount.Point|statmount.Type, m)
 		}
-		if errors.Is(err, unix.ENOENT) {
+		if err == nil {
 			continue
 		}
-		if err != nil {
+		all = all[:len(all)-1]
+		if !errors.Is(err, unix.ENOENT) {
 			return err
 		}
-		ns.Mounts = append(ns.Mounts, m)
 	}
-	ns.Hidden = max(0, ns.Hidden-len(ns.Mounts))
+	r.all[worker] = all
+	ns.Hidden = max(0, ns.Hidden-len(all))
+	if r.req.Device == nil {
+		ns.Mounts = slices.Clone(all)
+		return nil
+	}
+	ns.Mounts = r.req.ofDevice(all)
+	for i := range ns.Mounts {
+		if err := r.supers.describe(c, ns.ID, &ns.Mounts[i]); err != nil && !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -210,7 +234,7 @@ func (r *fastReader) unknown(c *Census) (out []mounts.Unknown) {
 			out = append(out, mounts.Unknown{What: fmt.Sprintf("%d mounts of mnt:[%d]", ns.Hidden, ns.Inode), Why: "the kernel counts them, but they are not below the root of the namespace"})
 		}
 	}
-	if known, err := statmount.Supported(); err == nil && r.req.Want != nil && known&statmount.Source == 0 {
+	if known, err := statmount.Supported(); err == nil && r.req.strings() && known&statmount.Source == 0 {
 		out = append(out, mounts.Unknown{What: "sources and FUSE's subtypes", Why: "statmount tells them from Linux 6.13"})
 	}
 	return out

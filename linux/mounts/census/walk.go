@@ -83,13 +83,8 @@ func (w *walk) take(fd int, inode uint64) error {
 	if err := w.visit(fd, info); err != nil {
 		return err
 	}
-	ns := mounts.Namespace{Inode: inode, ID: info.ID}
-	if err := list(w.caller, &ns); err != nil {
-		return nil // gone, or not ours to see: pass says so
-	}
-	for i := range ns.Mounts {
-		m := &ns.Mounts[i]
-		bound, ok := mounts.BoundNamespace(m)
+	for _, m := range w.nsfs(info.ID) {
+		bound, ok := mounts.BoundNamespace(&m)
 		if !ok || w.seen[bound] {
 			continue
 		}
@@ -105,4 +100,24 @@ func (w *walk) take(fd int, inode uint64) error {
 		}
 	}
 	return nil
+}
+
+// nsfs lists the mounts of namespace files in a mount namespace. What is gone, or
+// not ours to see, is left out here: pass says so.
+func (w *walk) nsfs(namespace uint64) (all []mounts.Mount) {
+	ids, err := w.caller.List(namespace, nil)
+	if err != nil {
+		return nil
+	}
+	for _, id := range ids {
+		var m mounts.Mount
+		_, magic, err := w.caller.Stat(namespace, id, statmount.Device, &m)
+		if err != nil || magic != mounts.NamespaceMagic {
+			continue
+		}
+		if _, _, err := w.caller.Stat(namespace, id, statmount.Root|statmount.Point|statmount.Type, &m); err == nil {
+			all = append(all, m)
+		}
+	}
+	return all
 }
