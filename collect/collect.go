@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"sexton.dev/collect/door"
+	"sexton.dev/linux/mounts"
 	"sexton.dev/linux/procfs"
 	"sexton.dev/snapshot"
 )
@@ -25,7 +26,7 @@ type Options struct {
 	Root     string          // root directory of the live host, for the sockets below it
 	Child    Child           // runs what may block
 	AskAgain bool            // ask runtimes that were silent before
-	Narrow   *Narrow         // the mounts that are asked about; nil: all
+	Narrow   *Narrow         // what is asked about; nil: all
 	// Layers names directories of overlays, from the mounts of the look, by which
 	// detached ones are known; nil: none are looked for.
 	Layers func(*snapshot.Host) []Layer
@@ -40,6 +41,7 @@ type looker struct {
 	machine string // as uname -m prints it
 	cgroups hierarchies
 	places  placeCache
+	spaces  []mounts.Namespace // of a narrow question, as the census had them
 }
 
 // Looks takes one look at a host through first, and a second one through the
@@ -49,7 +51,10 @@ type looker struct {
 // It always returns a snapshot; what exists and could not be read is in its Unread.
 func Looks(ctx context.Context, first door.Door, second func() door.Door, o Options) (before, now *snapshot.Host) {
 	l := begin(ctx, first, o)
-	replies := l.askRuntimes(ctx)
+	replies := func() []reply { return nil }
+	if !l.lean() {
+		replies = l.askRuntimes(ctx)
+	}
 	if second == nil {
 		return nil, l.finish(ctx, replies(), true)
 	}
@@ -74,13 +79,19 @@ func begin(ctx context.Context, d door.Door, o Options) *looker {
 	if l.wants(snapshot.Places) {
 		l.findHierarchies()
 	}
-	l.processes(ctx)
+	if !l.lean() {
+		l.processes(ctx)
+	}
 	return l
 }
 
 // finish reads the rest. The mount tables, which cost most and do not come and go
 // as processes do, are read in the last look alone.
 func (l *looker) finish(ctx context.Context, replies []reply, last bool) *snapshot.Host {
+	if l.lean() {
+		l.mountTables(ctx)
+		replies = l.keepers(ctx)
+	}
 	l.containers(replies)
 	l.details()
 	l.findInits()
@@ -88,7 +99,7 @@ func (l *looker) finish(ctx context.Context, replies []reply, last bool) *snapsh
 	l.commands(ctx)
 	l.budgets()
 	l.frozen()
-	if last {
+	if last && !l.lean() {
 		l.mountTables(ctx)
 	}
 	l.h.Sort()

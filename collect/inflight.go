@@ -13,18 +13,14 @@ import (
 // Linux 5.6 a socket tells how many there are.
 //
 // Source: Linux 5.6 net/unix/af_unix.c, unix_show_fdinfo, scm_fds.
-func (l *looker) inFlight(table *snapshot.Mounts) {
-	free := func(ns snapshot.MountNamespace) bool { return len(ns.Pins) == 0 }
+func (l *looker) inFlight(table *snapshot.Mounts, asked *Asked) {
+	free := func(ns snapshot.MountNamespace) bool { return len(ns.Pins) == 0 && asked.about(ns.Inode) }
 	if !slices.ContainsFunc(table.Namespaces, free) {
 		return
 	}
 	var found []snapshot.Pin
-	for i := range l.h.Processes {
-		p := &l.h.Processes[i]
-		if p.Kernel || p.State == snapshot.Dead {
-			continue
-		}
-		dir := "/proc/" + strconv.Itoa(p.PID)
+	for _, pid := range l.withFiles() {
+		dir := "/proc/" + strconv.Itoa(pid)
 		names, err := l.ReadDir(dir + "/fd")
 		if err != nil {
 			continue // said of all its files already
@@ -32,7 +28,7 @@ func (l *looker) inFlight(table *snapshot.Mounts) {
 		for _, name := range names {
 			link, err := l.ReadLink(dir + "/fd/" + name)
 			if fd, bad := strconv.Atoi(name); err == nil && bad == nil && strings.HasPrefix(link, "socket:[") && l.inSocket(dir+"/fdinfo/"+name) > 0 {
-				found = append(found, snapshot.Pin{Kind: "socket", PID: p.PID, FD: fd})
+				found = append(found, snapshot.Pin{Kind: "socket", PID: pid, FD: fd})
 			}
 		}
 	}
@@ -41,6 +37,25 @@ func (l *looker) inFlight(table *snapshot.Mounts) {
 			ns.Pins = append(ns.Pins, found...)
 		}
 	}
+}
+
+// withFiles lists the processes that may have open files.
+func (l *looker) withFiles() (pids []int) {
+	if l.lean() {
+		names, _ := l.ReadDir("/proc") // what keeps namespaces was read from it: it is there
+		for _, name := range names {
+			if pid, err := strconv.Atoi(name); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+		return pids
+	}
+	for i := range l.h.Processes {
+		if p := &l.h.Processes[i]; !p.Kernel && p.State != snapshot.Dead {
+			pids = append(pids, p.PID)
+		}
+	}
+	return pids
 }
 
 // inSocket is how many descriptors wait in the socket of an fdinfo file.

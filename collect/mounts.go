@@ -14,46 +14,6 @@ import (
 	"sexton.dev/snapshot"
 )
 
-// A Narrow says which mounts a question is about, where not all are needed: the
-// strings of the others are not read, which is most of the time.
-type Narrow struct {
-	Devices []string // superblocks, "8:16"
-	IDs     []uint64 // mounts
-}
-
-// want chooses the mounts that are asked about, and what is mounted on them.
-func (n *Narrow) want() func(ns *mounts.Namespace, m *mounts.Mount) bool {
-	var of *mounts.Namespace
-	asked := map[uint64]bool{} // in of
-	return func(ns *mounts.Namespace, m *mounts.Mount) bool {
-		if ns != of {
-			of = ns
-			clear(asked)
-			for i := range ns.Mounts {
-				if n.wants(&ns.Mounts[i]) {
-					asked[ns.Mounts[i].UniqueID] = true
-				}
-			}
-		}
-		return asked[m.UniqueID] || asked[m.UniqueParent]
-	}
-}
-
-// keep leaves out the namespaces that have none of them, but not those in which
-// another one is bound: that may be what keeps it.
-func (n *Narrow) keep(all []mounts.Namespace) []mounts.Namespace {
-	return slices.DeleteFunc(all, func(ns mounts.Namespace) bool {
-		return !slices.ContainsFunc(ns.Mounts, func(m mounts.Mount) bool {
-			_, bound := mounts.BoundNamespace(&m)
-			return bound || n.wants(&m)
-		})
-	})
-}
-
-func (n *Narrow) wants(m *mounts.Mount) bool {
-	return slices.Contains(n.Devices, deviceName(m.Major, m.Minor)) || slices.Contains(n.IDs, m.UniqueID) || slices.Contains(n.IDs, uint64(m.ID))
-}
-
 func deviceName(major, minor uint32) string {
 	return strconv.FormatUint(uint64(major), 10) + ":" + strconv.FormatUint(uint64(minor), 10)
 }
@@ -80,12 +40,16 @@ func (l *looker) mountTables(ctx context.Context) {
 	}
 	table.Most = l.quietNumber("/proc/sys/fs/mount-max")
 	l.h.Mounts = table
+	l.blocks(table)
+	asked := l.asked()
+	if l.Narrow != nil && door.Unrecorded(l.Door) {
+		l.narrowPins(ctx, table, asked)
+	}
 	if !l.leaveForeign(table) {
-		l.inFlight(table)
+		l.inFlight(table, asked)
 	}
 	l.dockerLayers(table)
-	l.blocks(table)
-	l.references(ctx, table)
+	l.references(ctx, table, asked)
 }
 
 // keptMounts is readMounts in a form that a recording keeps.
@@ -112,29 +76,22 @@ func (l *looker) keptMounts(ctx context.Context) (*snapshot.Mounts, []mounts.Unk
 	return k.Mounts, k.Lacks, nil
 }
 
-// readMounts takes the census of a live host.
+// readMounts takes the census of a live host. Where the question is narrow, what
+// keeps the namespaces is read later, when it is known which are asked about.
 func (l *looker) readMounts(ctx context.Context) (*snapshot.Mounts, []mounts.Unknown, error) {
-	req := census.Request{Proc: l.Proc, Want: census.Everything}
-	if l.Narrow != nil {
-		req.Passes = 1
-		req.Want = l.Narrow.want()
-	}
-	c, err := census.Read(ctx, req)
+	c, err := census.Read(ctx, l.request())
 	if err != nil {
 		return nil, nil, err
 	}
 	if l.Narrow != nil {
-		c.Namespaces = l.Narrow.keep(c.Namespaces)
-	}
-	var lacks []mounts.Unknown
-	for _, u := range c.Unknown {
-		lacks = append(lacks, mounts.Unknown(u))
+		l.spaces = c.Namespaces
+		return convert(c, nil), c.Unknown, nil
 	}
 	pins, unknown, err := holders.Pins(ctx, holders.PinRequest{Proc: l.Proc, Spaces: c.Namespaces})
 	if err != nil {
 		return nil, nil, err
 	}
-	return convert(c, pins), append(lacks, unknown...), nil
+	return convert(c, pins), append(c.Unknown, unknown...), nil
 }
 
 // convert puts a census into the words of a snapshot.
@@ -160,10 +117,15 @@ func convert(c *census.Census, pins map[uint64][]holders.Pin) *snapshot.Mounts {
 				to.ID, to.Parent = uint64(m.ID), uint64(m.Parent)
 			}
 		}
-		for _, p := range pins[from.Inode] {
-			ns.Pins = append(ns.Pins, snapshot.Pin{Kind: string(p.Kind), PID: p.PID, TID: p.TID, FD: p.FD, Path: p.Mount.MountPoint, Namespace: p.Namespace})
-		}
+		ns.Pins = convertPins(pins[from.Inode])
 		out.Namespaces = append(out.Namespaces, ns)
+	}
+	return out
+}
+
+func convertPins(pins []holders.Pin) (out []snapshot.Pin) {
+	for _, p := range pins {
+		out = append(out, snapshot.Pin{Kind: string(p.Kind), PID: p.PID, TID: p.TID, FD: p.FD, Path: p.Mount.MountPoint, Namespace: p.Namespace})
 	}
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -26,9 +27,19 @@ const (
 type refQuestion struct {
 	Proc    string   `json:"proc"`
 	Skip    []int    `json:"skip,omitempty"`    // processes at which an earlier child stalled
-	Devices []string `json:"devices,omitempty"` // references to these alone, and to overlays below Layers; none: to all
+	Narrow  bool     `json:"narrow,omitempty"`  // references to Devices and Mounts alone, and to overlays below Layers
+	Devices []string `json:"devices,omitempty"` // of superblocks
+	Mounts  []uint64 `json:"mounts,omitempty"`  // ids; on btrfs and overlays a file may have another device than its mount
 	Layers  []Layer  `json:"layers,omitempty"`  // directories of overlays, to prove which one a detached mount is
+	Listed  []string `json:"listed,omitempty"`  // devices that are in the tables, so none of these detached ones
 }
+
+// Bounds of a question, which the kernel takes 128 KiB of. Over them it is
+// answered as well, but for a file on btrfs below one of over 2,000 mounts, and slower.
+const (
+	mostMounts = 2000
+	mostListed = 4000
+)
 
 // A refLine is one line of that child.
 type refLine struct {
@@ -41,7 +52,7 @@ type refLine struct {
 
 // references reads who holds what of which mount, in a child process: a statx of
 // what is open on a dead file system may not return.
-func (l *looker) references(ctx context.Context, table *snapshot.Mounts) {
+func (l *looker) references(ctx context.Context, table *snapshot.Mounts, asked *Asked) {
 	if !l.wants(snapshot.References) {
 		return
 	}
@@ -49,8 +60,14 @@ func (l *looker) references(ctx context.Context, table *snapshot.Mounts) {
 	if l.Layers != nil {
 		q.Layers = l.Layers(l.h)
 	}
-	if l.Narrow != nil {
-		q.Devices = l.Narrow.Devices
+	if asked != nil {
+		q.Narrow, q.Devices, q.Mounts = true, asked.Devices, asked.Mounts[:min(len(asked.Mounts), mostMounts)]
+		if len(q.Devices)+len(q.Layers) == 0 {
+			return // what has no name in the tables and no layers is known by no reference
+		}
+		if len(q.Layers) > 0 {
+			q.Listed = listed(table)
+		}
 	}
 	text, err := l.Ask("mount-references", func() ([]byte, error) { return readReferences(ctx, l.Child, q) })
 	if err != nil && len(text) == 0 {
@@ -137,6 +154,20 @@ func lackLine(what, why string) []byte {
 	return append(line, '\n')
 }
 
+// listed are the devices of all mounts, none if they are too many.
+func listed(table *snapshot.Mounts) []string {
+	seen := map[string]bool{}
+	for i := range table.Namespaces {
+		for k := range table.Namespaces[i].Mounts {
+			seen[table.Namespaces[i].Mounts[k].Device] = true
+		}
+	}
+	if len(seen) > mostListed {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
 // childReferences is the child's side. It ends itself where it stalls, so that
 // its parent learns where.
 func childReferences(out io.Writer, text string) error {
@@ -145,12 +176,14 @@ func childReferences(out io.Writer, text string) error {
 		return err
 	}
 	w := newLineWriter(out)
-	layers := findLayers(q.Proc, q.Layers)
+	s := newSieve(&q)
 	visit := func(r holders.Ref) error {
 		ref := snapshot.Reference{PID: r.PID, TID: r.TID, Kind: string(r.Kind), FD: r.FD, Mount: r.MountID,
 			Device: deviceName(r.Major, r.Minor), Inode: r.Inode, Link: r.Link}
-		ref.Layer = layers.of(r)
-		if ref.Layer == "" && len(q.Devices) > 0 && !slices.Contains(q.Devices, ref.Device) {
+		if s.suspect(r.Major, r.Minor) {
+			ref.Layer = s.layers.of(r)
+		}
+		if ref.Layer == "" && !s.asked(&r) {
 			return nil
 		}
 		return w.write(refLine{Ref: &ref})
@@ -161,10 +194,14 @@ func childReferences(out io.Writer, text string) error {
 	if err != nil {
 		return err
 	}
-	unknown, err := holders.Refs(context.Background(), holders.RefRequest{Proc: q.Proc, PIDs: pids, Begin: func(pid int, _ holders.Kind) {
+	req := holders.RefRequest{Proc: q.Proc, PIDs: pids, Begin: func(pid int, _ holders.Kind) {
 		stalled.Reset(referencesStall)
 		w.begin(pid)
-	}}, visit)
+	}}
+	if q.Narrow {
+		req.Want, req.Superblock = s.wants, s.superblock
+	}
+	unknown, err := holders.Refs(context.Background(), req, visit)
 	if err != nil {
 		return err
 	}

@@ -193,3 +193,23 @@ func unescape(s string) string {
 	}
 	return b.String()
 }
+
+// Namespaces are the inodes of the namespaces that have the target mounted.
+func (t Target) Namespaces() []uint64 {
+	var out []uint64
+	for _, p := range t.Mounts {
+		if n := len(out); n == 0 || out[n-1] != p.Namespace.Inode {
+			out = append(out, p.Namespace.Inode)
+		}
+	}
+	return out
+}
+
+// IDs are those of its mounts.
+func (t Target) IDs() []uint64 {
+	var out []uint64
+	for _, p := range t.Mounts {
+		out = append(out, p.Mount.ID)
+	}
+	return out
+}

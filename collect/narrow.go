@@ -1,0 +1,158 @@
+package collect
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"sexton.dev/linux/mounts/census"
+	"sexton.dev/linux/mounts/holders"
+	"sexton.dev/snapshot"
+)
+
+// A Narrow says what a question about few mounts can do without. The mounts are
+// read once; of processes only those are read that keep what is asked about; and
+// runtimes are asked for names only if one of those is in a container.
+type Narrow struct {
+	// Devices are superblocks, "8:16". Mounts of others are left out, but for
+	// what is mounted on these, and so are namespaces without any. None: all
+	// mounts are there.
+	Devices []string
+
+	// Asked says what is asked about, of a look that has its mounts and blocks
+	// and, if Named, its containers. nil: all that there is.
+	Asked func(*snapshot.Host) Asked
+
+	// Named says that Asked needs the names that runtimes give, so that they are
+	// asked first, and all processes are read.
+	Named bool
+}
+
+// Asked is what a question turned out to be about.
+type Asked struct {
+	Namespaces []uint64 // inodes
+	Devices    []string
+	Mounts     []uint64 // ids
+}
+
+// lean reports whether only the processes that keep something are read.
+func (l *looker) lean() bool { return l.Narrow != nil && !l.Narrow.Named }
+
+// request is what the census is asked for.
+func (l *looker) request() census.Request {
+	req := census.Request{Proc: l.Proc}
+	switch {
+	case l.Narrow == nil:
+		req.Want = census.Everything
+	case len(l.Narrow.Devices) == 0:
+		req.Passes, req.Whole = 1, true
+	default:
+		req.Passes = 1
+		req.Device = func(major, minor uint32) bool { return slices.Contains(l.Narrow.Devices, deviceName(major, minor)) }
+	}
+	return req
+}
+
+// asked is what the question is about, nil if it is about all.
+func (l *looker) asked() *Asked {
+	switch {
+	case l.Narrow == nil:
+		return nil
+	case l.Narrow.Asked != nil:
+		asked := l.Narrow.Asked(l.h)
+		return &asked
+	case len(l.Narrow.Devices) == 0:
+		return nil
+	}
+	asked := Asked{Devices: l.Narrow.Devices}
+	for i := range l.h.Mounts.Namespaces {
+		ns := &l.h.Mounts.Namespaces[i]
+		of := len(asked.Mounts)
+		for k := range ns.Mounts {
+			if m := &ns.Mounts[k]; slices.Contains(asked.Devices, m.Device) {
+				asked.Mounts = append(asked.Mounts, m.ID)
+			}
+		}
+		if len(asked.Mounts) > of {
+			asked.Namespaces = append(asked.Namespaces, ns.Inode)
+		}
+	}
+	return &asked
+}
+
+// about reports whether a namespace is asked about.
+func (a *Asked) about(inode uint64) bool { return a == nil || slices.Contains(a.Namespaces, inode) }
+
+// narrowPins finds what keeps the namespaces that are asked about. What keeps
+// others is there as far as it costs nothing more.
+func (l *looker) narrowPins(ctx context.Context, table *snapshot.Mounts, asked *Asked) {
+	req := holders.PinRequest{Proc: l.Proc, Spaces: l.spaces}
+	if asked != nil {
+		req.Asked = append([]uint64{}, asked.Namespaces...)
+	}
+	pins, unknown, err := holders.Pins(ctx, req)
+	if err != nil {
+		l.missing(snapshot.MountTables, "what keeps mount namespaces", cause(err))
+		return
+	}
+	for _, u := range unknown {
+		l.lackOf(snapshot.MountTables, u.What, u.Why)
+	}
+	for i := range table.Namespaces {
+		table.Namespaces[i].Pins = convertPins(pins[table.Namespaces[i].Inode])
+	}
+}
+
+// keepers reads the processes that keep something, after what they keep, and
+// returns the answers of the runtimes if one of them is in a container.
+func (l *looker) keepers(ctx context.Context) []reply {
+	if l.h.Mounts == nil {
+		return nil
+	}
+	l.places = placeCache{}
+	for _, pid := range keeping(l.h.Mounts, l.asked()) {
+		l.process(pid, nil)
+	}
+	l.h.Sort()
+	inContainer := func(p snapshot.Process) bool { return p.Container != "" }
+	if !l.wants(snapshot.Names) || !slices.ContainsFunc(l.h.Processes, inContainer) {
+		return nil
+	}
+	l.processes(ctx) // among them the runtimes, which may be stopped
+	return l.askRuntimes(ctx)()
+}
+
+// keeping lists the processes to name: the first of each kind that keeps a
+// namespace, for that is the one that is told, and who has references.
+func keeping(all *snapshot.Mounts, asked *Asked) []int {
+	pids := map[int]bool{}
+	var add func(inode uint64, deep int)
+	add = func(inode uint64, deep int) {
+		i := slices.IndexFunc(all.Namespaces, func(ns snapshot.MountNamespace) bool { return ns.Inode == inode })
+		if i < 0 || deep > 8 {
+			return
+		}
+		first := map[string]int{}
+		for _, p := range all.Namespaces[i].Pins {
+			if was, ok := first[p.Kind]; !ok || p.PID < was {
+				first[p.Kind] = p.PID
+			}
+			if p.Kind == string(holders.Bind) {
+				add(p.Namespace, deep+1)
+			}
+		}
+		for _, pid := range first {
+			pids[pid] = true
+		}
+	}
+	for i := range all.Namespaces {
+		if asked.about(all.Namespaces[i].Inode) {
+			add(all.Namespaces[i].Inode, 0)
+		}
+	}
+	for _, r := range all.References {
+		pids[r.PID] = true
+	}
+	delete(pids, 0)
+	return slices.Sorted(maps.Keys(pids))
+}

@@ -1,0 +1,64 @@
+package collect
+
+import (
+	"slices"
+
+	"sexton.dev/linux/mounts/holders"
+)
+
+// A sieve keeps the references that a question is about, by numbers before any
+// text is read.
+type sieve struct {
+	narrow          bool
+	layers          layers
+	devices, listed map[string]bool
+	mounts          []uint64 // sorted
+	names           map[numbers]string
+}
+
+type numbers struct{ major, minor uint32 }
+
+func newSieve(q *refQuestion) *sieve {
+	s := &sieve{narrow: q.Narrow, layers: findLayers(q.Proc, q.Layers), devices: set(q.Devices), listed: set(q.Listed), names: map[numbers]string{}}
+	s.mounts = slices.Sorted(slices.Values(q.Mounts))
+	return s
+}
+
+func set(words []string) map[string]bool {
+	out := make(map[string]bool, len(words))
+	for _, w := range words {
+		out[w] = true
+	}
+	return out
+}
+
+// name is deviceName, which few devices need often.
+func (s *sieve) name(major, minor uint32) string {
+	n := numbers{major, minor}
+	if s.names[n] == "" {
+		s.names[n] = deviceName(major, minor)
+	}
+	return s.names[n]
+}
+
+// suspect reports whether a file with this device may be in a detached overlay
+// that is asked about.
+func (s *sieve) suspect(major, minor uint32) bool {
+	return len(s.layers) > 0 && !s.listed[s.name(major, minor)]
+}
+
+// asked reports whether a reference is to a mount or superblock that is asked about.
+// Of a file that is registered with an io_uring only the path is known.
+func (s *sieve) asked(r *holders.Ref) bool {
+	if !s.narrow || r.Kind == holders.IOURing || s.devices[s.name(r.Major, r.Minor)] {
+		return true
+	}
+	_, is := slices.BinarySearch(s.mounts, r.MountID)
+	return is
+}
+
+func (s *sieve) wants(r *holders.Ref) bool { return s.asked(r) || s.suspect(r.Major, r.Minor) }
+
+func (s *sieve) superblock(major, minor uint32) bool {
+	return s.devices[s.name(major, minor)] || s.suspect(major, minor)
+}
