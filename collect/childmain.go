@@ -27,6 +27,7 @@ func IsChild(args []string) bool { return len(args) > 0 && args[0] == childComma
 //	__child cmdline PROC PID...    one JSON line a process, as soon as it is read
 //	__child runtime SOCKET         the answer of a runtime, SOCKET being JSON
 //	__child references QUESTION    one JSON line a reference to a mount
+//	__child settings QUESTION      what files say, one JSON line each
 func ChildMain(args []string, stdout, stderr io.Writer) int {
 	time.AfterFunc(childLife, func() { os.Exit(1) })
 	os.WriteFile("/proc/self/comm", []byte("sexton"), 0) // for people who see it in ps; executed as /proc/self/exe it is "exe"
@@ -38,6 +39,8 @@ func ChildMain(args []string, stdout, stderr io.Writer) int {
 		err = askOne(stdout, args[2])
 	case len(args) == 3 && args[1] == "references":
 		err = childReferences(stdout, args[2])
+	case len(args) == 3 && args[1] == "settings":
+		err = childSettings(stdout, args[2])
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, err)

@@ -75,6 +75,9 @@ func begin(ctx context.Context, d door.Door, o Options) *looker {
 	if l.wants(snapshot.Budgets, snapshot.Frozen, snapshot.Inits, snapshot.Names) {
 		l.needs[snapshot.Places] = true // without it they cannot be read
 	}
+	if l.wants(snapshot.Configured) {
+		l.needs[snapshot.Places], l.needs[snapshot.Commands] = true, true // whose settings, and those on dockerd's command line
+	}
 	l.host()
 	if l.wants(snapshot.Places) {
 		l.findHierarchies()
@@ -101,6 +104,7 @@ func (l *looker) finish(ctx context.Context, replies []reply, last bool) *snapsh
 	l.frozen()
 	if last && !l.lean() {
 		l.mountTables(ctx)
+		l.settings(ctx)
 	}
 	l.h.Sort()
 	return l.h

@@ -26,7 +26,8 @@ type Host struct {
 	Containers []Container      `json:"containers,omitempty"` // by id
 	Runtimes   []Runtime        `json:"runtimes,omitempty"`
 	FUSE       []FUSEConnection `json:"fuse,omitempty"`
-	Mounts     *Mounts          `json:"mounts,omitempty"` // nil where nothing needed it
+	Mounts     *Mounts          `json:"mounts,omitempty"`   // nil where nothing needed it
+	Settings   *Settings        `json:"settings,omitempty"` // nil where nothing needed them
 
 	index index
 }
@@ -226,5 +227,6 @@ const (
 	TIDs        Part = "tids"       // numbers of all threads
 	MountTables Part = "mounts"     // every mount of every mount namespace, and what keeps those
 	References  Part = "references" // open files, directories and mappings of processes, by mount
+	Configured  Part = "settings"   // what units, docker and the kernel were told of mounts
 	Earlier     Part = "earlier"    // the look before this one
 )
