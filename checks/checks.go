@@ -12,6 +12,7 @@ import (
 	"sexton.dev/checks/leakedmount"
 	"sexton.dev/checks/mountmultiplication"
 	"sexton.dev/checks/noinit"
+	"sexton.dev/checks/nolazydetach"
 	"sexton.dev/checks/pidbudget"
 	"sexton.dev/checks/privategraphroot"
 	"sexton.dev/checks/unreapedchildren"
@@ -32,5 +33,6 @@ func All() []*check.Check {
 		mountmultiplication.Check,
 		hostpathnopropagation.Check,
 		privategraphroot.Check,
+		nolazydetach.Check,
 	}
 }

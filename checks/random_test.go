@@ -53,6 +53,8 @@ func randomHost(r *rand.Rand) *snapshot.Host {
 		h.Mounts = randomMounts(r)
 		settle(r, h)
 	}
+	h.Kernel = pick(r, "", "3.10.0-1160.el7", "6.1.0")
+	h.Settings = pick(r, nil, &snapshot.Settings{}, &snapshot.Settings{MayDetach: "0"})
 	h.Sort()
 	return h
 }
