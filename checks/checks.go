@@ -15,6 +15,7 @@ import (
 	"sexton.dev/checks/nolazydetach"
 	"sexton.dev/checks/pidbudget"
 	"sexton.dev/checks/privategraphroot"
+	"sexton.dev/checks/privateunit"
 	"sexton.dev/checks/unreapedchildren"
 )
 
@@ -34,5 +35,6 @@ func All() []*check.Check {
 		hostpathnopropagation.Check,
 		privategraphroot.Check,
 		nolazydetach.Check,
+		privateunit.Check,
 	}
 }

@@ -30,6 +30,7 @@ func settle(r *rand.Rand, h *snapshot.Host) {
 		ns.Pins = append(ns.Pins, snapshot.Pin{Kind: "process", PID: 1 + r.IntN(24)})
 		mount(ns, snapshot.Mount{Parent: 1, Device: pick(r, "8:3", "0:1"), Root: "/", Point: "/", Type: "ext4"})
 		mount(ns, snapshot.Mount{Parent: id, Device: "8:3", Root: pick(r, "/", "/var/lib/docker", "/x"), Point: pick(r, "/rootfs", "/var/lib/docker"), Type: "ext4"})
+		mount(ns, snapshot.Mount{Parent: id - 1, Device: "8:3", Root: "/tmp/systemd-private-00000000000000000000000000000000-a.service-9aX3kQ/tmp", Point: "/tmp", Type: "ext4"})
 		mount(ns, snapshot.Mount{Parent: pick(r, id, id-1), Device: pick(r, "0:1", "0:2", "0:7"), Root: "/", Point: "/var/lib/docker/overlay2/4e09fa6803feab9d96fe72a44fb83d757c1788812ff60071ac2e62a5cf14cd97/merged", Type: "overlay"})
 	}
 }
