@@ -218,8 +218,10 @@ planned:
 	JMP  ask
 
 settle:
+	LEAQ ROOT(SP), DI               // Let go of the directory, soon: the main child may look;
+	SYS(chdir)
 	MOVQ $0, WOKEN                  // whatever becomes of that child, it is not asked again
-	LEAQ runtime·text(SB), DI       // Let go of every page of the binary but ours,
+	LEAQ runtime·text(SB), DI       // of every page of the binary but ours,
 	ANDQ $~PAGE, DI
 	LEAQ sexton_entry(SB), SI
 	ANDQ $~0xfff, SI
@@ -233,7 +235,7 @@ settle:
 	ANDQ $~0xfff, SI
 	SUBQ DI, SI
 	SYS(munmap)
-	MOVL $3, DI                     // of every descriptor but the standard ones,
+	MOVL $3, DI                     // and of every descriptor but the standard ones.
 	MOVL $-1, SI
 	XORL DX, DX
 	SYS(close_range)
@@ -247,8 +249,6 @@ one:
 	CMPQ BX, $3
 	JGE  one
 closed:
-	LEAQ ROOT(SP), DI               // and of the directory.
-	SYS(chdir)
 	MOVQ R12, SI                    // Our frame, argv and envp move up to the strings, where
 pointers:                               // they may share a page, and the rest of the stack goes.
 	ADDQ $8, SI
@@ -297,7 +297,7 @@ reaper:
 	JEQ  reap
 	XORL R10, R10
 	MOVQ R10, INFO(SP)              // struct sigevent: SIGEV_SIGNAL
-	MOVL $SIGRTMAX, AX
+	MOVL $const_ourSignal, AX
 	MOVQ AX, 8+INFO(SP)
 	MOVL $CLOCK_MONOTONIC, DI
 	LEAQ INFO(SP), SI
@@ -337,7 +337,8 @@ reap:                                   // ---- at rest: reap, wait, send ----
 	MOVQ AX, TARGET
 	TESTB $const_flagTermGroup, FLAGS
 	JZ   reap
-	MOVL $SIGTERM, SI
+	MOVBLZX (ACTIONS+SIGTERM)(ST), SI // as it is rewritten; 0 does nothing
+	ANDL $~const_askGo, SI
 	SYS(kill)
 	JMP  reap
 
@@ -495,7 +496,7 @@ pass:                                   // Go runs already: tell it.
 	SHLQ CX, AX
 	ORQ  AX, NEXT
 	MOVQ R14, DI
-	MOVL $const_stopAgain, SI
+	MOVL $const_ourSignal, SI
 	SYS(kill)
 	JMP  wait
 

@@ -226,8 +226,10 @@ planned:
 	B    ask
 
 settle:
+	ADD  $ROOT, F, R0               // Let go of the directory, soon: the main child may look;
+	SYS(chdir)
 	MOVD ZR, WOKEN                  // whatever becomes of that child, it is not asked again
-	MOVD $runtime·text(SB), R0      // Let go of every page of the binary but ours,
+	MOVD $runtime·text(SB), R0      // of every page of the binary but ours,
 	AND  $~PAGE, R0
 	MOVD $sexton_entry(SB), R1
 	AND  $~PAGE, R1
@@ -239,7 +241,7 @@ settle:
 	MOVD $runtime·end(SB), R1
 	SUB  R0, R1
 	SYS(munmap)
-	MOVD $3, R0                     // of every descriptor but the standard ones,
+	MOVD $3, R0                     // and of every descriptor but the standard ones.
 	MOVD $0xffffffff, R1
 	MOVD ZR, R2
 	SYS(close_range)
@@ -252,8 +254,6 @@ one:
 	CMP  $3, R20
 	BGE  one
 closed:
-	ADD  $ROOT, F, R0               // and of the directory.
-	SYS(chdir)
 	MOVD R21, R1                    // Our frame, argv and envp move up to the strings, where
 pointers:                               // they may share a page, and the rest of the stack goes.
 	MOVD.P 8(R1), R0
@@ -300,7 +300,7 @@ reaper:
 	MOVD TICK, R20
 	CBZ  R20, reap
 	MOVD ZR, INFO(F)                // struct sigevent: SIGEV_SIGNAL
-	MOVD $SIGRTMAX, R0
+	MOVD $const_ourSignal, R0
 	MOVD R0, (INFO+8)(F)
 	MOVD $CLOCK_MONOTONIC, R0
 	ADD  $INFO, F, R1
@@ -342,7 +342,8 @@ reap:                                   // ---- at rest: reap, wait, send ----
 	MOVD FLAGS, R2
 	TST  $const_flagTermGroup, R2
 	BEQ  reap
-	MOVD $SIGTERM, R1
+	MOVBU (ACTIONS+SIGTERM)(ST), R1 // as it is rewritten; 0 does nothing
+	AND  $0x7f, R1
 	SYS(kill)
 	B    reap
 
@@ -495,7 +496,7 @@ pass:                                   // Go runs already: tell it.
 	ORR  R0, R1
 	MOVD R1, NEXT
 	MOVD R24, R0
-	MOVD $const_stopAgain, R1
+	MOVD $const_ourSignal, R1
 	SYS(kill)
 	B    wait
 

@@ -125,7 +125,7 @@ func (j *job) makeRunit(p *plan, parent uintptr) {
 	if err != nil {
 		j.refuse("runit: " + runsvdir + ": " + err.Error() + "\n  try: install runit, or --skip-runit")
 	}
-	b := birth{path: file, argv: argv, env: env, terminal: options.Shared, tty: -1,
+	b := birth{path: file, argv: argv, env: env, terminal: options.Shared, tty: -1, here: -1,
 		mask: j.mask, ignored: j.ignored, nofile: &j.nofile}
 	pid, doing, err := b.make(parent, parent != 0 || inherited.found != 0)
 	if err != nil {

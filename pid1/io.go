@@ -55,7 +55,7 @@ func itoa[T int | int64](n T) string { return strconv.Itoa(int(n)) }
 // a further stop signal came. Only the last are of interest.
 func catch() chan os.Signal {
 	again, others := make(chan os.Signal, 4), make(chan os.Signal, 1)
-	signal.Notify(again, syscall.Signal(stopAgain))
+	signal.Notify(again, syscall.Signal(ourSignal))
 	signal.Notify(others, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	return again
 }

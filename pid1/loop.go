@@ -84,7 +84,7 @@ func (l *looper) begin() {
 		l.woken = whyBegin
 		l.plan = l.start(0)
 	}
-	os.Chdir("/") // soon: the main child may look
+	os.Chdir("/")
 	l.tell(l.Spawned(l.init, int(l.main)))
 	if l.plan.tick > 0 {
 		l.ticks = time.Tick(time.Duration(l.plan.tick) * time.Second)
@@ -131,8 +131,9 @@ func (l *looper) ended(pid int, ws syscall.WaitStatus) {
 	target := int(l.target)
 	l.status, l.main, l.target = int64(ws), 0, 0
 	if l.flags&flagTermGroup != 0 {
-		l.tell(l.Forwarded(int(syscall.SIGTERM)))
-		syscall.Kill(target, syscall.SIGTERM)
+		sig := l.actions[syscall.SIGTERM-1] &^ askGo // as it is rewritten; 0 does nothing
+		l.tell(l.Forwarded(int(sig)))
+		syscall.Kill(target, syscall.Signal(sig))
 	}
 }
 
@@ -193,7 +194,7 @@ func (l *looper) ask(why int64) {
 	if l.child != 0 {
 		if why < options.Signals {
 			l.next |= 1 << (why - 1)
-			syscall.Kill(l.child, syscall.Signal(stopAgain))
+			syscall.Kill(l.child, syscall.Signal(ourSignal))
 		}
 		return
 	}

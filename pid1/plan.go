@@ -43,7 +43,7 @@ type given struct {
 }
 
 const (
-	magic     = 0x32_6e_6f_74_78_65_73 // "sexton2", the version of state
+	magic     = 0x33_6e_6f_74_78_65_73 // "sexton3", the version of state
 	memoWords = 8
 	leaving   = 0x100
 
@@ -66,6 +66,9 @@ const (
 	whyTicked = 101
 	whyLeft   = 102 // the main child is gone, others are left, or something is to be done
 
-	stopAgain = 64 // signal to a Go child: another stop signal came
+	// ourSignal tells a Go child that another stop signal came, and the assembly
+	// of a tick: to tell whose it is, it has more than the number. Emulators lack
+	// the highest.
+	ourSignal = 60
 	maxTries  = 3
 )

@@ -53,6 +53,9 @@ func (b *birth) script(self *int32) (ops []op, keep []any) {
 		add(false, "", syscall.SYS_SETSID)
 		add(false, "", syscall.SYS_IOCTL, 0, syscall.TIOCSCTTY, 0)
 	}
+	if b.here >= 0 {
+		add(true, "", syscall.SYS_FCHDIR, uintptr(b.here))
+	}
 	for sig := uintptr(1); sig < options.Signals; sig++ {
 		if b.ignored>>(sig-1)&1 != 0 {
 			add(false, "", syscall.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&ignore)), 0, 8)

@@ -21,6 +21,7 @@ type birth struct {
 	env      []string
 	terminal options.Terminal
 	tty      int // descriptor of the terminal; -1: none to be given
+	here     int // descriptor of the directory where it begins; -1: the maker's
 	dir      string
 	user     *options.User
 	mask     uint64

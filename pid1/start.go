@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"sexton.dev/pid1/hooks"
 	"sexton.dev/pid1/options"
@@ -74,9 +75,19 @@ func (j *job) draft() plan {
 func (j *job) rich() bool { return j.Drain || j.Pause || j.Hooks != "" || j.Runit || j.StartupFiles }
 
 // needsLoop reports whether only the Go loop can do what is wanted: a line for
-// each event, or giving up the terminal for another session.
+// each event, giving up the terminal for another session, or a main child of its
+// own where nobody can adopt one.
 func (j *job) needsLoop() bool {
-	return j.EachEvent || j.Terminal == options.Session && isTerminal(0)
+	return j.EachEvent || j.Terminal == options.Session && isTerminal(0) || j.init != 1 && !adoption()
+}
+
+// adoption reports whether a child can become another process's. Every Linux
+// that Go runs on knows PR_GET_CHILD_SUBREAPER; an emulator that does not has no
+// CLONE_PARENT either.
+func adoption() bool {
+	var is int32
+	_, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, prGetChildSubreaper, uintptr(unsafe.Pointer(&is)), 0)
+	return errno != syscall.EINVAL
 }
 
 // check ends the process if the main child could not run with what is named,
@@ -135,7 +146,7 @@ func (j *job) makeMain(parent uintptr) int {
 	b := birth{
 		path: file, argv: j.Command, env: env,
 		terminal: j.Terminal, tty: -1,
-		dir: j.Workdir, user: j.User,
+		here: -1, dir: j.Workdir, user: j.User,
 		mask: j.mask, ignored: j.ignored, nofile: &j.nofile,
 	}
 	if j.Terminal == options.Foreground {
@@ -145,6 +156,10 @@ func (j *job) makeMain(parent uintptr) int {
 		b.throughUs()
 	}
 	entered := parent != 0 || inherited.found != 0
+	if entered && parent == 0 { // the loop itself: the main child may look where we are
+		b.here = letGo()
+		defer syscall.Close(b.here)
+	}
 	pid, doing, err := b.make(parent, entered)
 	if err == syscall.ENOEXEC { // as execvp(3): a script without #!
 		b.path, b.argv = "/bin/sh", append([]string{"sh", file}, b.argv[1:]...)
@@ -154,6 +169,21 @@ func (j *job) makeMain(parent uintptr) int {
 		j.failExec(file, doing, err)
 	}
 	return pid
+}
+
+// letGo leaves the directory and returns a descriptor by which a child can be
+// there, -1 if it could not come back and so stayed.
+func letGo() int {
+	const oPath = 0x200000
+	here, err := syscall.Open(".", oPath|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return -1
+	}
+	if syscall.Fchdir(here) != nil || syscall.Chdir("/") != nil {
+		syscall.Close(here)
+		return -1
+	}
+	return here
 }
 
 // group is the init's process group.

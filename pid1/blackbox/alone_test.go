@@ -35,7 +35,7 @@ func TestAlone(t *testing.T) {
 	var table []behaviour
 	table = append(append(append(table, exits()...), signals()...), surroundings()...)
 	for _, form := range []struct{ name, flags string }{{"entry", entryFlag()}, {"loop", ""}} {
-		p := initProgram{form.name, build(t, own, form.flags, "")}
+		p := initProgram{name: form.name, path: build(t, own, form.flags, "")}
 		t.Run(form.name, func(t *testing.T) {
 			for _, b := range table {
 				for _, dialect := range b.in {

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -51,6 +52,7 @@ type behaviour struct {
 type initProgram struct {
 	name string
 	path string // of the file
+	arm  bool   // for arm64, on amd64
 }
 
 const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -96,9 +98,10 @@ func (b *behaviour) judge(t *testing.T, p initProgram, dialect string) error {
 		}
 	}
 	l := b.with
+	l.Emulated = p.arm
 	l.Argv, l.Dir = b.argv(link, dialect), dir
 	l.Env = slices.Clone(b.env)
-	if !slices.Contains(b.env, "PATH") { // a behaviour may want none
+	if !slices.ContainsFunc(b.env, isPath) { // a behaviour may want another, or none
 		l.Env = append(l.Env, path)
 	}
 	l.Env = append(l.Env, "DIR="+dir)
@@ -154,6 +157,10 @@ func (b *behaviour) compare(r *run, dialect string, code int) error {
 	return nil
 }
 
+func isPath(variable string) bool {
+	return variable == "PATH" || strings.HasPrefix(variable, "PATH=")
+}
+
 func copyFile(from, to string) error {
 	b, err := os.ReadFile(from)
 	if err != nil {
@@ -165,13 +172,23 @@ func copyFile(from, to string) error {
 // build builds the init, with a part of its source replaced if that is wanted.
 func build(t *testing.T, name, ldflags string, overlay string) string {
 	t.Helper()
+	return buildFor(t, runtime.GOARCH, name, ldflags, overlay)
+}
+
+// building is held by the one build that runs: the machine has others to do.
+var building sync.Mutex
+
+func buildFor(t *testing.T, arch, name, ldflags, overlay string) string {
+	t.Helper()
+	building.Lock()
+	defer building.Unlock()
 	out := filepath.Join(t.TempDir(), name)
 	args := []string{"build", "-trimpath", "-o", out, "-ldflags", "-s -w " + ldflags}
 	if overlay != "" {
 		args = append(args, "-overlay", overlay)
 	}
 	cmd := exec.Command("go", append(args, "sexton.dev/cmd/sexton-init")...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build %s: %v\n%s", name, err, text)
 	}

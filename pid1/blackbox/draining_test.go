@@ -42,6 +42,13 @@ func within(do func(*run) error, least, most time.Duration) func(*run) error {
 	}
 }
 
+// lastTold runs an init whose main child leaves with 3, and another of its group
+// that says when it gets a signal.
+func lastTold(sig string) string {
+	return `cd $DIR; $INIT -- sh -c "sh -c 'trap \"echo told > told; exit\" ` + sig + `; echo up > up; while :; do sleep 0.01; done' & while [ ! -e up ]; do sleep 0.01; done; exit 3"; c=$?
+		for i in $(seq 100); do [ ! -e told ] || break; sleep 0.01; done; cat told; exit $c`
+}
+
 func nothing(*run) error { return nil }
 
 func hook(dir, stage, name, text string) error {
@@ -65,8 +72,8 @@ func draining() []behaviour {
 		{name: "draining by variable", in: []string{tini, dumb, catatonit}, env: []string{"SEXTON_INIT_DRAIN=1"}, sh: cleaner(true, "0.3") + "exit 3", code: 3, check: cleaned, broken: []string{"leaves-others"}, differs: noPeer},
 		{name: "leaves at once without", in: []string{own, tini, catatonit}, flags: map[string][]string{own: {"--no-drain"}}, sh: "setsid sleep 20 & echo ready; exit 3", code: 3,
 			do: within(func(r *run) error { return r.line("ready") }, 0, 2*time.Second), broken: []string{"leaves-with-0"}},
-		{name: "TERM to the group at the end", in: []string{dumb}, with: launch{NotOne: true}, code: 3, broken: []string{"no-term-to-group"},
-			around: `cd $DIR; $INIT -- sh -c "sh -c 'trap \"echo told; exit\" TERM; echo up > up; while :; do sleep 0.01; done' & while [ ! -e up ]; do sleep 0.01; done; exit 3"; c=$?; sleep 0.3; exit $c`, want: []string{"told"}},
+		{name: "TERM to the group at the end", in: []string{dumb}, with: launch{NotOne: true}, around: lastTold("TERM"), code: 3, want: []string{"told\n$"}, broken: []string{"no-term-to-group"}},
+		{name: "which is rewritten, too", in: []string{dumb}, flags: map[string][]string{"": {"-r", "15:12"}}, with: launch{NotOne: true}, around: lastTold("USR2"), code: 3, want: []string{"told\n$"}, broken: []string{"always-term"}},
 		{name: "KILL at the end of the grace", in: []string{own}, flags: map[string][]string{"": {"--grace", "300ms"}}, sh: "trap '' TERM; echo ready; while :; do sleep 0.01; done", code: 137,
 			do: within(after(15), 250*time.Millisecond, 3*time.Second), want: []string{"KILL"}, broken: []string{"endless-grace", "no-grace", "asks-never"}},
 		{name: "KILL of what is left", in: []string{own}, flags: map[string][]string{"": {"--kill-after", "300ms"}}, code: 3, broken: []string{"no-kill", "silent-kill"},

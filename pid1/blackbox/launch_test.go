@@ -5,9 +5,11 @@ package blackbox
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -33,6 +35,7 @@ type launch struct {
 	Tell     bool  // descriptor 3 is closed when the init is executed
 	TTY      bool  // stdin, stdout and stderr are a terminal, which it leads
 	Adopts   bool  // it is a subreaper already
+	Emulated bool  // arm64 programs run here, in a user namespace
 }
 
 // limit bounds the run: a long trial may take long.
@@ -42,6 +45,9 @@ func (l *launch) limit() time.Duration {
 	}
 	return runLimit
 }
+
+// atOnce is how many cases run at once for each processor: they mostly wait.
+const atOnce = 3
 
 const launchEnv = "BLACKBOX_LAUNCH"
 
@@ -55,6 +61,8 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "launch:", err)
 		os.Exit(99)
 	}
+	flag.Parse()
+	flag.Set("test.parallel", strconv.Itoa(atOnce*runtime.GOMAXPROCS(0)))
 	os.Exit(m.Run())
 }
 
@@ -103,6 +111,11 @@ func (l *launch) mounts() error {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return err
 	}
+	if l.Emulated {
+		if err := emulate(); err != nil {
+			return err
+		}
+	}
 	what, kind := "proc", "proc"
 	if l.NoProc {
 		what, kind = "none", "tmpfs"
@@ -118,7 +131,7 @@ func (l *launch) mounts() error {
 
 // second makes the init a child of this process, which leaves as it does.
 func (l *launch) second() error {
-	text, err := json.Marshal(func() launch { c := *l; c.NotOne = false; return c }())
+	text, err := json.Marshal(func() launch { c := *l; c.NotOne, c.Emulated = false, false; return c }())
 	if err != nil {
 		return err
 	}

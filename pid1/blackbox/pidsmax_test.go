@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -51,15 +49,7 @@ func TestPidsMax(t *testing.T) {
 			if err := r.line("ready"); err != nil {
 				t.Fatal(err)
 			}
-			children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", r.pid(), r.pid()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, pid := range append(strings.Fields(string(children)), strconv.Itoa(r.pid())) {
-				if err := os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(pid), 0); err != nil && !errors.Is(err, syscall.ESRCH) {
-					t.Fatal(err)
-				}
-			}
+			join(t, group, r)
 			if err := os.WriteFile(filepath.Join(group, "pids.max"), []byte("1"), 0); err != nil {
 				t.Fatal(err)
 			}

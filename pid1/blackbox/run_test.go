@@ -81,6 +81,12 @@ func start(t *testing.T, l launch) (*run, error) {
 	r.cmd.Stdout, r.cmd.Stderr = r, r
 	r.cmd.WaitDelay = time.Second
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if l.Emulated {
+		everybody := []syscall.SysProcIDMap{{Size: 1 << 16}}
+		r.cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		r.cmd.SysProcAttr.UidMappings, r.cmd.SysProcAttr.GidMappings = everybody, everybody
+		r.cmd.SysProcAttr.GidMappingsEnableSetgroups = true
+	}
 	if l.TTY {
 		if err := r.terminal(t); err != nil {
 			return nil, err

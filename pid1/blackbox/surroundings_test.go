@@ -72,6 +72,12 @@ func surroundings() []behaviour {
 			}
 			return nil
 		}, broken: []string{"keeps-directory"}, differs: map[string]string{tini: "keeps its directory", catatonit: "keeps its directory before 0.2"}},
+		{name: "holds no directory, with each event", in: []string{dumb}, flags: map[string][]string{"": {"-v"}}, sh: `readlink /proc/1/cwd; pwd`, check: func(r *run) error {
+			if want := "\n/\n" + r.dir + "\n"; !strings.Contains(r.output(), want) {
+				return fmt.Errorf("output %q, want %q in it", r.output(), want)
+			}
+			return nil
+		}, broken: []string{"loses-directory"}},
 		{name: "is light at rest", in: []string{own, tini, dumb, catatonit}, sh: `sleep 0.1; grep -E 'Threads|VmRSS' /proc/1/status`, want: []string{`Threads:\s1\n`}, broken: []string{"keeps-pages"},
 			check: func(r *run) error {
 				var kib int
@@ -118,6 +124,7 @@ func surroundings() []behaviour {
 		{name: "close_range, prctl and timers are forbidden", in: everyone, with: launch{Forbid: []int{436, 157, 222, 223}, Open: []int{9}}, sh: "exit 4", code: 4, broken: []string{"leaves-with-0"}},
 		{name: "pidfds are forbidden", in: []string{own}, with: launch{Forbid: []int{434, 424}}, sh: "trap 'exit 4' TERM; echo ready; while :; do sleep 0.01; done", do: after(15), code: 4, broken: []string{"leaves-with-0"}},
 		{name: "parent-death signal", in: []string{own, tini}, flags: map[string][]string{"": {"-p", "USR1"}, tini: {"-s", "-p", "SIGUSR1"}}, broken: []string{"no-death-signal"},
-			around: `sh -c '$INIT -- /bin/sh -c "trap \"echo told; exit\" USR1; echo ready; while :; do sleep 0.01; done" & sleep 0.5'; sleep 0.5`, want: []string{"ready\ntold"}},
+			around: `cd $DIR; sh -c '$INIT -- /bin/sh -c "trap \"echo told > told; exit\" USR1; echo up > up; while :; do sleep 0.01; done" & while [ ! -e up ]; do sleep 0.01; done'
+				for i in $(seq 300); do [ ! -e told ] || exec cat told; sleep 0.01; done`, want: []string{"^told\n$"}},
 	}
 }

@@ -92,9 +92,12 @@ func (o *Options) Swallowed(sig int) string {
 	return ""
 }
 
-// Forwarded says that a signal was sent.
+// Forwarded says that a signal was sent; 0 is one that was dropped.
 func (o *Options) Forwarded(sig int) string {
-	if o.Dialect == DumbInit && o.Verbosity > 0 {
+	switch {
+	case o.Dialect == DumbInit && o.Verbosity > 0 && sig == 0:
+		return "[dumb-init] Not forwarding signal 0 to children (ignored)."
+	case o.Dialect == DumbInit && o.Verbosity > 0:
 		return "[dumb-init] Forwarded signal " + strconv.Itoa(sig) + " to children."
 	}
 	return ""
@@ -130,7 +133,7 @@ func (o *Options) Left(init int, ws syscall.WaitStatus) string {
 	case o.Dialect == DumbInit && o.Verbosity > 0:
 		line := "[dumb-init] Child exited with status " + strconv.Itoa(code) + ". Goodbye."
 		if !o.TermGroup { // dumb-init sends it to the main child, which is gone, and says so
-			line = o.Forwarded(sigTERM) + "\n" + line
+			line = o.Forwarded(int(o.Forward[sigTERM])) + "\n" + line
 		}
 		return line
 	}
