@@ -47,7 +47,7 @@ func (l *launch) limit() time.Duration {
 }
 
 // atOnce is how many cases run at once for each processor: they mostly wait.
-const atOnce = 3
+const atOnce = 2
 
 const launchEnv = "BLACKBOX_LAUNCH"
 
