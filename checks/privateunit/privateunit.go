@@ -112,11 +112,11 @@ func finding(h *snapshot.Host, s *holding.Space, unit string, tmp *snapshot.Moun
 			why = append(why, "PrivateTmp")
 		}
 	}
-	after := "It was made when the unit started"
+	after := "Before or after the unit started, the mount came into its namespace"
 	if tmp != nil && h.Mounts.Way == "statmount" && kept[0].ID < tmp.ID {
 		after = "The unit started after the mount"
 	}
-	f.Cause = after + ": the copy of the host's table has it, and the unmount did not arrive there"
+	f.Cause = after + ", and its unmount did not arrive there"
 	if len(why) > 0 {
 		f.Cause += "; " + strings.Join(why, ", ") + " made that namespace"
 	}
