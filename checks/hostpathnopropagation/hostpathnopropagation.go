@@ -48,7 +48,7 @@ func run(p check.Pass) []check.Finding {
 	var found []check.Finding
 	for i := range spaces {
 		s := &spaces[i]
-		if s.Host || s.Process == nil || s.Root == nil {
+		if s.Host || s.Process == nil || s.Process.Kernel || s.Root == nil {
 			continue
 		}
 		reported := map[uint64]bool{}
