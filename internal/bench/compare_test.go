@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"sexton.dev/check"
 	"sexton.dev/linux/mounts/mountstest"
 )
 
@@ -124,7 +123,13 @@ func (o tool) ask(t *testing.T, sexton string, p mountstest.Plant) (hit bool, cp
 // named reports whether sexton names the plant's namespace or holder; of the
 // control, whether it names anybody.
 func named(text []byte, p mountstest.Plant) bool {
-	var answer struct{ Holders []check.Holder }
+	var answer struct {
+		Holders []struct {
+			PID            int
+			Path           string
+			MountNamespace uint64
+		}
+	}
 	if json.Unmarshal(text, &answer) != nil {
 		return false
 	}
