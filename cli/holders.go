@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -92,9 +93,7 @@ func (s *session) runHolders(cmd *cobra.Command, host *hostFlags, out outputFlag
 	if !slices.ContainsFunc(args, holding.IsDevice) || len(args) > 1 {
 		parts = append(parts, snapshot.Names)
 	}
-	if len(args) == 1 && holding.IsDevice(args[0]) {
-		host.narrow = &collect.Narrow{Devices: args}
-	}
+	host.narrow = narrowTo(args)
 	host.layers = func(h *snapshot.Host) []collect.Layer {
 		var dirs []collect.Layer
 		for _, word := range args {
@@ -124,6 +123,32 @@ func (s *session) runHolders(cmd *cobra.Command, host *hostFlags, out outputFlag
 		}
 	}
 	return nil
+}
+
+// narrowTo says what a question about these targets can do without.
+func narrowTo(words []string) *collect.Narrow {
+	if !slices.ContainsFunc(words, func(w string) bool { return !holding.IsDevice(w) }) {
+		return &collect.Narrow{Devices: words}
+	}
+	return &collect.Narrow{
+		Named: slices.ContainsFunc(words, mayBeName),
+		Asked: func(h *snapshot.Host) collect.Asked {
+			var a collect.Asked
+			for _, word := range words {
+				t := holding.Find(h, idOf(h, word))
+				a.Namespaces, a.Devices, a.Mounts = append(a.Namespaces, t.Namespaces()...), append(a.Devices, t.Devices...), append(a.Mounts, t.IDs()...)
+			}
+			return a
+		},
+	}
+}
+
+var fullID = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// mayBeName reports whether a word may be one that only a runtime or kubelet knows:
+// it is no path, device or full id.
+func mayBeName(word string) bool {
+	return !holding.IsDevice(word) && !strings.HasPrefix(word, "/") && !fullID.MatchString(word)
 }
 
 func newHoldersReport(h *snapshot.Host, word string, parts []snapshot.Part) *holdersReport {
