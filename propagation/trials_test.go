@@ -69,7 +69,7 @@ func ask(t *testing.T, o order) report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Duration(o.N)*20*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute+time.Duration(o.N)*20*time.Millisecond)
 	defer cancel()
 	c := exec.CommandContext(ctx, "/proc/self/exe")
 	c.Env = append(os.Environ(), orderVariable+"="+string(text))
