@@ -154,7 +154,7 @@ func (c *Census) readMountinfo(ctx context.Context, req Request) error {
 		return err
 	}
 	c.Unknown = r.unknown
-	c.Blind = "mount namespaces that only a descriptor in flight in a socket keeps, and mounts below the one on / that is covered: nothing in /proc leads to them"
+	c.Blind = "mount namespaces that only a descriptor in flight in a socket keeps, and mounts that are covered at the root of one, below the one on /: nothing in /proc leads to them"
 	if req.Device != nil {
 		for i := range c.Namespaces {
 			c.Namespaces[i].Mounts = req.ofDevice(c.Namespaces[i].Mounts)

@@ -70,6 +70,57 @@ func TestPlanted(t *testing.T) {
 	}
 }
 
+// One pass with all strings tells what two and a third look tell.
+func TestWhole(t *testing.T) {
+	needsStatmount(t)
+	h := mountstest.Start(t, 3, 5)
+	c := read(t, Request{Passes: 1, Whole: true})
+	for _, p := range h.Plants {
+		var want []string
+		if p.Namespace != 0 {
+			want = []string{fmt.Sprintf("%d %d %s", p.Namespace, p.NamespaceID, p.Path)}
+		}
+		if diff := cmp.Diff(want, withSource(c, p.Source)); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", p.Kind, diff)
+		}
+	}
+}
+
+// Of one superblock its mounts are left, and where other namespaces are bound.
+func TestDevice(t *testing.T) {
+	h := mountstest.Start(t, 3, 5)
+	p, pin := h.Plant(t, mountstest.Process), h.Plant(t, mountstest.Bind)
+	ways := []Way{Mountinfo}
+	if way, _ := Detect("/proc"); way == Statmount {
+		ways = append(ways, way)
+	}
+	for _, way := range ways {
+		t.Run(string(way), func(t *testing.T) {
+			c := read(t, Request{Way: way, Passes: 1, Device: func(major, minor uint32) bool { return major == p.Major && minor == p.Minor }})
+			if diff := cmp.Diff([]string{fmt.Sprintf("%d %d %s", p.Namespace, p.NamespaceID, p.Path)}, withSource(c, p.Source)); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			bound := false
+			for i := range c.Namespaces {
+				ns := &c.Namespaces[i]
+				for k := range ns.Mounts {
+					inode, binds := mounts.BoundNamespace(&ns.Mounts[k])
+					bound = bound || binds && inode == pin.Namespace
+					if ns.Mounts[k].Source != p.Source && !binds {
+						t.Errorf("%+v is left", ns.Mounts[k])
+					}
+				}
+				if len(ns.Mounts) == 0 && ns.Hidden == 0 {
+					t.Errorf("mnt:[%d] is left, with nothing", ns.Inode)
+				}
+			}
+			if !bound {
+				t.Error("the pin is left out")
+			}
+		})
+	}
+}
+
 // The mounts that pin namespaces have their strings without being asked for, and nothing else has.
 func TestNumbersOnly(t *testing.T) {
 	needsStatmount(t)
@@ -156,7 +207,7 @@ func TestMountinfoWay(t *testing.T) {
 // saysUnseen fails the test unless a census by mountinfo owns up to what it cannot show.
 func saysUnseen(t *testing.T, c *Census) {
 	t.Helper()
-	for _, what := range []string{"in flight", "covered at the root"} {
+	for _, what := range []string{"in flight", "below the one on /"} {
 		if !strings.Contains(c.Blind, what) {
 			t.Errorf("%q is not said to be out of sight: %q", what, c.Blind)
 		}
