@@ -94,7 +94,7 @@ func (s *session) root() *cobra.Command {
 It reads /proc, cgroups and the runtimes' sockets of the host that it runs on.
 Looking changes nothing, and a sick host cannot make it hang.`,
 		Example: `  sexton scan                    # what is wrong on this host
-  sexton why web                 # a pid, container, pod, cgroup or finding: the story
+  sexton why web                 # a pid, container, pod, cgroup, mount, device or finding: the story
   sexton record host.tar.zst     # take the evidence along; read it anywhere with --from`,
 		SilenceErrors: true,
 		SilenceUsage:  true,

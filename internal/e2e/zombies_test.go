@@ -143,7 +143,7 @@ func testWhy(t *testing.T, here world, w *ward, r report) {
 		{"finding", f.ID, findings, []string{"6 adopted orphans", "docker run --init"}},
 		{"cgroup", "/" + filepath.Base(work) + "/docker/" + w.id, findings, []string{"6 dead", f.ID}},
 		{"healthy", "tini", clean, []string{"Container tini", "Nothing is wrong with it"}},
-		{"near name", "exek", failed, []string{`"exek" is no pid, container, pod, cgroup or finding`, "did you mean exec"}},
+		{"near name", "exek", failed, []string{`"exek" is no pid, container, pod, cgroup, mount, device or finding`, "did you mean exec"}},
 		{"no pid", "4194300", failed, []string{"is no pid"}},
 		{"hostile", "\x1b[2Jx\n", failed, []string{`\x1b[2Jx\n`}},
 	} {
