@@ -10,7 +10,9 @@ import (
 	"sexton.dev/checks/hostpathnopropagation"
 	"sexton.dev/checks/hungtask"
 	"sexton.dev/checks/leakedmount"
+	"sexton.dev/checks/mountflagsliverestore"
 	"sexton.dev/checks/mountmultiplication"
+	"sexton.dev/checks/namespacesplit"
 	"sexton.dev/checks/noinit"
 	"sexton.dev/checks/nolazydetach"
 	"sexton.dev/checks/pidbudget"
@@ -36,5 +38,7 @@ func All() []*check.Check {
 		privategraphroot.Check,
 		nolazydetach.Check,
 		privateunit.Check,
+		namespacesplit.Check,
+		mountflagsliverestore.Check,
 	}
 }

@@ -9,7 +9,7 @@ import (
 // settle makes one of a host's mount namespaces the host's own, often, and puts
 // into the others what the settings of a host lead to.
 func settle(r *rand.Rand, h *snapshot.Host) {
-	if h.Mounts == nil || len(h.Mounts.Namespaces) == 0 || r.IntN(8) == 0 {
+	if h.Mounts == nil || len(h.Mounts.Namespaces) == 0 || r.IntN(16) == 0 {
 		return
 	}
 	id := uint64(5000)
@@ -32,5 +32,22 @@ func settle(r *rand.Rand, h *snapshot.Host) {
 		mount(ns, snapshot.Mount{Parent: id, Device: "8:3", Root: pick(r, "/", "/var/lib/docker", "/x"), Point: pick(r, "/rootfs", "/var/lib/docker"), Type: "ext4"})
 		mount(ns, snapshot.Mount{Parent: id - 1, Device: "8:3", Root: "/tmp/systemd-private-00000000000000000000000000000000-a.service-9aX3kQ/tmp", Point: "/tmp", Type: "ext4"})
 		mount(ns, snapshot.Mount{Parent: pick(r, id, id-1), Device: pick(r, "0:1", "0:2", "0:7"), Root: "/", Point: "/var/lib/docker/overlay2/4e09fa6803feab9d96fe72a44fb83d757c1788812ff60071ac2e62a5cf14cd97/merged", Type: "overlay"})
+	}
+	daemons(r, h)
+}
+
+// daemons makes runtimes' processes of some, and a dockerd that outlives its mounts.
+func daemons(r *rand.Rand, h *snapshot.Host) {
+	for i := range h.Processes {
+		if p := &h.Processes[i]; r.IntN(5) == 0 {
+			p.Comm, p.Container, p.Argv = pick(r, "dockerd", "containerd", "containerd-shim", "containerd-shim"), "", pick(r, nil, []string{"x", "-id", "aa"})
+			ns := &h.Mounts.Namespaces[r.IntN(len(h.Mounts.Namespaces))]
+			ns.Pins = append(ns.Pins, snapshot.Pin{Kind: "process", PID: p.PID})
+		}
+	}
+	if r.IntN(2) == 0 {
+		h.Settings = &snapshot.Settings{}
+		h.Settings.Docker = &snapshot.DockerSettings{Unit: "docker.service", PID: r.IntN(25), LiveRestore: r.IntN(3) > 0, Said: []string{"daemon.json: live-restore"}}
+		h.Settings.Units = append(h.Settings.Units, snapshot.UnitSettings{Name: "docker.service", Directives: []snapshot.Directive{{Name: "MountFlags", Value: "slave", File: "/x", Line: 1}}})
 	}
 }

@@ -49,12 +49,12 @@ func randomHost(r *rand.Rand) *snapshot.Host {
 			h.FUSE = append(h.FUSE, snapshot.FUSEConnection{Minor: minor, Waiting: r.IntN(4) - 1, Mounts: pick(r, nil, []string{"/mnt"}), Type: pick(r, "", "fuse.x"), Servers: pick(r, nil, []int{1 + r.IntN(24)}, []int{1 + r.IntN(24), 3})})
 		}
 	}
+	h.Settings = pick(r, nil, &snapshot.Settings{}, &snapshot.Settings{MayDetach: "0"})
 	if r.IntN(4) > 0 {
 		h.Mounts = randomMounts(r)
 		settle(r, h)
 	}
 	h.Kernel = pick(r, "", "3.10.0-1160.el7", "6.1.0")
-	h.Settings = pick(r, nil, &snapshot.Settings{}, &snapshot.Settings{MayDetach: "0"})
 	h.Sort()
 	return h
 }
