@@ -9,7 +9,7 @@ import (
 // settle makes one of a host's mount namespaces the host's own, often, and puts
 // into the others what the settings of a host lead to.
 func settle(r *rand.Rand, h *snapshot.Host) {
-	if h.Mounts == nil || len(h.Mounts.Namespaces) == 0 || r.IntN(16) == 0 {
+	if h.Mounts == nil || len(h.Mounts.Namespaces) == 0 || r.IntN(40) == 0 {
 		return
 	}
 	id := uint64(5000)
