@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -44,34 +45,39 @@ It exits with 0 if nothing is wrong with it, 3 if something is, 4 if it cannot t
 			case args[0] == "-":
 				return s.whyText(cmd.Context(), &host, out, args[0])
 			}
-			v, err := s.see(cmd.Context(), &host, snapshot.MountTables, snapshot.References)
-			if err != nil {
-				return err
-			}
-			t, err := v.resolve(args[0])
-			if err != nil {
-				return err
-			}
-			var found []check.Finding
-			for _, f := range v.Findings {
-				if v.concerns(t, f) {
-					found = append(found, f)
-				}
-			}
-			v.Findings = found
-			r := v.report()
-			r.Answer = v.story(t, found)
-			if err := s.print(out, r, []any{r}, r.drawStory); err != nil {
-				return err
-			}
-			s.code = v.code(check.Warning)
-			return nil
+			return s.whyTarget(cmd.Context(), &host, out, args[0])
 		},
 	}
 	host.add(cmd)
 	out.add(cmd)
 	cmd.Flags().BoolVar(&parse, "parse", false, "print what a text says, - or a file, and look at nothing")
 	return cmd
+}
+
+// whyTarget tells the story of one thing, with what was found of it.
+func (s *session) whyTarget(ctx context.Context, host *hostFlags, out outputFlags, word string) error {
+	v, err := s.see(ctx, host, snapshot.MountTables, snapshot.References)
+	if err != nil {
+		return err
+	}
+	t, err := v.resolve(word)
+	if err != nil {
+		return err
+	}
+	var found []check.Finding
+	for _, f := range v.Findings {
+		if v.concerns(t, f) {
+			found = append(found, f)
+		}
+	}
+	v.Findings = found
+	r := v.report()
+	r.Answer = v.story(t, found)
+	if err := s.print(out, r, []any{r}, r.drawStory); err != nil {
+		return err
+	}
+	s.code = v.code(check.Warning)
+	return nil
 }
 
 // drawStory prints the answer with the evidence under it.
