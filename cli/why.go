@@ -32,7 +32,12 @@ It exits with 0 if nothing is wrong with it, 3 if something is, 4 if it cannot t
   sexton why default/web-7d4b9
   sexton why unreaped-children/4123.88231
   journalctl -u docker -n 50 | sexton why -`,
-		Args: cobra.MaximumNArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return exactly(1, "one TARGET")(cmd, args)
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if parse && len(args) == 0 {
 				args = []string{"-"}

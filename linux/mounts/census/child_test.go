@@ -129,6 +129,12 @@ func TestNotPrivileged(t *testing.T) {
 		return
 	}
 	c := read(t, Request{Want: Everything})
+	if nestedPIDs("/proc") { // found by walking, so others' are told of one by one
+		if c.Way != Statmount || len(c.Unknown) < 2 || !strings.Contains(c.Unknown[0].Why, "CAP_SYS_ADMIN") {
+			t.Errorf("way %s, unknown: %v", c.Way, c.Unknown)
+		}
+		return
+	}
 	if c.Way != Statmount || len(c.Namespaces) != 1 || len(c.Namespaces[0].Mounts) < 2 {
 		t.Errorf("way %s, %d namespaces", c.Way, len(c.Namespaces))
 	}
