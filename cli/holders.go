@@ -178,7 +178,7 @@ func idOf(h *snapshot.Host, word string) string {
 			return c.PodUID
 		}
 	}
-	return strings.TrimSuffix(word, "/")
+	return word
 }
 
 func (s *session) printHolders(out outputFlags, all []*holdersReport) error {

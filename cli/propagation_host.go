@@ -31,7 +31,7 @@ func (s *session) hostPropagation(ctx context.Context, host *hostFlags, q verdic
 		}
 		return withHint(errors.New("the mounts of this host cannot be read: "+why), "as root; or --mountinfo NAME=FILE")
 	}
-	t := holding.Find(now, strings.TrimSuffix(q.Target, "/"))
+	t := holding.Find(now, q.Target)
 	if len(t.Mounts) == 0 {
 		return withHint(fmt.Errorf("%q is not mounted in any of %d mount namespaces", q.Target, len(now.Mounts.Namespaces)), "sexton holders "+q.Target)
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sexton.dev/linux/mounts"
 	"sexton.dev/snapshot"
 )
 
@@ -160,7 +161,7 @@ func Directories(m *snapshot.Mount, options ...string) []string {
 	if m.Type != "overlay" {
 		return nil
 	}
-	for option := range strings.SplitSeq(m.Super, ",") {
+	for _, option := range mounts.SplitSuper(m.Super) {
 		name, value, _ := strings.Cut(option, "=")
 		name = strings.TrimSuffix(name, "+") // lowerdir+=
 		if !slices.Contains(options, name) {
@@ -168,30 +169,11 @@ func Directories(m *snapshot.Mount, options ...string) []string {
 		}
 		for dir := range strings.SplitSeq(value, ":") {
 			if dir != "" {
-				out = append(out, unescape(dir))
+				out = append(out, dir)
 			}
 		}
 	}
 	return out
-}
-
-// unescape undoes octal escapes, as \054 for a comma.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }
 
 // Namespaces are the inodes of the namespaces that have the target mounted.

@@ -198,10 +198,7 @@ func (k *keeper) references() {
 		if !mounted && !detached && !(r.Kind == "iouring" && k.isOn(r.Link)) {
 			continue
 		}
-		holder := check.Holder{Kind: r.Kind, PID: r.PID, TID: r.TID, FD: r.FD, Path: r.Link, MountID: r.Mount}
-		if r.Kind == "exe" {
-			holder.Kind = "mmap" // it is mapped
-		}
+		holder := OfReference(r)
 		if mounted {
 			holder.MountNamespace, holder.MountNamespaceID = p.Namespace.Inode, p.Namespace.ID
 		}
@@ -210,6 +207,15 @@ func (k *keeper) references() {
 			k.add(holder)
 		}
 	}
+}
+
+// OfReference is the holder that a reference makes of its process, not named yet.
+func OfReference(r *snapshot.Reference) check.Holder {
+	holder := check.Holder{Kind: r.Kind, PID: r.PID, TID: r.TID, FD: r.FD, Path: r.Link, MountID: r.Mount}
+	if r.Kind == "exe" {
+		holder.Kind = "mmap" // it is mapped
+	}
+	return holder
 }
 
 // listed reports whether a mount is in some namespace.
@@ -229,6 +235,16 @@ func Name(h *snapshot.Host, holder check.Holder) check.Holder {
 		holder.Unit = Unit(p.Cgroup)
 	}
 	return holder
+}
+
+// WhoAll is the first of several holders in a sentence, with how many more there
+// are; there must be one.
+func WhoAll(h *snapshot.Host, all []check.Holder) string {
+	who := Who(h, all[0])
+	if more := len(all) - 1; more > 0 {
+		who += fmt.Sprintf(" and %d more", more)
+	}
+	return who
 }
 
 // Who is a holder in a sentence: process, then unit or container.

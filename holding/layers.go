@@ -38,6 +38,7 @@ func Layers(h *snapshot.Host, word string) []Layer {
 		}
 	}
 	if strings.HasPrefix(word, "/") {
+		word = path.Clean(word)
 		if dir := path.Dir(word); path.Base(word) == "merged" {
 			add(0, dir)
 			add(seer(h.Mounts, dir), dir)

@@ -87,9 +87,6 @@ func (t *Table) GroupMaster(group uint64) (master uint64, listed bool) {
 
 // master is the group that a group receives from, 0 if none.
 func (t *Table) master(group uint64) uint64 {
-	g := t.groups[group]
-	if g == nil || len(g.members) == 0 {
-		return 0
-	}
-	return t.mounts[g.members[0]].Master
+	m, _ := t.GroupMaster(group)
+	return m
 }

@@ -70,21 +70,14 @@ func finding(h *snapshot.Host, device string, refs []*snapshot.Reference) check.
 		Harm:     "The space of what is deleted on it is not freed, and no mount table shows why",
 	}
 	for _, r := range refs {
-		holder := holding.Name(h, check.Holder{Kind: r.Kind, PID: r.PID, TID: r.TID, FD: r.FD, Path: r.Link, MountID: r.Mount})
-		if r.Kind == "exe" {
-			holder.Kind = "mmap"
-		}
+		holder := holding.Name(h, holding.OfReference(r))
 		if slices.ContainsFunc(f.Holders, func(o check.Holder) bool { return o.PID == r.PID && o.Kind == holder.Kind }) {
 			continue
 		}
 		f.Holders = append(f.Holders, holder)
 		f.Evidence = append(f.Evidence, check.Evidence{Source: source(r), Text: fmt.Sprintf("%q, inode %d on %s, mount %d, which is in no namespace", r.Link, r.Inode, device, r.Mount)})
 	}
-	who := holding.Who(h, f.Holders[0])
-	if more := len(f.Holders) - 1; more > 0 {
-		who += fmt.Sprintf(" and %d more", more)
-	}
-	f.Title = fmt.Sprintf("%s (%s) is in nobody's mount table and kept alive by %s", what, device, who)
+	f.Title = fmt.Sprintf("%s (%s) is in nobody's mount table and kept alive by %s", what, device, holding.WhoAll(h, f.Holders))
 	if !strings.HasPrefix(device, "0:") {
 		f.Harm = "The device is in use: it cannot be detached, formatted or removed, and no mount table shows why"
 	}

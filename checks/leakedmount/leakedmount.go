@@ -75,11 +75,7 @@ func (l *leaks) finding(ns *snapshot.MountNamespace, m *snapshot.Mount, shape ho
 		Subject:  l.subject(ns, m, shape),
 		Holders:  mountHolders(holding.Of(l.h, t)),
 	}
-	who := holding.Who(l.h, f.Holders[0])
-	if more := len(f.Holders) - 1; more > 0 {
-		who += fmt.Sprintf(" and %d more", more)
-	}
-	f.Title = fmt.Sprintf("%s of %s is unmounted by its owner and still mounted by %s", shape.What, l.label(m, shape), who)
+	f.Title = fmt.Sprintf("%s of %s is unmounted by its owner and still mounted by %s", shape.What, l.label(m, shape), holding.WhoAll(l.h, f.Holders))
 	f.Cause = l.cause(ns, m, owners)
 	f.Harm = l.harm(m)
 	for i, p := range t.Mounts {
