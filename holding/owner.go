@@ -94,6 +94,22 @@ func (m *Map) Owners(device string) []*snapshot.MountNamespace {
 	return out
 }
 
+// Owner is the first owner of a mount that has it, nil if none has. It is not
+// known if whose it is cannot be told from this copy.
+func (m *Map) Owner(mount *snapshot.Mount) (owner *snapshot.MountNamespace, known bool) {
+	base := m.Base(mount)
+	owners := m.Owners(base)
+	if base == "" || base == mount.Device || len(owners) == 0 {
+		return nil, false
+	}
+	for _, o := range owners {
+		if m.Has(o, mount.Device) {
+			return o, true
+		}
+	}
+	return nil, true
+}
+
 // Base is the superblock that a mount's mount point is on, "" if its parent is not listed.
 func (m *Map) Base(mount *snapshot.Mount) string {
 	if p := m.at[mount.Parent]; p != nil {

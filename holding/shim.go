@@ -1,8 +1,10 @@
 package holding
 
 import (
+	"strconv"
 	"strings"
 
+	"sexton.dev/check"
 	"sexton.dev/snapshot"
 )
 
@@ -13,9 +15,22 @@ func IsShim(p *snapshot.Process) bool {
 	return p.Container == "" && (strings.HasPrefix(p.Comm, "containerd-shim") || strings.HasPrefix(p.Comm, "docker-containe") && strings.Contains(strings.Join(p.Argv, " "), "-shim"))
 }
 
-// ShimOf is the container that a shim serves, by its command line: after -id, or
+// Shim is what a shim serves, by the name that people know, and the holder that it is.
+func Shim(h *snapshot.Host, p *snapshot.Process) (container string, holder check.Holder) {
+	container = "pid " + strconv.Itoa(p.PID)
+	if id := shimOf(p); id != "" {
+		container = check.ContainerName(h, id)
+	}
+	holder = check.HolderOf(h, p)
+	if ns := h.MountNamespaceOf(p.PID); ns != nil {
+		holder.MountNamespace, holder.MountNamespaceID = ns.Inode, ns.ID
+	}
+	return container, holder
+}
+
+// shimOf is the container that a shim serves, by its command line: after -id, or
 // the last part of its work directory. "" if it does not tell.
-func ShimOf(p *snapshot.Process) string {
+func shimOf(p *snapshot.Process) string {
 	for i, arg := range p.Argv {
 		if (arg == "-id" || arg == "--id") && i+1 < len(p.Argv) {
 			return p.Argv[i+1]

@@ -107,16 +107,7 @@ func hostRoot(dir string, before func() error) error {
 	if err := errors.Join(bindPrograms(dir), before()); err != nil {
 		return err
 	}
-	if err := unix.PivotRoot(dir, filepath.Join(dir, "old")); err != nil {
-		return hint(fmt.Errorf("pivot_root: %w", err), "run it where / is a mount point and not the initramfs")
-	}
-	if err := os.Chdir("/"); err != nil {
-		return err
-	}
-	if err := unix.Unmount("/old", unix.MNT_DETACH); err != nil {
-		return fmt.Errorf("let go of the host's mounts: %w", err)
-	}
-	if err := os.Remove("/old"); err != nil {
+	if err := enterRoot(dir); err != nil {
 		return err
 	}
 	return propagate("/", unix.MS_REC|unix.MS_SHARED)

@@ -91,13 +91,7 @@ func containerRoot() error {
 			return err
 		}
 	}
-	if err := unix.PivotRoot(root, filepath.Join(root, "old")); err != nil {
-		return err
-	}
-	if err := os.Chdir("/"); err != nil {
-		return err
-	}
-	return unix.Unmount("/old", unix.MNT_DETACH)
+	return enterRoot(root)
 }
 
 // threadNamespace leaves one thread in a mount namespace of its own.

@@ -146,6 +146,12 @@ func ownRoot(dir string) error {
 	if err := unix.Mount("/dev/fuse", device, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("bind /dev/fuse: %w", err)
 	}
+	return enterRoot(dir)
+}
+
+// enterRoot makes a mounted directory the root of this mount namespace and lets
+// go of all that the old one had. It has a directory "old" for that.
+func enterRoot(dir string) error {
 	if err := unix.PivotRoot(dir, filepath.Join(dir, "old")); err != nil {
 		return hint(fmt.Errorf("pivot_root: %w", err), "run it where / is a mount point and not the initramfs")
 	}

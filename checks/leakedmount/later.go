@@ -40,17 +40,11 @@ func (l *leaks) ownerOf(ns *snapshot.MountNamespace, m *snapshot.Mount) *snapsho
 	if holding.ShapeOf(m).What == "" {
 		return nil
 	}
-	base := l.m.Base(m)
-	owners := l.m.Owners(base)
-	if base == m.Device || slices.Contains(owners, ns) {
+	if slices.Contains(l.m.Owners(l.m.Base(m)), ns) {
 		return nil
 	}
-	for _, o := range owners {
-		if l.m.Has(o, m.Device) {
-			return o
-		}
-	}
-	return nil
+	owner, _ := l.m.Owner(m)
+	return owner
 }
 
 func (l *leaks) willStay(ns *snapshot.MountNamespace, stay []*snapshot.Mount, cut holding.Break) check.Finding {

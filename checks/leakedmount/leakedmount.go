@@ -53,18 +53,14 @@ func (l *leaks) judge(ns *snapshot.MountNamespace, m *snapshot.Mount) {
 	if shape.What == "" {
 		return
 	}
-	base := l.m.Base(m)
-	owners := l.m.Owners(base)
-	if base == "" || base == m.Device || len(owners) == 0 {
-		return // whose it is cannot be told from here; another copy may
+	owner, known := l.m.Owner(m)
+	if !known {
+		return // another copy may tell
 	}
 	l.seen[m.Device] = true
-	for _, o := range owners {
-		if l.m.Has(o, m.Device) {
-			return
-		}
+	if owner == nil {
+		l.found = append(l.found, l.finding(ns, m, shape, l.m.Owners(l.m.Base(m))))
 	}
-	l.found = append(l.found, l.finding(ns, m, shape, owners))
 }
 
 func (l *leaks) finding(ns *snapshot.MountNamespace, m *snapshot.Mount, shape holding.Shape, owners []*snapshot.MountNamespace) check.Finding {

@@ -82,17 +82,10 @@ func shims(h *snapshot.Host, daemon int, f *check.Finding) (names []string, apar
 		if !holding.IsShim(s) {
 			continue
 		}
-		label := fmt.Sprintf("pid %d", s.PID)
-		if id := holding.ShimOf(s); id != "" {
-			label = check.ContainerName(h, id)
-		}
+		label, holder := holding.Shim(h, s)
 		names = append(names, label)
-		holder := check.HolderOf(h, s)
-		if ns := h.MountNamespaceOf(s.PID); ns != nil {
-			holder.MountNamespace, holder.MountNamespaceID = ns.Inode, ns.ID
-			if own != nil && ns.Inode != own.Inode {
-				apart++
-			}
+		if own != nil && holder.MountNamespace != 0 && holder.MountNamespace != own.Inode {
+			apart++
 		}
 		f.Holders = append(f.Holders, holder)
 	}

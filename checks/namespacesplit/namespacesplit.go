@@ -90,18 +90,12 @@ func finding(h *snapshot.Host, d *snapshot.Process, own *snapshot.MountNamespace
 	f.Subject.Kind = "runtime"
 	var names []string
 	for _, s := range apart {
-		ns := h.MountNamespaceOf(s.PID)
-		holder := check.HolderOf(h, s)
-		holder.MountNamespace, holder.MountNamespaceID = ns.Inode, ns.ID
+		label, holder := holding.Shim(h, s)
 		f.Holders = append(f.Holders, holder)
-		label := fmt.Sprintf("pid %d", s.PID)
-		if id := holding.ShimOf(s); id != "" {
-			label = check.ContainerName(h, id)
-		}
 		names = append(names, label)
 		const most = 5
 		if len(f.Evidence) < most {
-			f.Evidence = append(f.Evidence, check.Evidence{Source: fmt.Sprintf("/proc/%d/ns/mnt", s.PID), Text: fmt.Sprintf("mnt:[%d]; %s of container %s", ns.Inode, s.Comm, label)})
+			f.Evidence = append(f.Evidence, check.Evidence{Source: fmt.Sprintf("/proc/%d/ns/mnt", s.PID), Text: fmt.Sprintf("mnt:[%d]; %s of container %s", holder.MountNamespace, s.Comm, label)})
 		}
 	}
 	f.Evidence = append(f.Evidence, check.Evidence{Source: fmt.Sprintf("/proc/%d/ns/mnt", d.PID), Text: fmt.Sprintf("mnt:[%d]; %s", own.Inode, d.Comm)})

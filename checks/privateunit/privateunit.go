@@ -69,16 +69,10 @@ func keeps(all *holding.Map, s *holding.Space) []*snapshot.Mount {
 	var out []*snapshot.Mount
 	for i := range s.Mounts {
 		m := &s.Mounts[i]
-		base := all.Base(m)
-		if holding.ShapeOf(m).What == "" || base == "" || base == m.Device {
+		if holding.ShapeOf(m).What == "" {
 			continue
 		}
-		owners := all.Owners(base)
-		had := len(owners) == 0
-		for _, o := range owners {
-			had = had || all.Has(o, m.Device)
-		}
-		if !had {
+		if owner, known := all.Owner(m); known && owner == nil {
 			out = append(out, m)
 		}
 	}
