@@ -69,7 +69,7 @@ func (u unwaited) String() string {
 		children = " dead child"
 	}
 	return itoa(u.dead) + children + " of " + u.parent.String() + ", which lives and does not wait for them, for " +
-		u.age.Round(time.Second).String() + " at least; nobody else can reap them: that program must call wait, or be restarted"
+		cmp.Or(u.age.Round(time.Second), u.age).String() + " at least; nobody else can reap them: that program must call wait, or be restarted"
 }
 
 // unwaited looks twice, as a parent may be about to wait. What the init itself

@@ -184,7 +184,7 @@ const orphaning = `use POSIX; $| = 1; my $n = shift;
 for (my $i = 0; $i < $n;) {
 	my $burst = 1 + int(rand(200)); $burst = $n - $i if $burst > $n - $i;
 	if (!fork) { for (1 .. $burst) { POSIX::_exit(0) if !fork } POSIX::_exit(0) }
-	wait; $i += $burst; select undef, undef, undef, 0.001 if rand() < 0.3;
+	wait; $i += $burst; print "."; select undef, undef, undef, 0.001 if rand() < 0.3;
 }
 for (1 .. 500) { my $z = 0; for my $f (glob "/proc/[0-9]*/stat") { open my $h, "<", $f or next; my $l = <$h> // ""; $z++ if $l =~ /\) Z/ } last if !$z; select undef, undef, undef, 0.01; $left = $z }
 print "left ", ($z // 0), " of $n\n"; print "memory ", join("", grep /VmRSS/, do { open my $h, "<", "/proc/1/status"; <$h> })`
@@ -195,9 +195,12 @@ func TestOrphans(t *testing.T) {
 	n, _ := trials(t, 20_000, 1_000_000)
 	binary := build(t, own, entryFlag(), "")
 	r := begin(t, binary, nil, "/usr/bin/perl", "-e", orphaning, strconv.Itoa(n))
-	end := time.Now().Add(time.Duration(n)*time.Millisecond + time.Minute)
+	said, end := 0, time.Now().Add(time.Minute)
 	for !strings.Contains(r.output(), "memory") && time.Now().Before(end) {
-		time.Sleep(20 * time.Millisecond)
+		if now := len(r.output()); now > said { // a fork takes 50 us here and a millisecond there
+			said, end = now, time.Now().Add(time.Minute)
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 	var kib int
 	at := strings.Index(r.output(), "VmRSS:")
