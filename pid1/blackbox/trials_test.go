@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -179,22 +180,16 @@ func TestStorm(t *testing.T) {
 
 func tail(text string) string { return text[max(0, len(text)-500):] }
 
-// orphaning makes orphans that end at once, in bursts and now and then.
-const orphaning = `use POSIX; $| = 1; my $n = shift;
-for (my $i = 0; $i < $n;) {
-	my $burst = 1 + int(rand(200)); $burst = $n - $i if $burst > $n - $i;
-	if (!fork) { for (1 .. $burst) { POSIX::_exit(0) if !fork } POSIX::_exit(0) }
-	wait; $i += $burst; print "."; select undef, undef, undef, 0.001 if rand() < 0.3;
-}
-for (1 .. 500) { my $z = 0; for my $f (glob "/proc/[0-9]*/stat") { open my $h, "<", $f or next; my $l = <$h> // ""; $z++ if $l =~ /\) Z/ } last if !$z; select undef, undef, undef, 0.01; $left = $z }
-print "left ", ($z // 0), " of $n\n"; print "memory ", join("", grep /VmRSS/, do { open my $h, "<", "/proc/1/status"; <$h> })`
-
 // TestOrphans makes orphans in storms and trickles: all are reaped, and the init's
 // memory stays what it was.
 func TestOrphans(t *testing.T) {
 	n, _ := trials(t, 20_000, 1_000_000)
 	binary := build(t, own, entryFlag(), "")
-	r := begin(t, binary, nil, "/usr/bin/perl", "-e", orphaning, strconv.Itoa(n))
+	orphans := filepath.Join(t.TempDir(), "orphans")
+	if out, err := exec.Command("gcc", "-O2", "-static", "-o", orphans, "testdata/orphans.c").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	r := begin(t, binary, nil, orphans, strconv.Itoa(n))
 	said, end := 0, time.Now().Add(time.Minute)
 	for !strings.Contains(r.output(), "memory") && time.Now().Before(end) {
 		if now := len(r.output()); now > said { // a fork takes 50 us here and a millisecond there
