@@ -84,7 +84,7 @@ func (l *looker) readMounts(ctx context.Context) (*snapshot.Mounts, []mounts.Unk
 		return nil, nil, err
 	}
 	if l.Narrow != nil {
-		l.spaces = c.Namespaces
+		l.spaces = slices.Clone(c.Namespaces) // convert empties those
 		return convert(c, nil), c.Unknown, nil
 	}
 	pins, unknown, err := holders.Pins(ctx, holders.PinRequest{Proc: l.Proc, Spaces: c.Namespaces})
@@ -94,7 +94,8 @@ func (l *looker) readMounts(ctx context.Context) (*snapshot.Mounts, []mounts.Unk
 	return convert(c, pins), append(c.Unknown, unknown...), nil
 }
 
-// convert puts a census into the words of a snapshot.
+// convert puts a census into the words of a snapshot. What is there is taken out
+// of the census, for a host can have a million mounts.
 func convert(c *census.Census, pins map[uint64][]holders.Pin) *snapshot.Mounts {
 	out := &snapshot.Mounts{Way: string(c.Way), Why: c.Why, Blind: c.Blind, Settled: c.Settled}
 	type device struct{ major, minor uint32 }
@@ -117,6 +118,7 @@ func convert(c *census.Census, pins map[uint64][]holders.Pin) *snapshot.Mounts {
 				to.ID, to.Parent = uint64(m.ID), uint64(m.Parent)
 			}
 		}
+		from.Mounts = nil
 		ns.Pins = convertPins(pins[from.Inode])
 		out.Namespaces = append(out.Namespaces, ns)
 	}

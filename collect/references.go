@@ -133,6 +133,10 @@ func readReferences(ctx context.Context, child Child, q refQuestion) ([]byte, er
 // child was when it stopped, and whether that was the end.
 func sift(text []byte) (kept []byte, at int, done bool) {
 	for line := range bytes.Lines(text) {
+		if bytes.HasPrefix(line, []byte(`{"ref":`)) && line[len(line)-1] == '\n' { // nearly all are
+			kept = append(kept, line...)
+			continue
+		}
 		var r refLine
 		if json.Unmarshal(line, &r) != nil {
 			break

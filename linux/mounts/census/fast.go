@@ -29,8 +29,9 @@ type fastReader struct {
 	blind   error  // why own is read from inside; nil if it is not
 	known   map[uint64]mounts.Namespace
 	callers [workers]*statmount.Caller
-	ids     [workers][]uint64       // of one namespace, used again for the next
-	all     [workers][]mounts.Mount // as ids
+	last    map[uint64][]mounts.Mount // of the pass before, by inode
+	ids     [workers][]uint64         // of one namespace, used again for the next
+	all     [workers][]mounts.Mount   // as ids
 	supers  superblocks
 	walked  []mounts.Unknown // what a walk could not find, see each
 }
@@ -83,11 +84,14 @@ func (r *fastReader) pass(ctx context.Context) ([]mounts.Namespace, error) {
 		return nil, err
 	}
 	kept := spaces[:0]
+	last := make(map[uint64][]mounts.Mount, len(spaces))
 	for i := range spaces {
 		if !gone[i] && !r.req.leavesOut(&spaces[i]) {
 			kept = append(kept, spaces[i])
+			last[spaces[i].Inode] = spaces[i].Mounts
 		}
 	}
+	r.last = last
 	return kept, nil
 }
 
@@ -208,7 +212,10 @@ func (r *fastReader) list(worker int, ns *mounts.Namespace) error {
 	r.all[worker] = all
 	ns.Hidden = max(0, ns.Hidden-len(all))
 	if r.req.Device == nil {
-		ns.Mounts = slices.Clone(all)
+		ns.Mounts = r.last[ns.Inode]
+		if !slices.Equal(ns.Mounts, all) { // where nothing moves, a host's mounts are kept once
+			ns.Mounts = slices.Clone(all)
+		}
 		return nil
 	}
 	ns.Mounts = r.req.ofDevice(all)
