@@ -11,7 +11,7 @@ import (
 func (r *propagationReport) draw(p *page, wide bool) {
 	p.line("%s", styled{bold, r.Target})
 	for _, n := range r.Namespaces {
-		p.line("  in %s: %s", n.Name, groups(n.Propagation, n.Shared, n.Master))
+		p.line("  in %s: %s%s", n.Name, groups(n.Propagation, n.Shared, n.Master), lockWords[n.Locked])
 		r.drawChain(p, n.Name)
 	}
 	for _, from := range r.froms() {
@@ -19,12 +19,32 @@ func (r *propagationReport) draw(p *page, wide bool) {
 		p.line("an unmount in %s", styled{bold, from})
 		r.drawVerdicts(p, from, wide)
 	}
+	r.drawLocks(p)
 	if r.Differ {
 		p.line("")
 		p.para("", "Kernels before 6.17 and later ones do not agree here; this is the answer for "+r.Kernel+". See --kernel.")
 	}
 	for _, u := range r.Unknown {
 		p.para("unknown  ", u)
+	}
+}
+
+var lockWords = map[string]string{"yes": ", locked", "likely": ", likely locked", "no": ", not locked", "unlikely": ", likely not locked"}
+
+// drawLocks says what a lock is and how sure that is, where one is spoken of.
+func (r *propagationReport) drawLocks(p *page) {
+	words := map[string]string{}
+	for _, n := range r.Namespaces {
+		if n.Locked != "" {
+			words[n.Locked] = n.Name
+		}
+	}
+	if words["yes"]+words["likely"] != "" {
+		p.line("")
+		p.para("", "A locked mount came with its parent from a more privileged user namespace: it cannot be unmounted there on its own, not by root either (EINVAL), but it goes with its parent and with the original.")
+	}
+	if words["likely"]+words["unlikely"] != "" {
+		p.para("", "No table shows locks: \"likely\" is what the owners of the namespaces and the numbers of the mounts suggest.")
 	}
 }
 

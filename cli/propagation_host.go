@@ -44,6 +44,7 @@ func (s *session) hostPropagation(ctx context.Context, host *hostFlags, q verdic
 		q.Older = holding.Older(now.Kernel)
 	}
 	table, problems := holding.Table(now.Mounts)
+	q.Unsure = holding.Unsure(now.Mounts)
 	r.Answer = verdict.Judge(table, q)
 	if !now.Mounts.Settled {
 		r.Unknown = append(r.Unknown, "mounts came and went while they were read: the answer is of no one moment")

@@ -44,7 +44,7 @@ func (v *sight) holderStory(t *holding.Target) []string {
 
 // unmountStory is what an unmount in the first namespace that has it would do.
 func (v *sight) unmountStory(t *holding.Target) []string {
-	q := verdict.Question{Target: t.Word, Sides: hostSides(v.now, *t, t.Word), Complete: true, Older: holding.Older(v.now.Kernel)}
+	q := verdict.Question{Target: t.Word, Sides: hostSides(v.now, *t, t.Word), Complete: true, Older: holding.Older(v.now.Kernel), Unsure: holding.Unsure(v.now.Mounts)}
 	if len(q.Sides) < 2 {
 		return nil
 	}

@@ -141,16 +141,3 @@ func TestOlder(t *testing.T) {
 		}
 	}
 }
-
-// In a user namespace's own what came with it is taken for locked: numbers without a gap.
-func TestBornLocked(t *testing.T) {
-	const first = 0xEFFFFFFD
-	ns := &snapshot.MountNamespace{Owner: 5, Mounts: []snapshot.Mount{{ID: 20}, {ID: 21}, {ID: 22}, {ID: 30}}}
-	if got := bornLocked(ns, first); len(got) != 2 || !got[21] || !got[22] {
-		t.Errorf("locked: %v", got)
-	}
-	ns.Owner = first
-	if got := bornLocked(ns, first); len(got) != 0 {
-		t.Errorf("of the host itself: %v", got)
-	}
-}

@@ -9,7 +9,7 @@ import (
 )
 
 // Table puts the mounts of a look into the form that propagation is asked in.
-// Locks are guessed: see [propagation.Mount].
+// Locks are guessed: those of [Unsure].
 func Table(all *snapshot.Mounts) (*propagation.Table, []propagation.Problem) {
 	n := 0
 	for i := range all.Namespaces {
@@ -35,40 +35,6 @@ func Table(all *snapshot.Mounts) (*propagation.Table, []propagation.Problem) {
 		}
 	}
 	return propagation.New(mounts, spaces)
-}
-
-// firstOwner is the user namespace that the host began with: that of the
-// namespace with the lowest id.
-func firstOwner(all *snapshot.Mounts) uint64 {
-	const initial = 0xEFFFFFFD // Linux 6.12 include/linux/proc_ns.h, PROC_USER_INIT_INO
-	for i := range all.Namespaces {
-		if all.Namespaces[i].Owner == initial {
-			return initial
-		}
-	}
-	return 0
-}
-
-// bornLocked guesses the mounts that a clone locked: in a namespace of another
-// user namespace those that were made with it, which are numbered without a gap
-// from its root on. No interface tells.
-func bornLocked(ns *snapshot.MountNamespace, first uint64) map[uint64]bool {
-	out := map[uint64]bool{}
-	if ns.Owner == 0 || first == 0 || ns.Owner == first || len(ns.Mounts) == 0 {
-		return out
-	}
-	ids := map[uint64]bool{}
-	root := uint64(0)
-	for i := range ns.Mounts {
-		ids[ns.Mounts[i].ID] = true
-		if m := &ns.Mounts[i]; root == 0 || m.ID < root {
-			root = m.ID
-		}
-	}
-	for id := root + 1; ids[id]; id++ {
-		out[id] = true
-	}
-	return out
 }
 
 // Older reports whether a kernel's release is before 6.17, which rewrote the unmount.

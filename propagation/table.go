@@ -25,6 +25,18 @@ type Table struct {
 
 const none = -1
 
+// Relock is the same table with other locks: by mount, whether it is locked. What is not in it stays as it was.
+func (t *Table) Relock(locked map[uint64]bool) *Table {
+	out := *t
+	out.mounts = slices.Clone(t.mounts)
+	for id, is := range locked {
+		if i, listed := t.byID[id]; listed {
+			out.mounts[i].Locked = is
+		}
+	}
+	return &out
+}
+
 // A spot is a place by index.
 type spot struct {
 	on  int

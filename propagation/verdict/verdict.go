@@ -27,6 +27,10 @@ type Question struct {
 	Lazy     bool     // MNT_DETACH
 	Complete bool     // the table has every mount of every namespace of the host
 	Older    bool     // the kernel is before Linux 6.17
+
+	// Unsure are the mounts of which nobody knows whether they are locked: what
+	// the table says is a guess. Asked are those that the kernel was asked about.
+	Unsure, Asked map[uint64]bool
 }
 
 // An Answer is what the commands print.
@@ -46,6 +50,7 @@ type Namespace struct {
 	Propagation string `json:"propagation"` // private, shared, slave, shared+slave, absent, unknown
 	Shared      uint64 `json:"shared"`
 	Master      uint64 `json:"master"`
+	Locked      string `json:"locked,omitempty"` // yes, no: the kernel was asked; likely, unlikely: as owners and ids suggest; "": nothing suggests it
 }
 
 // A Link is one mount of a parent chain.
@@ -64,6 +69,7 @@ type Pair struct {
 	To      string `json:"to"`
 	Verdict string `json:"verdict"` // goes, stays, unknown
 	Why     string `json:"why"`
+	Likely  bool   `json:"likely,omitempty"` // it rests on a lock that is not known
 }
 
 // The verdicts.
@@ -87,17 +93,12 @@ func Judge(t *propagation.Table, q Question) Answer {
 		}
 		a.Chain = append(a.Chain, chain...)
 	}
+	extremes := j.extremes()
 	for _, from := range q.Sides {
 		if q.From != nil && !slices.Contains(q.From, from.Name) {
 			continue
 		}
-		effect := j.unmount(from)
-		for _, to := range q.Sides {
-			if to.Name != from.Name {
-				v, why := j.pair(from, to, effect)
-				a.Verdicts = append(a.Verdicts, Pair{from.Name, to.Name, v, why})
-			}
-		}
+		a.Verdicts = append(a.Verdicts, j.pairs(from, extremes)...)
 	}
 	if j.differ {
 		a.Differ, a.Kernel = true, map[bool]string{true: "before 6.17", false: "6.17 and later"}[q.Older]
@@ -109,6 +110,50 @@ type judge struct {
 	t      *propagation.Table
 	q      Question
 	differ bool
+}
+
+// pairs judges an unmount in one namespace for all others.
+func (j *judge) pairs(from Side, extremes []*judge) []Pair {
+	effect := j.unmount(from)
+	var effects []propagation.Effect
+	for _, e := range extremes {
+		effects = append(effects, e.unmount(from))
+	}
+	var out []Pair
+	for _, to := range j.q.Sides {
+		if to.Name == from.Name {
+			continue
+		}
+		v, why := j.pair(from, to, effect)
+		p := Pair{From: from.Name, To: to.Name, Verdict: v, Why: why}
+		for i, e := range extremes {
+			if other, _ := e.pair(from, to, effects[i]); other != v {
+				p.Likely = true
+			}
+		}
+		if p.Likely {
+			p.Why += likely
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// extremes judge as if none of the locks that are not known were there, and all
+// of them. A lock only ever keeps, so nothing is beyond those two.
+func (j *judge) extremes() []*judge {
+	if len(j.q.Unsure) == 0 {
+		return nil
+	}
+	var out []*judge
+	for _, is := range []bool{false, true} {
+		locks := make(map[uint64]bool, len(j.q.Unsure))
+		for id := range j.q.Unsure {
+			locks[id] = is
+		}
+		out = append(out, &judge{t: j.t.Relock(locks), q: j.q})
+	}
+	return out
 }
 
 // target is the mount that an unmount by path takes.
@@ -127,8 +172,20 @@ func (j *judge) standing(s Side) Namespace {
 		n.Propagation = "absent"
 	case ok && !s.Untagged:
 		n.Propagation, n.Shared, n.Master = tags(m), m.Peer, m.Master
+		n.Locked = j.lock(m)
 	}
 	return n
+}
+
+// lock says in a word what is known of a mount's lock.
+func (j *judge) lock(m propagation.Mount) string {
+	word := map[bool]string{true: "yes", false: "no"}
+	if j.q.Unsure[m.ID] {
+		word = map[bool]string{true: "likely", false: "unlikely"}
+	} else if !j.q.Asked[m.ID] {
+		return ""
+	}
+	return word[m.Locked]
 }
 
 // tags is the kind of a mount, as proc_pid_mountinfo(5) has it.

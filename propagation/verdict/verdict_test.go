@@ -81,8 +81,75 @@ func TestAllPairs(t *testing.T) {
 	if len(a.Verdicts) != 6 || len(a.Namespaces) != 3 || len(a.Chain) != 6 {
 		t.Errorf("%d verdicts, %d namespaces, %d links", len(a.Verdicts), len(a.Namespaces), len(a.Chain))
 	}
-	want := []Namespace{{"host", "shared", 5, 0}, {"unit", "shared+slave", 9, 5}, {"clone", "slave", 0, 5}}
+	want := []Namespace{{Name: "host", Propagation: "shared", Shared: 5}, {Name: "unit", Propagation: "shared+slave", Shared: 9, Master: 5}, {Name: "clone", Propagation: "slave", Master: 5}}
 	if diff := cmp.Diff(want, a.Namespaces); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// A copy in a user namespace's own, of which nobody knows whether it is locked: the
+// answer is likely where a lock would decide it, and sure where none can.
+func TestLikely(t *testing.T) {
+	m := func(id, parent, ns, device uint64, point string, peer, master uint64, locked bool) propagation.Mount {
+		return propagation.Mount{ID: id, Parent: parent, Namespace: ns, Device: device, Root: "/", Point: point, Peer: peer, Master: master, Locked: locked}
+	}
+	mounts := []propagation.Mount{
+		m(10, 9, 1, 1, "/", 1, 0, false), m(11, 10, 1, 2, "/p", 2, 0, false), m(12, 11, 1, 3, "/p/s", 3, 0, false),
+		m(20, 19, 2, 1, "/", 0, 1, false), m(21, 20, 2, 2, "/p", 0, 2, true), m(22, 21, 2, 3, "/p/s", 0, 3, true), // slaves
+		m(30, 29, 3, 1, "/", 0, 0, false), m(31, 30, 3, 2, "/p", 0, 2, true), m(32, 31, 3, 3, "/p/s", 0, 3, true), // "/" is private
+		m(40, 39, 4, 1, "/", 4, 0, false), m(41, 40, 4, 2, "/p", 5, 0, true), m(42, 41, 4, 3, "/p/s", 6, 0, true), // a shared one, of which host is told
+	}
+	mounts[0].Master, mounts[1].Master = 4, 5
+	table, problems := propagation.New(mounts, []propagation.Namespace{{ID: 1}, {ID: 2, Owner: 5}, {ID: 3, Owner: 5}, {ID: 4, Owner: 5}})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	all := map[uint64]bool{21: true, 22: true, 31: true, 32: true, 41: true}
+	sides := []Side{{Name: "host", Namespace: 1, Targets: []uint64{11}, Whole: true}, {Name: "slave", Namespace: 2, Targets: []uint64{21}, Whole: true},
+		{Name: "private", Namespace: 3, Targets: []uint64{31}, Whole: true}, {Name: "up", Namespace: 4, Targets: []uint64{41}, Whole: true}}
+	ask := func(t *propagation.Table, unsure, asked map[uint64]bool) (Answer, map[string]Pair) {
+		a := Judge(t, Question{Target: "/p", Sides: sides, Complete: true, Lazy: true, Unsure: unsure, Asked: asked})
+		out := map[string]Pair{}
+		for _, p := range a.Verdicts {
+			out[p.From+" to "+p.To] = p
+		}
+		return a, out
+	}
+	for _, tt := range []struct {
+		name, pair, want string
+		likely           bool
+		unsure, asked    map[uint64]bool
+		locks            map[uint64]bool // other than in the table
+	}{
+		{"the original's unmount takes locked copies", "host to slave", "goes: its parent in slave, /, is a slave, master:1: it receives from group 1", false, all, nil, nil},
+		{"a private parent decides, not a lock", "host to private", "stays: its parent in private, /, is private: it receives nothing from group 1", false, all, nil, nil},
+		{"a lock refuses", "up to host", "stays: the unmount likely fails (EINVAL): it is likely locked, as what comes with its parent from a more privileged user namespace is" + likely, true, all, nil, nil},
+		{"guessed to be free", "up to host", "goes: its parent in host, /, is shared:1 master:4: it receives from group 4" + likely, true, all, nil, map[uint64]bool{41: false}},
+		{"asked, and it refuses", "up to host", "stays: the unmount fails (EINVAL): it is locked, it came from a more privileged user namespace with its parent", false, nil, all, nil},
+		{"asked, and it is free", "up to host", "goes: its parent in host, /, is shared:1 master:4: it receives from group 4", false, nil, all, map[uint64]bool{41: false}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a, got := ask(table.Relock(tt.locks), tt.unsure, tt.asked)
+			p := got[tt.pair]
+			if p.Verdict+": "+p.Why != tt.want || p.Likely != tt.likely {
+				t.Errorf("likely %v\n got %s: %s\nwant %s", p.Likely, p.Verdict, p.Why, tt.want)
+			}
+			words := map[bool][2]string{true: {"likely", "unlikely"}, false: {"yes", "no"}}[tt.unsure != nil]
+			up := words[0]
+			if tt.locks != nil {
+				up = words[1]
+			}
+			if a.Namespaces[0].Locked != "" || a.Namespaces[1].Locked != words[0] || a.Namespaces[3].Locked != up {
+				t.Errorf("locked: %+v", a.Namespaces)
+			}
+		})
+	}
+	// A submount that is locked to a copy that stays: example 14.
+	kept := []propagation.Mount{m(10, 9, 1, 1, "/", 1, 0, false), m(11, 10, 1, 2, "/p", 2, 0, false), m(12, 11, 1, 3, "/p/s", 3, 0, false),
+		m(30, 29, 3, 1, "/", 0, 0, false), m(31, 30, 3, 2, "/p", 0, 2, true), m(32, 31, 3, 3, "/p/s", 0, 3, true)}
+	table, _ = propagation.New(kept, []propagation.Namespace{{ID: 1}, {ID: 3, Owner: 5}})
+	sides = []Side{{Name: "host", Namespace: 1, Targets: []uint64{12}, Whole: true}, {Name: "private", Namespace: 3, Targets: []uint64{32}, Whole: true}}
+	if _, got := ask(table, all, nil); got["host to private"].Verdict != Goes || got["host to private"].Likely {
+		t.Errorf("the copy of what is unmounted is unlocked first: %+v", got["host to private"])
 	}
 }

@@ -7,6 +7,9 @@ import (
 	"sexton.dev/propagation"
 )
 
+// likely is said of a verdict that other locks would change.
+const likely = "; likely only: it depends on which mounts are locked, and no table shows that"
+
 // name is a mount as people find it in mountinfo.
 func name(m propagation.Mount) string { return m.Point }
 
@@ -44,7 +47,11 @@ func (j *judge) stays(f propagation.Fate, parent propagation.Mount, to Side) str
 	case propagation.Submount:
 		return fmt.Sprintf("in %s, %s is mounted on it and stays", to.Name, name(by))
 	case propagation.Locked:
-		return fmt.Sprintf("it is locked to its parent in %s, %s, which stays (another user namespace)", to.Name, name(by))
+		is := "is"
+		if j.q.Unsure[f.Mount] {
+			is = "is likely"
+		}
+		return fmt.Sprintf("it %s locked to its parent in %s, %s, which stays (another user namespace)", is, to.Name, name(by))
 	case propagation.Elsewhere:
 		return fmt.Sprintf("in %s it is mounted at another place, as a bind is: an unmount of the original is told to copies at the same place only", to.Name)
 	case propagation.Root:
@@ -63,6 +70,8 @@ func (j *judge) refused(e propagation.Effect) string {
 		return fmt.Sprintf("the unmount fails (EBUSY): %s is mounted on it; --detach takes both", name(by))
 	case e.Errno == ebusy:
 		return fmt.Sprintf("the unmount fails (EBUSY): %s is in use", name(about))
+	case e.Errno == einval && e.Refused.Why == propagation.Locked && j.q.Unsure[e.Refused.Mount]:
+		return "the unmount likely fails (EINVAL): it is likely locked, as what comes with its parent from a more privileged user namespace is"
 	case e.Errno == einval && e.Refused.Why == propagation.Locked:
 		return "the unmount fails (EINVAL): it is locked, it came from a more privileged user namespace with its parent"
 	case e.Refused.Why == propagation.Root:
