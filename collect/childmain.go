@@ -28,6 +28,8 @@ func IsChild(args []string) bool { return len(args) > 0 && args[0] == childComma
 //	__child runtime SOCKET         the answer of a runtime, SOCKET being JSON
 //	__child references QUESTION    one JSON line a reference to a mount
 //	__child settings QUESTION      what files say, one JSON line each
+//	__child locks QUESTION         one JSON line a mount: is it locked, asked in its namespace
+//	__child unmount-rule PROC      true if this kernel unmounts as before Linux 6.17, found by trying
 func ChildMain(args []string, stdout, stderr io.Writer) int {
 	time.AfterFunc(childLife, func() { os.Exit(1) })
 	os.WriteFile("/proc/self/comm", []byte("sexton"), 0) // for people who see it in ps; executed as /proc/self/exe it is "exe"
@@ -41,6 +43,10 @@ func ChildMain(args []string, stdout, stderr io.Writer) int {
 		err = childReferences(stdout, args[2])
 	case len(args) == 3 && args[1] == "settings":
 		err = childSettings(stdout, args[2])
+	case len(args) == 3 && args[1] == "locks":
+		err = childLocks(stdout, args[2])
+	case len(args) == 3 && args[1] == "unmount-rule":
+		err = childRule(stdout, args[2])
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, err)

@@ -22,11 +22,11 @@ func TestMain(m *testing.M) { mountstest.Main(m) }
 // A copied is the mount namespace of a user namespace: a copy of the host's, in
 // which something more was mounted.
 type copied struct {
-	pid, fd        int
-	locked         string // came with the clone
-	free, file     string // mounted later
-	under, covered string // a directory with two mounts, one on the other
-	foreign        []int  // processes of all other namespaces
+	pid, fd    int
+	locked     string // came with the clone
+	free, file string // mounted later
+	covered    string // twice, the one on the other
+	foreign    []int  // processes of all other namespaces
 }
 
 func newCopied(t *testing.T) copied {
