@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,15 +18,23 @@ type propagationReport struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	verdict.Answer
-	Unknown []string `json:"unknown,omitempty"` // what the answer lacks
+	Rule    *propagationRule `json:"rule"`
+	Unknown []string         `json:"unknown,omitempty"` // what the answer lacks
+}
+
+// propagationFlags are what propagation is asked.
+type propagationFlags struct {
+	host   hostFlags
+	tables []string // --mountinfo
+	kernel string
+	probe  probeFlags
 }
 
 func (s *session) propagationCommand() *cobra.Command {
 	out := outputFlags{more: []string{"dot"}}
-	var host hostFlags
-	var tables, in []string
+	var f propagationFlags
+	var in []string
 	var lazy bool
-	var kernel string
 	cmd := &cobra.Command{
 		Use:   "propagation TARGET",
 		Short: "say what an unmount would do in every mount namespace, without making it",
@@ -36,15 +45,38 @@ that says master:6 may stay, and a private one may go. So the answer comes from
 all mounts of all namespaces. TARGET is a mount point, a device (8:16) or a mount id.
 
 With --mountinfo it judges what somebody pasted: excerpts of mountinfo, with what
-grep or a log put in front, or of /proc/mounts. What they do not decide is unknown.`,
+grep or a log put in front, or of /proc/mounts. What they do not decide is unknown.
+
+Two things no table shows. A mount that was copied with its parent into another
+user namespace is locked: nobody can unmount it there on its own. And kernels
+unmount by one of two rules. Both are told as far as they are likely, from who owns
+the namespaces and from the kernel's release. Two flags ask the kernel instead. They
+need root and are more than looking, so they are off by default:
+
+--probe-locks starts a process that enters the mount namespaces of other user
+namespaces and asks, for TARGET and what is mounted on it, to expire the mount
+while it has it open (umount2 with MNT_EXPIRE). In use, it cannot expire: the call
+fails, with EINVAL if the mount is locked and with EBUSY if not. Nothing is unmounted.
+
+--self-test makes two mount namespaces that nobody else sees, mounts four small tmpfs
+there, unmounts one and looks what went with it. Both end with the test.`,
 		Example: `  sexton propagation /var/lib/docker/overlay2/4e09fa68/merged
   sexton propagation /mnt --in 4123 --detach       # as umount -l by process 4123
+  sexton propagation /mnt --probe-locks --self-test
   sexton propagation /mnt -o dot | dot -Tsvg >mnt.svg
   sexton propagation /mnt --mountinfo runtime=a.txt --mountinfo unit=b.txt`,
-		Args: exactly(1, "one TARGET"),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if f.probe.rule && len(args) == 0 {
+				return nil
+			}
+			return exactly(1, "one TARGET")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			q := verdict.Question{Target: args[0], Lazy: lazy, From: in, Older: kernel == "before-6.17"}
-			r, err := s.askPropagation(cmd, &host, q, tables)
+			q := verdict.Question{Lazy: lazy, From: in, Older: f.kernel == "before-6.17"}
+			if len(args) > 0 {
+				q.Target = args[0]
+			}
+			r, err := s.askPropagation(cmd.Context(), &f, q)
 			if err != nil {
 				return err
 			}
@@ -58,26 +90,45 @@ grep or a log put in front, or of /proc/mounts. What they do not decide is unkno
 			return s.print(out, r, items, r.draw)
 		},
 	}
-	host.add(cmd)
+	f.host.add(cmd)
+	f.probe.add(cmd)
 	out.add(cmd)
-	cmd.Flags().StringArrayVar(&tables, "mountinfo", nil, "judge this excerpt, as `NAME=FILE`; repeat for each namespace; FILE - is stdin")
+	cmd.Flags().StringArrayVar(&f.tables, "mountinfo", nil, "judge this excerpt, as `NAME=FILE`; repeat for each namespace; FILE - is stdin")
 	cmd.Flags().StringArrayVar(&in, "in", nil, "unmount in this namespace only: a pid, an inode, or a NAME of --mountinfo")
 	cmd.Flags().BoolVar(&lazy, "detach", false, "as umount -l does: with all that is mounted below, and whoever uses it")
-	cmd.Flags().StringVar(&kernel, "kernel", "", "by the rules of which kernel: before-6.17 or 6.17 (default: this one's, or the recording's)")
+	cmd.Flags().StringVar(&f.kernel, "kernel", "", "by the rules of which kernel: before-6.17 or 6.17 (default: this one's, or the recording's)")
 	cmd.RegisterFlagCompletionFunc("kernel", cobra.FixedCompletions([]string{"before-6.17", "6.17"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-func (s *session) askPropagation(cmd *cobra.Command, host *hostFlags, q verdict.Question, tables []string) (*propagationReport, error) {
-	kernel, _ := cmd.Flags().GetString("kernel")
-	if !slices.Contains([]string{"", "6.17", "before-6.17"}, kernel) {
-		return nil, withHint(wrongUse{fmt.Errorf("--kernel %q", kernel)}, "--kernel before-6.17 or --kernel 6.17")
+func (s *session) askPropagation(ctx context.Context, f *propagationFlags, q verdict.Question) (r *propagationReport, err error) {
+	if !slices.Contains([]string{"", "6.17", "before-6.17"}, f.kernel) {
+		return nil, withHint(wrongUse{fmt.Errorf("--kernel %q", f.kernel)}, "--kernel before-6.17 or --kernel 6.17")
 	}
-	r := &propagationReport{APIVersion: apiVersion, Kind: "Propagation"}
-	if len(tables) == 0 {
-		return r, s.hostPropagation(cmd.Context(), host, q, kernel == "", r)
+	if err := f.probe.check(f.host.from, f.tables, f.kernel); err != nil {
+		return nil, err
 	}
-	sides, table, err := s.excerpts(q.Target, tables)
+	r = &propagationReport{APIVersion: apiVersion, Kind: "Propagation"}
+	switch {
+	case f.kernel != "":
+		r.Rule = ruleOf(q.Older, "flag")
+	case f.probe.rule:
+		if r.Rule, err = s.selfTest(ctx, &f.host); err != nil {
+			return nil, err
+		}
+		q.Older = r.Rule.older()
+	}
+	if q.Target == "" && f.probe.rule {
+		r.Answer = verdict.Judge(nil, q)
+		return r, nil
+	}
+	if len(f.tables) == 0 {
+		return r, s.hostPropagation(ctx, f, q, r)
+	}
+	if r.Rule == nil {
+		r.Rule = ruleOf(q.Older, "default")
+	}
+	sides, table, err := s.excerpts(q.Target, f.tables)
 	if err != nil {
 		return nil, err
 	}

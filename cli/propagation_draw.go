@@ -9,7 +9,9 @@ import (
 
 // draw prints the parent chains, then the verdicts, those that read alike as one.
 func (r *propagationReport) draw(p *page, wide bool) {
-	p.line("%s", styled{bold, r.Target})
+	if r.Target != "" {
+		p.line("%s", styled{bold, r.Target})
+	}
 	for _, n := range r.Namespaces {
 		p.line("  in %s: %s%s", n.Name, groups(n.Propagation, n.Shared, n.Master), lockWords[n.Locked])
 		r.drawChain(p, n.Name)
@@ -22,11 +24,27 @@ func (r *propagationReport) draw(p *page, wide bool) {
 	r.drawLocks(p)
 	if r.Differ {
 		p.line("")
-		p.para("", "Kernels before 6.17 and later ones do not agree here; this is the answer for "+r.Kernel+". See --kernel.")
+		p.para("", "Kernels before 6.17 and later ones do not agree here; this is the answer for "+r.Kernel+". See --kernel and --self-test.")
 	}
+	r.drawRule(p)
 	for _, u := range r.Unknown {
 		p.para("unknown  ", u)
 	}
+}
+
+// drawRule says which rule the self-test has found.
+func (r *propagationReport) drawRule(p *page) {
+	if r.Rule.By != "self-test" {
+		return
+	}
+	text := "This kernel unmounts by the rule of kernels " + r.Rule.Kernel + ": found by trying."
+	if r.Rule.Against {
+		text += " Its release suggests the other one: the change was ported, or taken back."
+	}
+	if r.Target != "" {
+		p.line("")
+	}
+	p.para("", text)
 }
 
 var lockWords = map[string]string{"yes": ", locked", "likely": ", likely locked", "no": ", not locked", "unlikely": ", likely not locked"}
@@ -44,7 +62,7 @@ func (r *propagationReport) drawLocks(p *page) {
 		p.para("", "A locked mount came with its parent from a more privileged user namespace: it cannot be unmounted there on its own, not by root either (EINVAL), but it goes with its parent and with the original.")
 	}
 	if words["likely"]+words["unlikely"] != "" {
-		p.para("", "No table shows locks: \"likely\" is what the owners of the namespaces and the numbers of the mounts suggest.")
+		p.para("", "No table shows locks: \"likely\" is what the owners of the namespaces and the numbers of the mounts suggest. --probe-locks asks the kernel.")
 	}
 }
 

@@ -15,10 +15,10 @@ import (
 )
 
 // hostPropagation answers from a host's own mounts, all of them.
-func (s *session) hostPropagation(ctx context.Context, host *hostFlags, q verdict.Question, byRelease bool, r *propagationReport) error {
-	host.interval = 0
+func (s *session) hostPropagation(ctx context.Context, f *propagationFlags, q verdict.Question, r *propagationReport) error {
+	f.host.interval = 0
 	parts := []snapshot.Part{snapshot.MountTables, snapshot.Processes, snapshot.Places}
-	_, now, err := s.look(ctx, host, parts)
+	_, now, err := s.look(ctx, &f.host, parts)
 	if err != nil {
 		return err
 	}
@@ -40,11 +40,16 @@ func (s *session) hostPropagation(ctx context.Context, host *hostFlags, q verdic
 	if q.From, err = chosenSides(now, q.Sides, q.From); err != nil {
 		return err
 	}
-	if byRelease {
+	if r.Rule == nil {
 		q.Older = holding.Older(now.Kernel)
+		r.Rule = ruleOf(q.Older, "release")
 	}
 	table, problems := holding.Table(now.Mounts)
 	q.Unsure = holding.Unsure(now.Mounts)
+	var unasked []snapshot.Unread
+	if f.probe.locks {
+		table, unasked = probeLocks(ctx, &f.host, now.Mounts, table, &q)
+	}
 	r.Answer = verdict.Judge(table, q)
 	if !now.Mounts.Settled {
 		r.Unknown = append(r.Unknown, "mounts came and went while they were read: the answer is of no one moment")
@@ -55,7 +60,7 @@ func (s *session) hostPropagation(ctx context.Context, host *hostFlags, q verdic
 	for _, p := range problems[:min(5, len(problems))] {
 		r.Unknown = append(r.Unknown, fmt.Sprintf("mount %d: %s", p.Mount, p.Text))
 	}
-	for _, u := range now.Unread {
+	for _, u := range append(now.Unread, unasked...) {
 		if u.Part == snapshot.MountTables {
 			r.Unknown = append(r.Unknown, u.Path+": "+u.Err)
 		}

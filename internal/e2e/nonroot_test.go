@@ -35,6 +35,9 @@ func TestNotRoot(t *testing.T) {
 		nobody.sexton(t, "scan", "--interval=0", "--check=pid-budget").exits(t, cantTell)
 		nobody.sexton(t, "why", "--interval=300ms", "1").exits(t, cantTell)
 		nobody.sexton(t, "ps").exits(t, clean)
+		for _, flag := range []string{"--probe-locks", "--self-test"} {
+			nobody.sexton(t, "propagation", "/", flag).exits(t, failed).says(t, flag+" needs root", "try: run it as root")
+		}
 	})
 	t.Run("zombies", func(t *testing.T) {
 		pid := program(t, "leave", "3", "default")
