@@ -1,6 +1,7 @@
 package census
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,8 +15,8 @@ import (
 
 // Open opens the file of a mount namespace that was seen before, by a process,
 // thread or descriptor that leads to it, else by the kernel's own way (Linux
-// 6.12). It is [fs.ErrNotExist] if none does: it ended, or only a bound file is
-// left of it. The caller closes it.
+// 6.12). [fs.ErrNotExist]: it ended. ENOTTY before Linux 6.12, EPERM in a PID
+// namespace: no process leads to it, and there is no other way. The caller closes it.
 func Open(proc string, ns mounts.Namespace, pins []holders.Pin) (int, error) {
 	r, err := newSlowReader(Request{Proc: proc})
 	if err != nil {
@@ -53,7 +54,7 @@ func fromKernel(proc string, inode uint64) (int, error) {
 		return stop
 	})
 	if found < 0 {
-		return -1, errors.Join(err, fmt.Errorf("nothing leads to mnt:[%d]: %w", inode, fs.ErrNotExist))
+		return -1, fmt.Errorf("nothing leads to mnt:[%d]: %w", inode, cmp.Or(err, fs.ErrNotExist))
 	}
 	return found, nil
 }
