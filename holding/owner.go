@@ -17,8 +17,10 @@ type Map struct {
 	masters map[uint64]uint64 // of a peer group: the one that it receives from
 }
 
-// NewMap indexes the mounts of a look, which must have them.
-func NewMap(h *snapshot.Host) *Map {
+// MapOf indexes the mounts of a look, which must have them, once.
+func MapOf(h *snapshot.Host) *Map { return snapshot.Derived(h, newMap) }
+
+func newMap(h *snapshot.Host) *Map {
 	m := &Map{h: h, of: map[string][]*snapshot.MountNamespace{}, byID: map[uint64]*snapshot.MountNamespace{},
 		daemon: map[*snapshot.MountNamespace]bool{}, depth: map[*snapshot.MountNamespace]int{}, at: map[uint64]*snapshot.Mount{}, masters: map[uint64]uint64{}}
 	depths := map[int]int{}

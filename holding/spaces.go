@@ -23,10 +23,12 @@ type Space struct {
 }
 
 // Spaces are the mount namespaces of a look, the host's first, then by the pid
-// that lives in them, then those without a process.
+// that lives in them, then those without a process; made once.
 //
 // It needs [snapshot.MountTables] and [snapshot.Places].
-func Spaces(h *snapshot.Host) []Space {
+func Spaces(h *snapshot.Host) []Space { return snapshot.Derived(h, newSpaces) }
+
+func newSpaces(h *snapshot.Host) []Space {
 	if h.Mounts == nil {
 		return nil
 	}

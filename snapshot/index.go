@@ -16,6 +16,8 @@ type index struct {
 	byID     map[string]*Container
 	cgroups  map[string]*Cgroup
 	mounts   map[uint64]*Mount
+	spaces   map[int]*MountNamespace // by the pid of each process in them
+	derived  sync.Map                // see [Derived]
 }
 
 func (h *Host) build() *index {
@@ -25,7 +27,7 @@ func (h *Host) build() *index {
 		x.children = make(map[int][]*Process)
 		x.byID = make(map[string]*Container, len(h.Containers))
 		x.cgroups = make(map[string]*Cgroup, len(h.Cgroups))
-		x.mounts = indexMounts(h.Mounts)
+		x.mounts, x.spaces = indexMounts(h.Mounts), indexSpaces(h.Mounts)
 		for i := range h.Processes {
 			p := &h.Processes[i]
 			x.byPID[p.PID] = p
@@ -39,6 +41,17 @@ func (h *Host) build() *index {
 		}
 	})
 	return &h.index
+}
+
+// Derived returns what build makes of a host: once for each type T, until the next
+// [Host.Sort]. Packages above this one keep their own indexes so; who gets one reads only.
+func Derived[T any](h *Host, build func(*Host) T) T {
+	key := (*T)(nil) // a nil of the type names the type
+	if known, ok := h.index.derived.Load(key); ok {
+		return known.(T)
+	}
+	v, _ := h.index.derived.LoadOrStore(key, build(h))
+	return v.(T)
 }
 
 // Process returns the process with this number, nil if there is none.

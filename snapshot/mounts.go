@@ -76,17 +76,41 @@ type Block struct {
 // read. Ids of mountinfo count, too.
 func (h *Host) Mount(id uint64) *Mount { return h.build().mounts[id] }
 
+// MountNamespaceOf returns the mount namespace that a process's first thread is
+// in, nil if that was not read.
+func (h *Host) MountNamespaceOf(pid int) *MountNamespace { return h.build().spaces[pid] }
+
 func indexMounts(all *Mounts) map[uint64]*Mount {
-	out := map[uint64]*Mount{}
 	if all == nil {
-		return out
+		return nil
 	}
+	n := 0
+	for i := range all.Namespaces {
+		n += len(all.Namespaces[i].Mounts)
+	}
+	out := make(map[uint64]*Mount, n)
 	for i := range all.Namespaces {
 		for k := range all.Namespaces[i].Mounts {
 			m := &all.Namespaces[i].Mounts[k]
 			out[m.ID] = m
 			if m.OldID != 0 {
 				out[uint64(m.OldID)] = m // below 2^31, where no unique id is
+			}
+		}
+	}
+	return out
+}
+
+func indexSpaces(all *Mounts) map[int]*MountNamespace {
+	out := map[int]*MountNamespace{}
+	if all == nil {
+		return out
+	}
+	for i := range all.Namespaces {
+		ns := &all.Namespaces[i]
+		for _, p := range ns.Pins {
+			if p.Kind == "process" && out[p.PID] == nil {
+				out[p.PID] = ns
 			}
 		}
 	}

@@ -51,19 +51,3 @@ func (s *Settings) Unit(name string) *UnitSettings {
 	}
 	return nil
 }
-
-// MountNamespaceOf returns the mount namespace that a process's first thread is
-// in, nil if that was not read.
-func (h *Host) MountNamespaceOf(pid int) *MountNamespace {
-	if h.Mounts == nil {
-		return nil
-	}
-	for i := range h.Mounts.Namespaces {
-		for _, p := range h.Mounts.Namespaces[i].Pins {
-			if p.Kind == "process" && p.PID == pid {
-				return &h.Mounts.Namespaces[i]
-			}
-		}
-	}
-	return nil
-}

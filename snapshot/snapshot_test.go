@@ -92,6 +92,25 @@ func TestIndexFromManySides(t *testing.T) {
 }
 
 // Sort moves what the index points to, so the index must not outlive it.
+// What is made of a host is made once for each type, and anew after Sort.
+func TestDerived(t *testing.T) {
+	type first struct{ n int }
+	type second struct{ n int }
+	h, made := host(), 0
+	ask := func() (*first, second) {
+		return Derived(h, func(*Host) *first { made++; return &first{made} }), Derived(h, func(*Host) second { made++; return second{made} })
+	}
+	a, b := ask()
+	again, bAgain := ask()
+	if a != again || b != bAgain || a.n != 1 || b.n != 2 {
+		t.Errorf("made %d times: %v %v, then %v %v", made, a, b, again, bAgain)
+	}
+	h.Sort()
+	if after, _ := ask(); after.n != 3 {
+		t.Errorf("after Sort: %v", after)
+	}
+}
+
 func TestSort(t *testing.T) {
 	h := &Host{
 		Processes:  []Process{{PID: 9, PPID: 1}, {PID: 7, PPID: 1}, {PID: 1}},

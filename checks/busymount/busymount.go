@@ -27,7 +27,7 @@ func run(p check.Pass) []check.Finding {
 	if p.Now.Mounts == nil {
 		return nil
 	}
-	b := busy{h: p.Now, m: holding.NewMap(p.Now), held: map[uint64]bool{}}
+	b := busy{h: p.Now, m: holding.MapOf(p.Now), held: map[uint64]bool{}}
 	for i := range p.Now.Mounts.References {
 		if m := p.Now.Mount(p.Now.Mounts.References[i].Mount); m != nil {
 			b.held[m.ID] = true

@@ -28,7 +28,7 @@ func run(p check.Pass) []check.Finding {
 	if all == nil {
 		return nil
 	}
-	m := holding.NewMap(p.Now)
+	m := holding.MapOf(p.Now)
 	var found []check.Finding
 	for _, b := range all.Blocks {
 		if len(b.Alive) == 0 || owned(m, b.Device) {

@@ -44,7 +44,7 @@ func run(p check.Pass) []check.Finding {
 		return nil
 	}
 	hosts := hostsOf(spaces)
-	all := holding.NewMap(p.Now)
+	all := holding.MapOf(p.Now)
 	var found []check.Finding
 	for i := range spaces {
 		s := &spaces[i]

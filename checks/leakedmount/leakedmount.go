@@ -28,7 +28,7 @@ func run(p check.Pass) []check.Finding {
 	if p.Now.Mounts == nil {
 		return nil
 	}
-	l := leaks{h: p.Now, m: holding.NewMap(p.Now), seen: map[string]bool{}}
+	l := leaks{h: p.Now, m: holding.MapOf(p.Now), seen: map[string]bool{}}
 	for i := range p.Now.Mounts.Namespaces {
 		ns := &p.Now.Mounts.Namespaces[i]
 		for k := range ns.Mounts {

@@ -32,7 +32,7 @@ func run(p check.Pass) []check.Finding {
 	if p.Now.Mounts == nil {
 		return nil
 	}
-	all := holding.NewMap(p.Now)
+	all := holding.MapOf(p.Now)
 	spaces := holding.Spaces(p.Now)
 	type place struct{ device, root string }
 	seen := map[place]bool{}

@@ -31,7 +31,7 @@ func run(p check.Pass) []check.Finding {
 	if p.Now.Mounts == nil {
 		return nil
 	}
-	all := holding.NewMap(p.Now)
+	all := holding.MapOf(p.Now)
 	spaces := holding.Spaces(p.Now)
 	var found []check.Finding
 	for i := range spaces {
