@@ -45,9 +45,8 @@ func (m *Map) FindBreak(copy *snapshot.Mount, owner *snapshot.MountNamespace) (b
 // of the same path, nil if it has none.
 func (m *Map) same(at *snapshot.Mount, owner *snapshot.MountNamespace) *snapshot.Mount {
 	var found *snapshot.Mount
-	for i := range owner.Mounts {
-		o := &owner.Mounts[i]
-		if o.Device == at.Device && o.Root == at.Root && (found == nil || o.Point == at.Point) {
+	for _, s := range m.within(owner, at.Device) {
+		if o := s.in(m.h).Mount; o.Root == at.Root && (found == nil || o.Point == at.Point) {
 			found = o
 		}
 	}

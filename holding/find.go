@@ -41,8 +41,8 @@ func Find(h *snapshot.Host, word string) Target {
 		return t
 	}
 	if d := DeviceOf(h.Mounts, word); d != "" {
-		t = OnDevice(h, d)
-		t.Word = word
+		t.Devices = []string{d}
+		t.collect(h.Mounts, func(m *snapshot.Mount) bool { return m.Device == d })
 		return t
 	}
 	direct := t.matcher()
@@ -62,15 +62,6 @@ func Find(h *snapshot.Host, word string) Target {
 	t.collect(h.Mounts, func(m *snapshot.Mount) bool {
 		return slices.ContainsFunc(parts[m.Device], func(root string) bool { return within(m.Root, root) })
 	})
-	return t
-}
-
-// OnDevice is every mount of a superblock or block device.
-func OnDevice(h *snapshot.Host, device string) Target {
-	t := Target{Word: device, Devices: []string{device}}
-	if h.Mounts != nil {
-		t.collect(h.Mounts, func(m *snapshot.Mount) bool { return m.Device == device })
-	}
 	return t
 }
 

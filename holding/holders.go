@@ -18,6 +18,9 @@ import (
 func Of(h *snapshot.Host, t Target) []check.Holder {
 	k := keeper{h: h, t: t, found: map[uint64]Place{}, once: map[check.Holder]bool{}}
 	for _, p := range t.Mounts {
+		if point := p.Mount.Point; point != "" && !slices.Contains(k.points, point) {
+			k.points = append(k.points, point)
+		}
 		k.found[p.Mount.ID] = p
 		if p.Mount.OldID != 0 {
 			k.found[uint64(p.Mount.OldID)] = p // as references have it before Linux 6.8
@@ -42,11 +45,12 @@ func rank(kind string) int {
 }
 
 type keeper struct {
-	h     *snapshot.Host
-	t     Target
-	found map[uint64]Place
-	once  map[check.Holder]bool
-	out   []check.Holder
+	h      *snapshot.Host
+	t      Target
+	found  map[uint64]Place
+	points []string // where the target is mounted, each once
+	once   map[check.Holder]bool
+	out    []check.Holder
 }
 
 func (k *keeper) add(holder check.Holder) {
@@ -105,22 +109,22 @@ func binder(h *snapshot.Host, inode uint64) int {
 	return 0
 }
 
-// submounts adds what is mounted on the target.
+// submounts adds what is mounted on the target, in the namespaces that have it.
 func (k *keeper) submounts() {
-	var last *snapshot.MountNamespace
+	if len(k.t.Mounts) == 0 {
+		return
+	}
+	has := map[*snapshot.MountNamespace]bool{}
+	below := childrenOf(k.h)
+	var on []spot
 	for _, p := range k.t.Mounts {
-		if p.Namespace == last {
-			continue
-		}
-		last = p.Namespace
-		for i := range p.Namespace.Mounts {
-			m := &p.Namespace.Mounts[i]
-			if _, it := k.found[m.ID]; it {
-				continue
-			}
-			if _, on := k.found[m.Parent]; on && m.Parent != m.ID {
-				k.add(check.Holder{Kind: "submount", Path: m.Point, MountNamespace: p.Namespace.Inode, MountNamespaceID: p.Namespace.ID, MountID: m.ID})
-			}
+		has[p.Namespace] = true
+		on = append(on, below[p.Mount.ID]...)
+	}
+	for _, s := range inOrder(on) {
+		p := s.in(k.h)
+		if _, it := k.found[p.Mount.ID]; !it && has[p.Namespace] {
+			k.add(check.Holder{Kind: "submount", Path: p.Mount.Point, MountNamespace: p.Namespace.Inode, MountNamespaceID: p.Namespace.ID, MountID: p.Mount.ID})
 		}
 	}
 }
@@ -141,16 +145,16 @@ func (k *keeper) devices() {
 			k.add(check.Holder{Kind: "swap", Path: file})
 		}
 	}
-	for i := range all.Namespaces {
-		ns := &all.Namespaces[i]
-		for n := range ns.Mounts {
-			m := &ns.Mounts[n]
-			if _, it := k.found[m.ID]; it || m.Type != "overlay" {
-				continue
-			}
-			if slices.ContainsFunc(Directories(m, "lowerdir", "upperdir", "workdir"), k.isOn) {
-				k.add(check.Holder{Kind: "overlay", Path: m.Point, MountNamespace: ns.Inode, MountNamespaceID: ns.ID, MountID: m.ID})
-			}
+	var on []spot
+	for _, o := range overlaysOf(k.h) {
+		if slices.ContainsFunc(o.dirs, k.isOn) {
+			on = append(on, o.mounts...)
+		}
+	}
+	for _, s := range inOrder(on) {
+		p := s.in(k.h)
+		if _, it := k.found[p.Mount.ID]; !it {
+			k.add(check.Holder{Kind: "overlay", Path: p.Mount.Point, MountNamespace: p.Namespace.Inode, MountNamespaceID: p.Namespace.ID, MountID: p.Mount.ID})
 		}
 	}
 }
@@ -163,6 +167,9 @@ func (k *keeper) isBlock(file string) bool {
 // isOn reports whether a path leads to the target in one of the namespaces that
 // have it: of all mounts whose point the path is below, the longest is of it.
 func (k *keeper) isOn(file string) bool {
+	if !slices.ContainsFunc(k.points, func(point string) bool { return within(file, point) }) {
+		return false
+	}
 	for _, p := range k.t.Mounts {
 		if p.Mount.Point == "" || !within(file, p.Mount.Point) {
 			continue
@@ -191,7 +198,7 @@ func (k *keeper) references() {
 		kind     string
 	}
 	seen := map[who]bool{}
-	for i := range k.h.Mounts.References {
+	for _, i := range k.relevant() {
 		r := &k.h.Mounts.References[i]
 		p, mounted := k.found[r.Mount]
 		detached := r.Layer != "" || r.Mount != 0 && slices.Contains(k.t.Devices, r.Device) && !k.listed(r.Mount)
@@ -207,6 +214,17 @@ func (k *keeper) references() {
 			k.add(holder)
 		}
 	}
+}
+
+// relevant are the numbers of the references that may be of the target.
+func (k *keeper) relevant() []int {
+	all := referencesOf(k.h)
+	out := slices.Clone(all.loose)
+	for id := range k.found {
+		out = append(out, all.on[id]...)
+	}
+	slices.Sort(out)
+	return out
 }
 
 // OfReference is the holder that a reference makes of its process, not named yet.

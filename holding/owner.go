@@ -6,92 +6,76 @@ import (
 	"sexton.dev/snapshot"
 )
 
-// A Map tells whose mount namespaces are whose.
-type Map struct {
-	h       *snapshot.Host
-	of      map[string][]*snapshot.MountNamespace // those that have a superblock mounted
-	byID    map[uint64]*snapshot.MountNamespace
-	daemon  map[*snapshot.MountNamespace]bool
-	depth   map[*snapshot.MountNamespace]int // of its process nearest to the first one; none: without a process
-	at      map[uint64]*snapshot.Mount
-	masters map[uint64]uint64 // of a peer group: the one that it receives from
+// A resident is who lives in a namespace, as far as its mounts' ownership goes.
+type resident struct {
+	peopled   bool
+	depth     int  // of its process nearest to the first one
+	daemon    bool // one of its processes mounts for containers
+	container bool // one of its processes is in a container
 }
 
-// MapOf indexes the mounts of a look, which must have them, once.
-func MapOf(h *snapshot.Host) *Map { return snapshot.Derived(h, newMap) }
+// daemons mount for containers.
+var daemons = []string{"dockerd", "containerd", "kubelet", "crio", "podman"}
 
-func newMap(h *snapshot.Host) *Map {
-	m := &Map{h: h, of: map[string][]*snapshot.MountNamespace{}, byID: map[uint64]*snapshot.MountNamespace{},
-		daemon: map[*snapshot.MountNamespace]bool{}, depth: map[*snapshot.MountNamespace]int{}, at: map[uint64]*snapshot.Mount{}, masters: map[uint64]uint64{}}
+func residents(h *snapshot.Host) []resident {
 	depths := map[int]int{}
-	for i := range h.Mounts.Namespaces {
-		ns := &h.Mounts.Namespaces[i]
-		for k := range ns.Mounts {
-			mount := &ns.Mounts[k]
-			m.at[mount.ID] = mount
-			m.byID[mount.ID] = ns
-			if mount.Shared != 0 {
-				m.masters[mount.Shared] = mount.Master
-			}
-			if all := m.of[mount.Device]; len(all) == 0 || all[len(all)-1] != ns {
-				m.of[mount.Device] = append(all, ns)
-			}
-		}
-		for _, p := range ns.Pins {
-			if p.Kind != "process" {
+	out := make([]resident, len(h.Mounts.Namespaces))
+	for i := range out {
+		r := &out[i]
+		for _, pin := range h.Mounts.Namespaces[i].Pins {
+			if pin.Kind != "process" {
 				continue
 			}
-			d := m.depthOf(p.PID, depths)
-			if was, known := m.depth[ns]; !known || d < was {
-				m.depth[ns] = d
+			if d := depthOf(h, pin.PID, depths); !r.peopled || d < r.depth {
+				r.depth = d
 			}
-			m.daemon[ns] = m.daemon[ns] || m.isDaemon(p.PID)
+			r.peopled = true
+			if p := h.Process(pin.PID); p != nil {
+				r.daemon = r.daemon || p.Container == "" && slices.Contains(daemons, p.Comm)
+				r.container = r.container || p.Container != ""
+			}
 		}
 	}
-	return m
+	return out
 }
 
 // depthOf is how many parents a process has.
-func (m *Map) depthOf(pid int, known map[int]int) int {
+func depthOf(h *snapshot.Host, pid int, known map[int]int) int {
 	const most = 1000
 	if d, ok := known[pid]; ok {
 		return d
 	}
 	d := 0
-	if p := m.h.Process(pid); p != nil && p.PPID != pid {
+	if p := h.Process(pid); p != nil && p.PPID != pid {
 		known[pid] = most // where the table has a circle
-		d = min(most, 1+m.depthOf(p.PPID, known))
+		d = min(most, 1+depthOf(h, p.PPID, known))
 	}
 	known[pid] = d
 	return d
 }
 
-// isDaemon reports whether a process mounts for containers and is in none itself.
-func (m *Map) isDaemon(pid int) bool {
-	p := m.h.Process(pid)
-	return p != nil && p.Container == "" && slices.Contains([]string{"dockerd", "containerd", "kubelet", "crio", "podman"}, p.Comm)
-}
-
 // Owners are the namespaces in which container software mounts and unmounts what
 // stands on this superblock: those of its daemons, and the one that is nearest to
 // the first process, which is the host's.
-func (m *Map) Owners(device string) []*snapshot.MountNamespace {
+func (m *Map) Owners(device string) []*snapshot.MountNamespace { return m.owners[device] }
+
+func (m *Map) ownersOf(spots []spot) []*snapshot.MountNamespace {
 	var out []*snapshot.MountNamespace
-	var top *snapshot.MountNamespace
-	for _, ns := range m.of[device] {
-		d, peopled := m.depth[ns]
-		if !peopled {
+	top, last := int32(-1), int32(-1)
+	for _, s := range spots {
+		if s.space == last || !m.lives[s.space].peopled {
 			continue
 		}
-		if m.daemon[ns] {
-			out = append(out, ns)
+		last = s.space
+		if m.lives[s.space].daemon {
+			out = append(out, &m.h.Mounts.Namespaces[s.space])
 		}
-		if top == nil || d < m.depth[top] {
-			top = ns
+		if top < 0 || m.lives[s.space].depth < m.lives[top].depth {
+			top = s.space
 		}
 	}
-	if top != nil && !slices.Contains(out, top) {
-		out = append(out, top)
+	if top >= 0 && !m.lives[top].daemon {
+		out = append(out, &m.h.Mounts.Namespaces[top])
 	}
 	return out
 }
@@ -112,54 +96,17 @@ func (m *Map) Owner(mount *snapshot.Mount) (owner *snapshot.MountNamespace, know
 	return nil, true
 }
 
-// Base is the superblock that a mount's mount point is on, "" if its parent is not listed.
-func (m *Map) Base(mount *snapshot.Mount) string {
-	if p := m.at[mount.Parent]; p != nil {
-		return p.Device
-	}
-	return ""
-}
-
-// Has reports whether a namespace has a superblock mounted.
-func (m *Map) Has(ns *snapshot.MountNamespace, device string) bool {
-	return slices.Contains(m.of[device], ns)
-}
-
-// Namespaces are those that have a superblock mounted, by inode.
-func (m *Map) Namespaces(device string) []*snapshot.MountNamespace { return m.of[device] }
-
-// Parent is what a mount is mounted on, nil if that is not listed.
-func (m *Map) Parent(mount *snapshot.Mount) *snapshot.Mount {
-	if p := m.at[mount.Parent]; p != mount {
-		return p
-	}
-	return nil
-}
-
-// In is the namespace that a mount is in.
-func (m *Map) In(mount *snapshot.Mount) *snapshot.MountNamespace { return m.byID[mount.ID] }
-
 // InUseByNone reports whether no container's own namespace has a superblock
 // mounted where its programs see it: as its root, or at any path that is not one
 // of container software.
 func (m *Map) InUseByNone(device string) bool {
-	for _, ns := range m.of[device] {
-		for i := range ns.Mounts {
-			mount := &ns.Mounts[i]
-			if mount.Device == device && (mount.Point == "/" || ShapeOf(mount).What == "") && m.inContainer(ns) {
-				return false
-			}
+	for _, s := range m.on[device] {
+		if !m.lives[s.space].container {
+			continue
+		}
+		if mount := s.in(m.h).Mount; mount.Point == "/" || ShapeOf(mount).What == "" {
+			return false
 		}
 	}
 	return true
-}
-
-// inContainer reports whether a namespace's processes are those of a container.
-func (m *Map) inContainer(ns *snapshot.MountNamespace) bool {
-	for _, pin := range ns.Pins {
-		if p := m.h.Process(pin.PID); pin.Kind == "process" && p != nil && p.Container != "" {
-			return true
-		}
-	}
-	return false
 }

@@ -19,7 +19,7 @@ type Space struct {
 	Container string            // of that process; "" on the host
 	Unit      string            // of that process, if it is in no container
 
-	devices map[string]bool
+	all *Map
 }
 
 // Spaces are the mount namespaces of a look, the host's first, then by the pid
@@ -34,10 +34,9 @@ func newSpaces(h *snapshot.Host) []Space {
 	}
 	out := make([]Space, 0, len(h.Mounts.Namespaces))
 	for i := range h.Mounts.Namespaces {
-		s := Space{MountNamespace: &h.Mounts.Namespaces[i], devices: map[string]bool{}}
+		s := Space{MountNamespace: &h.Mounts.Namespaces[i], all: MapOf(h)}
 		for k := range s.Mounts {
 			m := &s.Mounts[k]
-			s.devices[m.Device] = true
 			if m.Point == "/" {
 				s.Root = m // the last one covers the others
 			}
@@ -72,7 +71,7 @@ func (s *Space) rank() int {
 }
 
 // Has reports whether anything of a superblock is mounted in the namespace.
-func (s *Space) Has(device string) bool { return s.devices[device] }
+func (s *Space) Has(device string) bool { return s.all.Has(s.MountNamespace, device) }
 
 // Label names who lives in the namespace, for a sentence.
 func (s *Space) Label(h *snapshot.Host) string {
@@ -87,17 +86,13 @@ func (s *Space) Label(h *snapshot.Host) string {
 
 // Below lists the mounts of the namespace that stand on m, at any depth.
 func (s *Space) Below(m *snapshot.Mount) []*snapshot.Mount {
-	children := map[uint64][]*snapshot.Mount{}
-	for i := range s.MountNamespace.Mounts {
-		if c := &s.MountNamespace.Mounts[i]; c.Parent != c.ID {
-			children[c.Parent] = append(children[c.Parent], c)
-		}
-	}
+	children := childrenOf(s.all.h)
 	var out []*snapshot.Mount
 	seen := map[uint64]bool{m.ID: true} // a torn table may have a circle
 	for todo := []*snapshot.Mount{m}; len(todo) > 0; todo = todo[1:] {
-		for _, c := range children[todo[0].ID] {
-			if !seen[c.ID] {
+		for _, on := range children[todo[0].ID] {
+			p := on.in(s.all.h)
+			if c := p.Mount; p.Namespace == s.MountNamespace && !seen[c.ID] {
 				seen[c.ID] = true
 				out, todo = append(out, c), append(todo, c)
 			}
@@ -110,12 +105,9 @@ func (s *Space) Below(m *snapshot.Mount) []*snapshot.Mount {
 // that leads there; nil if none does. Of several the one that is nearest to it.
 func (s *Space) Path(device, root string) (string, *snapshot.Mount) {
 	var best *snapshot.Mount
-	if !s.devices[device] {
-		return "", nil
-	}
-	for i := range s.MountNamespace.Mounts {
-		m := &s.MountNamespace.Mounts[i]
-		if m.Device == device && within(root, m.Root) && (best == nil || len(m.Root) > len(best.Root)) {
+	for _, spot := range s.all.within(s.MountNamespace, device) {
+		m := spot.in(s.all.h).Mount
+		if within(root, m.Root) && (best == nil || len(m.Root) > len(best.Root)) {
 			best = m
 		}
 	}

@@ -37,9 +37,9 @@ func TestSpaces(t *testing.T) {
 }
 
 func TestPathAndBelow(t *testing.T) {
-	s := Space{devices: map[string]bool{"8:1": true}, MountNamespace: &snapshot.MountNamespace{Mounts: []snapshot.Mount{
+	s := Spaces(&snapshot.Host{Mounts: &snapshot.Mounts{Namespaces: []snapshot.MountNamespace{{Mounts: []snapshot.Mount{
 		{ID: 1, Device: "8:1", Root: "/@", Point: "/"}, {ID: 2, Parent: 1, Device: "8:1", Root: "/@/var/lib", Point: "/mnt"},
-		{ID: 3, Parent: 2, Device: "0:5", Root: "/", Point: "/mnt/a"}, {ID: 4, Parent: 5, Point: "/loop"}, {ID: 5, Parent: 4, Point: "/loop"}}}}
+		{ID: 3, Parent: 2, Device: "0:5", Root: "/", Point: "/mnt/a"}, {ID: 4, Parent: 5, Point: "/loop"}, {ID: 5, Parent: 4, Point: "/loop"}}}}}})[0]
 	for _, tt := range []struct{ name, device, root, want string }{
 		{"a directory", "8:1", "/@/etc", "/etc"},
 		{"the mount itself", "8:1", "/@", "/"},

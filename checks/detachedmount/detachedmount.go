@@ -29,17 +29,12 @@ func run(p check.Pass) []check.Finding {
 	if all == nil {
 		return nil
 	}
-	mounted := map[string]bool{}
-	for i := range all.Namespaces {
-		for k := range all.Namespaces[i].Mounts {
-			mounted[all.Namespaces[i].Mounts[k].Device] = true
-		}
-	}
+	m := holding.MapOf(p.Now)
 	kept := map[string][]*snapshot.Reference{}
 	var order []string
 	for i := range all.References {
 		r := &all.References[i]
-		if mounted[r.Device] || r.Mount == 0 || p.Now.Mount(r.Mount) != nil {
+		if m.Mounted(r.Device) || r.Mount == 0 || p.Now.Mount(r.Mount) != nil {
 			continue // btrfs gives files another device than their mount has
 		}
 		if kept[r.Device] == nil {

@@ -3,6 +3,7 @@ package helddevice
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 
 	"sexton.dev/check"
@@ -46,28 +47,20 @@ func run(p check.Pass) []check.Finding {
 // owned reports whether a namespace mounts the device in which its owner would:
 // one that owns what is below a mount of it. A mount without a parent is a root.
 func owned(m *holding.Map, device string) bool {
-	for _, ns := range m.Namespaces(device) {
-		for i := range ns.Mounts {
-			mount := &ns.Mounts[i]
-			if mount.Device != device {
-				continue
-			}
-			base := m.Base(mount)
-			if base == "" || base == device {
-				return true // the root of a namespace: a system runs on it
-			}
-			for _, o := range m.Owners(base) {
-				if m.Has(o, device) {
-					return true
-				}
-			}
+	for _, p := range m.OnDevice(device).Mounts {
+		base := m.Base(p.Mount)
+		if base == "" || base == device {
+			return true // the root of a namespace: a system runs on it
+		}
+		if slices.ContainsFunc(m.Owners(base), func(o *snapshot.MountNamespace) bool { return m.Has(o, device) }) {
+			return true
 		}
 	}
 	return false
 }
 
 func finding(h *snapshot.Host, m *holding.Map, b snapshot.Block) check.Finding {
-	t := holding.OnDevice(h, b.Device)
+	t := m.OnDevice(b.Device)
 	f := check.Finding{
 		ID:       fmt.Sprintf("%s/%s", name, b.Name),
 		Severity: check.Warning,

@@ -64,7 +64,7 @@ func (l *leaks) judge(ns *snapshot.MountNamespace, m *snapshot.Mount) {
 }
 
 func (l *leaks) finding(ns *snapshot.MountNamespace, m *snapshot.Mount, shape holding.Shape, owners []*snapshot.MountNamespace) check.Finding {
-	t := holding.OnDevice(l.h, m.Device)
+	t := l.m.OnDevice(m.Device)
 	f := check.Finding{
 		ID:       fmt.Sprintf("%s/%d", name, m.ID),
 		Severity: check.Warning,
