@@ -13,10 +13,10 @@ import (
 )
 
 // bigHost has 1000 mount namespaces with 100 mounts and 3 processes each: the
-// host's and those of 999 containers, every one of which has its layer as "/" and
-// the host's directories, with the layers of 96 containers in them, below /host.
-// As slaves these hear of each unmount; as private mounts they keep all layers,
-// half of which the host has unmounted.
+// host's and those of 999 containers, every one of which has a layer of its own as
+// "/" and the host's directories, with 96 layers in them, below /host. As slaves
+// these hear of each unmount; as private mounts they keep all layers, half of
+// which the host has unmounted.
 func bigHost(private bool) *snapshot.Host {
 	h := &snapshot.Host{Taken: time.Unix(1_700_000_000, 0), Uptime: 1e6, Root: true, Kernel: "6.18.0", Settings: &snapshot.Settings{},
 		Mounts: &snapshot.Mounts{Way: "statmount", Settled: true, Most: 100_000}}
@@ -62,13 +62,13 @@ func bigTable(n int, private bool) []snapshot.Mount {
 		}
 		out = append(out, m)
 	}
-	overlay := func(i int, point string, group uint64) {
+	layer := func(i int, point string, group uint64) {
 		add(snapshot.Mount{Device: fmt.Sprint("0:", 100+i), Point: point, Type: "overlay", Source: "overlay", Super: "rw,lowerdir=/l/A:/l/B,upperdir=/l/diff,workdir=/l/work"}, group)
 	}
 	prefix, gone := "", 0
 	if n > 0 {
 		prefix = "/host"
-		overlay(n, "/", 0)
+		layer(1000+n, "/", 0)
 	} else if private {
 		gone = layers / 2
 	}
@@ -77,7 +77,7 @@ func bigTable(n int, private bool) []snapshot.Mount {
 		add(snapshot.Mount{Device: fmt.Sprint("0:", 20+i), Point: prefix + dir, Type: dir[1:], Source: dir[1:]}, uint64(2+i))
 	}
 	for i := gone + 1; i <= layers; i++ {
-		overlay(i, prefix+fmt.Sprintf("/var/lib/docker/overlay2/%064x/merged", i), uint64(10+i))
+		layer(i, prefix+fmt.Sprintf("/var/lib/docker/overlay2/%064x/merged", i), uint64(10+i))
 	}
 	out[0].Parent = 1 << 40 // in no namespace
 	if n > 0 {
