@@ -14,6 +14,7 @@ type Map struct {
 	number  map[*snapshot.MountNamespace]int32    // its place in the list
 	masters map[uint64]uint64                     // of a peer group: the one that it receives from
 	lives   []resident                            // in each namespace
+	shapes  map[string]Shape                      // by mount point
 }
 
 // A spot is a mount by its numbers in the tables: small, for there are many.
@@ -24,7 +25,7 @@ func MapOf(h *snapshot.Host) *Map { return snapshot.Derived(h, newMap) }
 
 func newMap(h *snapshot.Host) *Map {
 	m := &Map{h: h, on: map[string][]spot{}, owners: map[string][]*snapshot.MountNamespace{},
-		number: map[*snapshot.MountNamespace]int32{}, masters: map[uint64]uint64{}}
+		number: map[*snapshot.MountNamespace]int32{}, masters: map[uint64]uint64{}, shapes: map[string]Shape{}}
 	if h.Mounts == nil {
 		return m
 	}
@@ -36,6 +37,9 @@ func newMap(h *snapshot.Host) *Map {
 			m.on[mount.Device] = append(m.on[mount.Device], spot{int32(i), int32(k)})
 			if mount.Shared != 0 {
 				m.masters[mount.Shared] = mount.Master
+			}
+			if _, known := m.shapes[mount.Point]; !known {
+				m.shapes[mount.Point] = shapeAt(mount.Point)
 			}
 		}
 	}

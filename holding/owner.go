@@ -104,7 +104,7 @@ func (m *Map) InUseByNone(device string) bool {
 		if !m.lives[s.space].container {
 			continue
 		}
-		if mount := s.in(m.h).Mount; mount.Point == "/" || ShapeOf(mount).What == "" {
+		if mount := s.in(m.h).Mount; mount.Point == "/" || m.Shape(mount).What == "" {
 			return false
 		}
 	}

@@ -2,6 +2,7 @@ package holding
 
 import (
 	"regexp"
+	"strings"
 
 	"sexton.dev/snapshot"
 )
@@ -38,9 +39,16 @@ var (
 
 // ShapeOf says what a mount is. What a container sees at a path of its own, as its
 // "/" or /dev/shm, has no shape.
-func ShapeOf(m *snapshot.Mount) Shape {
+func ShapeOf(m *snapshot.Mount) Shape { return shapeAt(m.Point).orOf(m) }
+
+// Shape is [ShapeOf] a mount of the map. The paths were matched once: the same one
+// comes in many namespaces.
+func (m *Map) Shape(mount *snapshot.Mount) Shape { return m.shapes[mount.Point].orOf(mount) }
+
+// shapeAt is the shape by the place alone.
+func shapeAt(point string) Shape {
 	for _, s := range shapes {
-		found := s.pattern.FindStringSubmatch(m.Point)
+		found := s.pattern.FindStringSubmatch(point)
 		if found == nil {
 			continue
 		}
@@ -48,13 +56,18 @@ func ShapeOf(m *snapshot.Mount) Shape {
 		if len(found) > 1 && len(found[1]) == 64 {
 			out.Container = found[1]
 		}
-		if pod := podPath.FindStringSubmatch(m.Point); pod != nil {
+		if pod := podPath.FindStringSubmatch(point); pod != nil {
 			out.PodUID = pod[1]
 		}
 		return out
 	}
-	if volumeSource.MatchString(m.Source) && m.Point != "/" {
+	return Shape{}
+}
+
+// orOf is the shape by the place, or else by the source.
+func (s Shape) orOf(m *snapshot.Mount) Shape {
+	if s.What == "" && m.Point != "/" && strings.HasPrefix(m.Source, "/dev/") && volumeSource.MatchString(m.Source) {
 		return Shape{What: "a volume"}
 	}
-	return Shape{}
+	return s
 }

@@ -61,7 +61,7 @@ type busy struct {
 // ended reports whether ns is the owner of a mount of a container or pod that is
 // known and of which no process lives.
 func (b *busy) ended(ns *snapshot.MountNamespace, m *snapshot.Mount) bool {
-	shape := holding.ShapeOf(m)
+	shape := b.m.Shape(m)
 	if shape.What == "" || shape.Container == "" && shape.PodUID == "" {
 		return false
 	}
@@ -105,7 +105,7 @@ func (b *busy) judge(ns *snapshot.MountNamespace, m *snapshot.Mount) (check.Find
 	f := check.Finding{
 		ID:       fmt.Sprintf("%s/%d", name, m.ID),
 		Severity: check.Warning,
-		Subject:  check.Subject{Kind: "mount", Name: m.Point, Path: m.Point, Device: m.Device, MountNamespace: ns.Inode, Container: holding.ShapeOf(m).Container},
+		Subject:  check.Subject{Kind: "mount", Name: m.Point, Path: m.Point, Device: m.Device, MountNamespace: ns.Inode, Container: b.m.Shape(m).Container},
 		Harm:     "Its owner cannot unmount it: what it was for cannot be removed, a pod stays Terminating, and each try takes time",
 		Evidence: []check.Evidence{{Source: fmt.Sprintf("mnt:[%d]", ns.Inode), Text: holding.Line(m)}},
 	}

@@ -52,12 +52,15 @@ func run(p check.Pass) []check.Finding {
 			continue
 		}
 		reported := map[uint64]bool{}
+		var up map[uint64]uint64
 		for k := range s.Mounts {
 			b := hosts.bind(s, &s.Mounts[k])
-			if b == nil || all.Reaches(b.from, b.mount) || b.covered(reported) {
+			if b == nil || all.Reaches(b.from, b.mount) || b.covered(reported, up) {
 				continue
 			}
-			reported[b.mount.ID] = true
+			if reported[b.mount.ID] = true; up == nil {
+				up = parents(s)
+			}
 			if b.look(p.Now.Mounts.Way == "statmount") {
 				found = append(found, b.finding(p.Now))
 			}
@@ -137,19 +140,24 @@ func layerRoots(host *holding.Space) []string {
 }
 
 // covered reports whether the mount came with one that is reported already.
-func (b *bind) covered(reported map[uint64]bool) bool {
-	up := map[uint64]uint64{}
-	for i := range b.space.Mounts {
-		up[b.space.Mounts[i].ID] = b.space.Mounts[i].Parent
-	}
+func (b *bind) covered(reported map[uint64]bool, up map[uint64]uint64) bool {
 	id := b.mount.ID
-	for range len(up) {
+	for range len(up) { // a torn table may have a circle
 		if reported[id] {
 			return true
 		}
 		id = up[id]
 	}
 	return false
+}
+
+// parents has the parent of each mount of a namespace, by their ids.
+func parents(s *holding.Space) map[uint64]uint64 {
+	up := make(map[uint64]uint64, len(s.Mounts))
+	for i := range s.Mounts {
+		up[s.Mounts[i].ID] = s.Mounts[i].Parent
+	}
+	return up
 }
 
 // look learns what the container keeps. It reports false for a bind that took no

@@ -37,7 +37,7 @@ func (l *leaks) later() []check.Finding {
 // ownerOf is the owner of a mount of container software that has it still, if
 // ns is another namespace.
 func (l *leaks) ownerOf(ns *snapshot.MountNamespace, m *snapshot.Mount) *snapshot.MountNamespace {
-	if holding.ShapeOf(m).What == "" {
+	if l.m.Shape(m).What == "" {
 		return nil
 	}
 	if slices.Contains(l.m.Owners(l.m.Base(m)), ns) {

@@ -49,7 +49,7 @@ type leaks struct {
 
 // judge looks at the first mount of a superblock that has a place of container software.
 func (l *leaks) judge(ns *snapshot.MountNamespace, m *snapshot.Mount) {
-	shape := holding.ShapeOf(m)
+	shape := l.m.Shape(m)
 	if shape.What == "" {
 		return
 	}

@@ -36,9 +36,10 @@ func run(p check.Pass) []check.Finding {
 		return nil
 	}
 	var found []check.Finding
+	count := map[spot]int{}
 	for i := range p.Now.Mounts.Namespaces {
 		ns := &p.Now.Mounts.Namespaces[i]
-		count := map[spot]int{}
+		clear(count)
 		var worst spot
 		for k := range ns.Mounts {
 			m := &ns.Mounts[k]

@@ -45,7 +45,7 @@ func run(p check.Pass) []check.Finding {
 		for k := range s.Mounts {
 			m := &s.Mounts[k]
 			up := all.Parent(m)
-			if m.Shared != 0 || up == nil || up.Shared == 0 || !isGraphRoot(s, m) || seen[place{m.Device, m.Root}] {
+			if m.Shared != 0 || up == nil || up.Shared == 0 || !isGraphRoot(all, s, m) || seen[place{m.Device, m.Root}] {
 				continue
 			}
 			seen[place{m.Device, m.Root}] = true
@@ -58,13 +58,13 @@ func run(p check.Pass) []check.Finding {
 }
 
 // isGraphRoot tells it by its name, or by a layer that is mounted right in it.
-func isGraphRoot(s *holding.Space, m *snapshot.Mount) bool {
+func isGraphRoot(all *holding.Map, s *holding.Space, m *snapshot.Mount) bool {
 	if graphRoot.MatchString(m.Point) {
 		return true
 	}
 	for i := range s.Mounts {
 		on := &s.Mounts[i]
-		if on.Parent == m.ID && on.ID != m.ID && on.Point != "/" && m.Point != "/" && holding.ShapeOf(on).What == "the root file system" {
+		if on.Parent == m.ID && on.ID != m.ID && on.Point != "/" && m.Point != "/" && all.Shape(on).What == "the root file system" {
 			return true
 		}
 	}

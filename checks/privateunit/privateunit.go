@@ -69,7 +69,7 @@ func keeps(all *holding.Map, s *holding.Space) []*snapshot.Mount {
 	var out []*snapshot.Mount
 	for i := range s.Mounts {
 		m := &s.Mounts[i]
-		if holding.ShapeOf(m).What == "" {
+		if all.Shape(m).What == "" {
 			continue
 		}
 		if owner, known := all.Owner(m); known && owner == nil {
