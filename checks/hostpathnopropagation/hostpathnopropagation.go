@@ -83,10 +83,34 @@ type bind struct {
 type hosts struct {
 	having map[string][]*holding.Space // by device
 	layers map[*holding.Space][]string // directories in which overlays have their mount points
+	known  map[part]dir                // the same one is in many containers
+}
+
+// A part is a directory of a superblock that a host has mounted.
+type part struct {
+	host         *holding.Space
+	device, root string
+}
+
+// A dir is where a host has a part, by which mount; nil if it has not.
+type dir struct {
+	path string
+	from *snapshot.Mount
+	busy bool // mounts come and go below it
+}
+
+func (h hosts) dirOf(p part) dir {
+	d, known := h.known[p]
+	if !known {
+		d.path, d.from = p.host.Path(p.device, p.root)
+		d.busy = d.from != nil && comeAndGo(d.path, h.layers[p.host])
+		h.known[p] = d
+	}
+	return d
 }
 
 func hostsOf(spaces []holding.Space) hosts {
-	out := hosts{map[string][]*holding.Space{}, map[*holding.Space][]string{}}
+	out := hosts{map[string][]*holding.Space{}, map[*holding.Space][]string{}, map[part]dir{}}
 	for i := range spaces {
 		s := &spaces[i]
 		if s.Root == nil || !s.Host && s.Container != "" {
@@ -115,11 +139,11 @@ func (h hosts) bind(s *holding.Space, m *snapshot.Mount) *bind {
 		if host.Root.Device == s.Root.Device && s.Container == "" {
 			return nil // a copy of the host's mounts, and no container
 		}
-		if at, from := host.Path(m.Device, m.Root); from != nil {
-			if !comeAndGo(at, h.layers[host]) {
+		if at := h.dirOf(part{host, m.Device, m.Root}); at.from != nil {
+			if !at.busy {
 				return nil
 			}
-			return &bind{space: s, host: host, mount: m, from: from, path: at}
+			return &bind{space: s, host: host, mount: m, from: at.from, path: at.path}
 		}
 	}
 	return nil
