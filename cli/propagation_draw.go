@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
+	"sexton.dev/propagation"
 	"sexton.dev/propagation/verdict"
 )
 
@@ -88,19 +90,9 @@ func (r *propagationReport) drawChain(p *page, name string) {
 	}
 }
 
-// groups writes a kind as mountinfo does.
+// groups is the tags of a mount, or its kind if it has none.
 func groups(kind string, shared, master uint64) string {
-	var tags []string
-	if shared != 0 {
-		tags = append(tags, fmt.Sprintf("shared:%d", shared))
-	}
-	if master != 0 {
-		tags = append(tags, fmt.Sprintf("master:%d", master))
-	}
-	if len(tags) == 0 {
-		return kind
-	}
-	return strings.Join(tags, " ")
+	return cmp.Or(propagation.Tags(shared, master), kind)
 }
 
 func (r *propagationReport) froms() []string {

@@ -1,8 +1,10 @@
 package holding
 
 import (
+	"cmp"
 	"fmt"
 
+	"sexton.dev/propagation"
 	"sexton.dev/snapshot"
 )
 
@@ -63,17 +65,9 @@ func (m *Map) receives(at *snapshot.Mount, group uint64) bool {
 	return false
 }
 
-// Tags is the propagation of a mount as mountinfo writes it.
+// Tags is the propagation of a mount as mountinfo writes it, or "private".
 func Tags(m *snapshot.Mount) string {
-	switch {
-	case m.Shared != 0 && m.Master != 0:
-		return fmt.Sprintf("shared:%d master:%d", m.Shared, m.Master)
-	case m.Shared != 0:
-		return fmt.Sprintf("shared:%d", m.Shared)
-	case m.Master != 0:
-		return fmt.Sprintf("master:%d", m.Master)
-	}
-	return "private"
+	return cmp.Or(propagation.Tags(m.Shared, m.Master), "private")
 }
 
 // Line is a mount as mountinfo writes it, without the options.

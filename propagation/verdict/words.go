@@ -1,8 +1,8 @@
 package verdict
 
 import (
+	"cmp"
 	"fmt"
-	"strconv"
 
 	"sexton.dev/propagation"
 )
@@ -15,15 +15,11 @@ func name(m propagation.Mount) string { return m.Point }
 
 // withGroups is the kind of a mount with its groups.
 func withGroups(m propagation.Mount) string {
-	switch {
-	case m.Peer != 0 && m.Master != 0:
-		return fmt.Sprintf("shared:%d master:%d", m.Peer, m.Master)
-	case m.Peer != 0:
-		return "shared:" + strconv.FormatUint(m.Peer, 10)
-	case m.Master != 0:
-		return "a slave, master:" + strconv.FormatUint(m.Master, 10)
+	text := cmp.Or(propagation.Tags(m.Peer, m.Master), "private")
+	if m.Peer == 0 && m.Master != 0 {
+		text = "a slave, " + text
 	}
-	return "private"
+	return text
 }
 
 func (j *judge) goes(f propagation.Fate, parent propagation.Mount, to Side) string {
