@@ -24,19 +24,13 @@ func (m *Map) FindBreak(copy *snapshot.Mount, owner *snapshot.MountNamespace) (b
 	const deepest = 100
 	for at, n := m.Parent(copy), 0; at != nil && n < deepest; at, n = m.Parent(at), n+1 {
 		theirs := m.same(at, owner)
-		b = Break{Point: at.Point, Here: Tags(at)}
-		if theirs != nil {
-			b.Owner = Tags(theirs)
-			b.Ours = theirs.Shared == 0
-		}
 		switch {
 		case theirs == nil && n == 0:
-			b.Owner = ""
-			return b, true
+			return Break{Point: at.Point, Here: Tags(at)}, true
 		case theirs == nil:
 			continue
-		case theirs.Shared == 0 || at.Shared != theirs.Shared && !m.receives(at, theirs.Shared):
-			return b, true
+		case !m.Reaches(theirs, at):
+			return Break{Point: at.Point, Owner: Tags(theirs), Here: Tags(at), Ours: theirs.Shared == 0}, true
 		}
 		return Break{}, false
 	}

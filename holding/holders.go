@@ -16,7 +16,8 @@ import (
 //
 // References are listed if the look had [snapshot.References].
 func Of(h *snapshot.Host, t Target) []check.Holder {
-	k := keeper{h: h, t: t, found: map[uint64]Place{}, once: map[check.Holder]bool{}}
+	n := len(t.Mounts)
+	k := keeper{h: h, t: t, found: make(map[uint64]Place, n), once: make(map[check.Holder]bool, n), out: slices.Grow([]check.Holder(nil), n)}
 	for _, p := range t.Mounts {
 		if point := p.Mount.Point; point != "" && !slices.Contains(k.points, point) {
 			k.points = append(k.points, point)
