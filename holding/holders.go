@@ -17,7 +17,7 @@ import (
 // References are listed if the look had [snapshot.References].
 func Of(h *snapshot.Host, t Target) []check.Holder {
 	n := len(t.Mounts)
-	k := keeper{h: h, t: t, found: make(map[uint64]Place, n), once: make(map[check.Holder]bool, n), out: slices.Grow([]check.Holder(nil), n)}
+	k := keeper{h: h, t: t, found: make(map[uint64]Place, n), once: map[check.Holder]bool{}, out: slices.Grow([]check.Holder(nil), n)}
 	for _, p := range t.Mounts {
 		if point := p.Mount.Point; point != "" && !slices.Contains(k.points, point) {
 			k.points = append(k.points, point)
@@ -74,7 +74,7 @@ func (k *keeper) namespaces() {
 			holder.Path = p.Mount.Point
 		}
 		holder.MountID = p.Mount.ID
-		k.add(holder)
+		k.out = append(k.out, holder)
 	}
 }
 

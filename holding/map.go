@@ -1,6 +1,7 @@
 package holding
 
 import (
+	"iter"
 	"slices"
 
 	"sexton.dev/snapshot"
@@ -56,13 +57,21 @@ func (s spot) in(h *snapshot.Host) Place {
 	return Place{ns, &ns.Mounts[s.mount]}
 }
 
+// Places are the mounts of a superblock, in the order of the tables.
+func (m *Map) Places(device string) iter.Seq[Place] {
+	return func(yield func(Place) bool) {
+		for _, s := range m.on[device] {
+			if !yield(s.in(m.h)) {
+				return
+			}
+		}
+	}
+}
+
 // OnDevice is every mount of a superblock or block device.
 func (m *Map) OnDevice(device string) Target {
-	t := Target{Word: device, Devices: []string{device}}
-	for _, s := range m.on[device] {
-		t.Mounts = append(t.Mounts, s.in(m.h))
-	}
-	return t
+	all := slices.Grow([]Place(nil), len(m.on[device]))
+	return Target{Word: device, Devices: []string{device}, Mounts: slices.AppendSeq(all, m.Places(device))}
 }
 
 // within are the mounts of a superblock in one namespace.
@@ -88,17 +97,6 @@ func (m *Map) Has(ns *snapshot.MountNamespace, device string) bool {
 	return len(m.within(ns, device)) > 0
 }
 
-// Namespaces are those that have a superblock mounted, by inode.
-func (m *Map) Namespaces(device string) []*snapshot.MountNamespace {
-	var out []*snapshot.MountNamespace
-	for _, s := range m.on[device] {
-		if ns := &m.h.Mounts.Namespaces[s.space]; len(out) == 0 || out[len(out)-1] != ns {
-			out = append(out, ns)
-		}
-	}
-	return out
-}
-
 // Base is the superblock that a mount's mount point is on, "" if its parent is not listed.
 func (m *Map) Base(mount *snapshot.Mount) string {
 	if p := m.h.Mount(mount.Parent); p != nil {
@@ -117,8 +115,8 @@ func (m *Map) Parent(mount *snapshot.Mount) *snapshot.Mount {
 
 // In is the namespace that a mount is in.
 func (m *Map) In(mount *snapshot.Mount) *snapshot.MountNamespace {
-	for _, s := range m.on[mount.Device] {
-		if p := s.in(m.h); p.Mount == mount {
+	for p := range m.Places(mount.Device) {
+		if p.Mount == mount {
 			return p.Namespace
 		}
 	}

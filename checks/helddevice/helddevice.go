@@ -47,7 +47,7 @@ func run(p check.Pass) []check.Finding {
 // owned reports whether a namespace mounts the device in which its owner would:
 // one that owns what is below a mount of it. A mount without a parent is a root.
 func owned(m *holding.Map, device string) bool {
-	for _, p := range m.OnDevice(device).Mounts {
+	for p := range m.Places(device) {
 		base := m.Base(p.Mount)
 		if base == "" || base == device {
 			return true // the root of a namespace: a system runs on it
@@ -85,7 +85,8 @@ func finding(h *snapshot.Host, m *holding.Map, b snapshot.Block) check.Finding {
 		f.Remedies = []check.Remedy{{Action: "restart-holder", Risk: "disruptive", Why: "nobody can unmount a detached tree"}}
 		return f
 	}
-	f.Cause = fmt.Sprintf("Its owner has unmounted it, and %s still %s it", check.Count(len(m.Namespaces(b.Device)), "other mount namespace"), map[bool]string{true: "has", false: "have"}[len(m.Namespaces(b.Device)) == 1])
+	n := len(t.Namespaces())
+	f.Cause = fmt.Sprintf("Its owner has unmounted it, and %s still %s it", check.Count(n, "other mount namespace"), map[bool]string{true: "has", false: "have"}[n == 1])
 	for _, p := range t.Mounts[:min(3, len(t.Mounts))] {
 		f.Evidence = append(f.Evidence, check.Evidence{Source: fmt.Sprintf("mnt:[%d]", p.Namespace.Inode), Text: holding.Line(p.Mount)})
 	}

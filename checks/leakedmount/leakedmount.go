@@ -170,11 +170,7 @@ func remedies(holders []check.Holder) ([]check.Remedy, []string) {
 
 // mountHolders are those who keep a mounted copy; there is one at least.
 func mountHolders(all []check.Holder) []check.Holder {
-	var out []check.Holder
-	for _, h := range all {
-		if slices.Contains([]string{"process", "thread", "bind", "fd", "socket", "unknown"}, h.Kind) && h.MountNamespace != 0 {
-			out = append(out, h)
-		}
-	}
-	return out
+	return slices.DeleteFunc(all, func(h check.Holder) bool {
+		return h.MountNamespace == 0 || !slices.Contains([]string{"process", "thread", "bind", "fd", "socket", "unknown"}, h.Kind)
+	})
 }
