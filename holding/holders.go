@@ -136,19 +136,24 @@ func (k *keeper) devices() {
 	if all == nil || len(k.t.Mounts) == 0 {
 		return
 	}
+	first := k.h.MountNamespaceOf(1) // the kernel names these files as the host sees them
+	host := func(ns *snapshot.MountNamespace) bool { return first == nil || ns == first }
 	for _, b := range all.Blocks {
-		if b.Backing != "" && k.isOn(strings.TrimSuffix(b.Backing, " (deleted)")) {
+		if b.Backing != "" && k.isOn(strings.TrimSuffix(b.Backing, " (deleted)"), host) {
 			k.add(check.Holder{Kind: "loop", Path: b.Backing})
 		}
 	}
 	for _, file := range all.Swaps {
-		if k.isOn(file) || k.isBlock(file) {
+		if k.isOn(file, host) || k.isBlock(file) {
 			k.add(check.Holder{Kind: "swap", Path: file})
 		}
 	}
 	var on []spot
 	for _, o := range overlaysOf(k.h) {
-		if slices.ContainsFunc(o.dirs, k.isOn) {
+		mounted := func(ns *snapshot.MountNamespace) bool { // a container has other directories of these names
+			return slices.ContainsFunc(o.mounts, func(s spot) bool { return s.in(k.h).Namespace == ns })
+		}
+		if slices.ContainsFunc(o.dirs, func(dir string) bool { return k.isOn(dir, mounted) }) {
 			on = append(on, o.mounts...)
 		}
 	}
@@ -165,14 +170,16 @@ func (k *keeper) isBlock(file string) bool {
 	return d != "" && slices.Contains(k.t.Devices, d)
 }
 
-// isOn reports whether a path leads to the target in one of the namespaces that
-// have it: of all mounts whose point the path is below, the longest is of it.
-func (k *keeper) isOn(file string) bool {
+func anywhere(*snapshot.MountNamespace) bool { return true }
+
+// isOn reports whether a path leads to the target in one of these namespaces:
+// of all mounts whose point the path is below, the longest is of it.
+func (k *keeper) isOn(file string, in func(*snapshot.MountNamespace) bool) bool {
 	if !slices.ContainsFunc(k.points, func(point string) bool { return within(file, point) }) {
 		return false
 	}
 	for _, p := range k.t.Mounts {
-		if p.Mount.Point == "" || !within(file, p.Mount.Point) {
+		if p.Mount.Point == "" || !within(file, p.Mount.Point) || !in(p.Namespace) {
 			continue
 		}
 		longest := p.Mount
@@ -203,7 +210,7 @@ func (k *keeper) references() {
 		r := &k.h.Mounts.References[i]
 		p, mounted := k.found[r.Mount]
 		detached := r.Layer != "" || r.Mount != 0 && slices.Contains(k.t.Devices, r.Device) && !k.listed(r.Mount)
-		if !mounted && !detached && !(r.Kind == "iouring" && k.isOn(r.Link)) {
+		if !mounted && !detached && !(r.Kind == "iouring" && k.isOn(r.Link, anywhere)) {
 			continue
 		}
 		holder := OfReference(r)

@@ -108,6 +108,26 @@ func TestOf(t *testing.T) {
 	}
 }
 
+// A container's own layer is its "/": files and layers of the host are not on it.
+func TestOfRunningContainer(t *testing.T) {
+	const overlay, l = "overlay", "/var/lib/docker/overlay2/"
+	h := &snapshot.Host{
+		Processes: []snapshot.Process{{PID: 1, Comm: "systemd"}, {PID: 80, PPID: 1, Comm: "app", Container: id}},
+		Mounts: &snapshot.Mounts{Swaps: []string{"/swapfile"}, Blocks: []snapshot.Block{{Name: "loop0", Device: "7:0", Backing: "/disk"}}, Namespaces: []snapshot.MountNamespace{
+			{Inode: 1, Pins: []snapshot.Pin{{Kind: "process", PID: 1}}, Mounts: []snapshot.Mount{{ID: 10, Device: "8:1", Root: "/", Point: "/"},
+				{ID: 11, Parent: 10, Device: "0:51", Root: "/", Point: l + "a/merged", Type: overlay, Super: "rw,upperdir=" + l + "a/diff"},
+				{ID: 12, Parent: 10, Device: "0:52", Root: "/", Point: l + "b/merged", Type: overlay, Super: "rw,upperdir=" + l + "b/diff"}}},
+			{Inode: 2, Pins: []snapshot.Pin{{Kind: "process", PID: 80}}, Mounts: []snapshot.Mount{{ID: 20, Device: "0:51", Root: "/", Point: "/", Type: overlay, Super: "rw,upperdir=" + l + "a/diff"}}},
+		}},
+	}
+	h.Sort()
+	for _, holder := range Of(h, MapOf(h).OnDevice("0:51")) {
+		if holder.Kind != "process" {
+			t.Errorf("held by %+v", holder)
+		}
+	}
+}
+
 func TestShapeOf(t *testing.T) {
 	for _, tt := range []struct {
 		point, source string
