@@ -142,29 +142,9 @@ func (t *Target) collect(all *snapshot.Mounts, is func(*snapshot.Mount) bool) {
 	}
 }
 
-// Directories lists what an overlay's options of these names say: lowerdir has
-// several. Options are as mountinfo has them, so a comma in a name is escaped and
-// splits nothing.
-//
-// Source: Documentation/filesystems/overlayfs.rst.
+// Directories lists the directories of an overlay that its options of these names say.
 func Directories(m *snapshot.Mount, options ...string) []string {
-	var out []string
-	if m.Type != "overlay" {
-		return nil
-	}
-	for _, option := range mounts.SplitSuper(m.Super) {
-		name, value, _ := strings.Cut(option, "=")
-		name = strings.TrimSuffix(name, "+") // lowerdir+=
-		if !slices.Contains(options, name) {
-			continue
-		}
-		for dir := range strings.SplitSeq(value, ":") {
-			if dir != "" {
-				out = append(out, dir)
-			}
-		}
-	}
-	return out
+	return mounts.Directories(m.Type, m.Super, options...)
 }
 
 // Namespaces are the inodes of the namespaces that have the target mounted.

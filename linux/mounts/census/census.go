@@ -45,9 +45,9 @@ type Request struct {
 	Whole bool
 
 	// Device, if not nil, chooses superblocks: all other mounts are left out but
-	// for what is mounted on these, and for mounts of nsfs; and so are namespaces
-	// in which nothing is left. What is left has its strings. Want must be nil
-	// then, and Device is asked by several goroutines.
+	// for what is mounted on these, overlays with a layer below one of these, and
+	// mounts of nsfs; and so are namespaces in which nothing is left. What is left
+	// has its strings. Want must be nil then, and Device is asked by several goroutines.
 	Device func(major, minor uint32) bool
 }
 
@@ -56,24 +56,6 @@ func (r *Request) strings() bool { return r.Want != nil || r.Whole || r.Device !
 // leavesOut reports whether nothing of a namespace is left, and nothing hidden.
 func (r *Request) leavesOut(ns *mounts.Namespace) bool {
 	return r.Device != nil && len(ns.Mounts) == 0 && ns.Hidden == 0
-}
-
-// ofDevice returns what Device leaves of the mounts of one namespace.
-func (r *Request) ofDevice(all []mounts.Mount) []mounts.Mount {
-	var chosen []int // old ids: a mount and what is on it are in one namespace
-	for i := range all {
-		if r.Device(all[i].Major, all[i].Minor) {
-			chosen = append(chosen, all[i].ID)
-		}
-	}
-	var kept []mounts.Mount
-	for i := range all {
-		_, binds := mounts.BoundNamespace(&all[i])
-		if binds || len(chosen) > 0 && (slices.Contains(chosen, all[i].ID) || slices.Contains(chosen, all[i].Parent)) {
-			kept = append(kept, all[i])
-		}
-	}
-	return kept
 }
 
 // Everything is a Want for all strings of all mounts.
@@ -156,8 +138,14 @@ func (c *Census) readMountinfo(ctx context.Context, req Request) error {
 	c.Unknown = r.unknown
 	c.Blind = "mount namespaces that only a descriptor in flight in a socket keeps, and mounts that are covered at the root of one, below the one on /: nothing in /proc leads to them"
 	if req.Device != nil {
+		overlays := make([][]mounts.Mount, len(c.Namespaces))
 		for i := range c.Namespaces {
-			c.Namespaces[i].Mounts = req.ofDevice(c.Namespaces[i].Mounts)
+			c.Namespaces[i].Mounts, overlays[i] = req.ofDevice(c.Namespaces[i].Mounts, func(k int) bool { return c.Namespaces[i].Mounts[k].Type == "overlay" })
+		}
+		points := req.points(c.Namespaces)
+		for i := range overlays {
+			stands := slices.DeleteFunc(overlays[i], func(m mounts.Mount) bool { return !standsOn(&m, points) })
+			c.Namespaces[i].Mounts = append(c.Namespaces[i].Mounts, stands...)
 		}
 		c.Namespaces = slices.DeleteFunc(c.Namespaces, func(ns mounts.Namespace) bool { return req.leavesOut(&ns) })
 	}

@@ -33,7 +33,9 @@ type fastReader struct {
 	ids     [workers][]uint64         // of one namespace, used again for the next
 	all     [workers][]mounts.Mount   // as ids
 	supers  superblocks
-	walked  []mounts.Unknown // what a walk could not find, see each
+	// Of a request for Device, by namespace: overlays, of which numbers are known.
+	overlays [][]mounts.Mount
+	walked   []mounts.Unknown // what a walk could not find, see each
 }
 
 func newFastReader(req Request) (*fastReader, error) {
@@ -72,14 +74,18 @@ func (r *fastReader) pass(ctx context.Context) ([]mounts.Namespace, error) {
 		return nil, err
 	}
 	gone := make([]bool, len(spaces))
+	r.overlays = make([][]mounts.Mount, len(spaces))
 	err = r.forEach(ctx, spaces, func(worker, i int) error {
-		err := r.list(worker, &spaces[i])
+		err := r.list(worker, &spaces[i], &r.overlays[i])
 		gone[i] = errors.Is(err, unix.ENOENT)
 		if gone[i] {
 			return nil
 		}
 		return err
 	})
+	if err == nil && r.req.Device != nil {
+		err = r.addOverlays(ctx, spaces)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +184,8 @@ func (r *fastReader) fromOutside(call func() error) error {
 
 // list fills ns.Mounts with numbers, and with strings if they are to come along.
 // Those of nsfs's mounts are few and say what they bind, so they always come.
-func (r *fastReader) list(worker int, ns *mounts.Namespace) error {
+// Where Device chooses, the overlays that it does not are put aside.
+func (r *fastReader) list(worker int, ns *mounts.Namespace, overlays *[]mounts.Mount) error {
 	c := r.callers[worker]
 	ids, err := c.List(ns.ID, r.ids[worker][:0])
 	if err != nil {
@@ -190,6 +197,7 @@ func (r *fastReader) list(worker int, ns *mounts.Namespace) error {
 		mask |= statmount.Root | statmount.Point
 	}
 	all := r.all[worker][:0]
+	var layered []int // indexes of overlays
 	for _, id := range ids {
 		all = append(all, mounts.Mount{})
 		m := &all[len(all)-1]
@@ -200,6 +208,9 @@ func (r *fastReader) list(worker int, ns *mounts.Namespace) error {
 			err = r.supers.add(c, ns.ID, magic, m)
 		case magic == mounts.NamespaceMagic:
 			_, _, err = c.Stat(ns.ID, id, statmount.Root|statmount.Point|statmount.Type, m)
+		}
+		if err == nil && magic == mounts.OverlayMagic && r.req.Device != nil {
+			layered = append(layered, len(all)-1)
 		}
 		if err == nil {
 			continue
@@ -218,7 +229,10 @@ func (r *fastReader) list(worker int, ns *mounts.Namespace) error {
 		}
 		return nil
 	}
-	ns.Mounts = r.req.ofDevice(all)
+	ns.Mounts, *overlays = r.req.ofDevice(all, func(i int) bool {
+		_, is := slices.BinarySearch(layered, i)
+		return is
+	})
 	for i := range ns.Mounts {
 		if err := r.supers.describe(c, ns.ID, &ns.Mounts[i]); err != nil && !errors.Is(err, unix.ENOENT) {
 			return err
