@@ -60,7 +60,8 @@ TARGET is a path, a container's id or name, a pod, a volume's name, a device
 (/dev/rbd0, 8:16, a device mapper's name), a superblock (0:50) or a mount id. Any
 text that is in a mount's path, root, source or options is found.
 
-It exits with 0 if nothing holds it, 3 if something does, 4 if it cannot tell.`,
+It exits with 0 if nothing holds it, 3 if something does, 4 if it cannot tell:
+without root, or in a PID namespace whose /proc does not show all processes.`,
 		Example: `  sexton holders /var/lib/kubelet/pods/1b2c/volumes/kubernetes.io~csi/pv/mount
   sexton holders 4e09fa6803fe
   sexton holders /dev/rbd0 -o json`,
@@ -160,6 +161,12 @@ func newHoldersReport(h *snapshot.Host, word string, parts []snapshot.Part) *hol
 		r.Mounts = append(r.Mounts, heldMount{p.Namespace.Inode, p.Namespace.ID, m.ID, m.Device, m.Root, m.Point, m.Type, m.Source, m.Shared, m.Master})
 	}
 	r.Holders = append(r.Holders, holding.Of(h, t)...)
+	if len(r.Holders) == 0 && holding.Alive(h, t) {
+		r.Holders = append(r.Holders, check.Holder{Kind: "unknown"})
+	}
+	if h.Mounts != nil && h.Mounts.Nested {
+		r.Unknown = append(r.Unknown, check.Unknown{Check: "holders", What: "processes and mount namespaces outside of this PID namespace", Why: "this /proc does not show them", Whole: true})
+	}
 	for _, u := range h.Unread {
 		if slices.Contains(parts, u.Part) && u.Part != snapshot.Names {
 			r.Unknown = append(r.Unknown, check.Unknown{Check: "holders", What: u.Path, Why: u.Err, Whole: u.Whole})
@@ -211,7 +218,7 @@ func (r *holdersReport) draw(p *page, wide bool) {
 		p.line("  %s %s on %s, in %s of %s", m.Type, m.Device, m.Path, check.Count(len(r.Mounts), "mount"), check.Count(len(spaces), "mount namespace"))
 	}
 	if len(r.Holders) == 0 {
-		p.line("  nothing holds it")
+		p.line("  %s", r.nobody())
 	}
 	const most = 20
 	shown := len(r.Holders)
@@ -231,6 +238,17 @@ func (r *holdersReport) draw(p *page, wide bool) {
 	for _, u := range r.Unknown {
 		p.line("%s  %s: %s", styled{dim, "unknown"}, u.What, u.Why)
 	}
+}
+
+// nobody is the answer where no holder was found: it is a clear one only if all was read.
+func (r *holdersReport) nobody() string {
+	switch {
+	case slices.ContainsFunc(r.Unknown, func(u check.Unknown) bool { return u.Whole }):
+		return "cannot tell whether anything holds it"
+	case len(r.Unknown) > 0:
+		return "nothing that could be read holds it"
+	}
+	return "nothing holds it"
 }
 
 func (r *holdersReport) row(h check.Holder) []string {

@@ -150,6 +150,8 @@ func (l *looker) leaveForeign(table *snapshot.Mounts) bool {
 	if err != nil || string(link) == first {
 		return false
 	}
+	link, err = l.ReadLink("/proc/1/ns/pid") // the host's /proc may be mounted here
+	table.Nested = err != nil || string(link) != first
 	table.Namespaces = slices.DeleteFunc(table.Namespaces, func(ns snapshot.MountNamespace) bool { return len(ns.Pins) == 0 })
 	return true
 }

@@ -65,6 +65,16 @@ func Find(h *snapshot.Host, word string) Target {
 	return t
 }
 
+// Alive reports whether a block device that a target stands on has a file system
+// that is mounted somewhere, in a table or in none.
+//
+// Source: Documentation/ABI/testing/sysfs-fs-ext4, sysfs-fs-xfs.
+func Alive(h *snapshot.Host, t Target) bool {
+	return h.Mounts != nil && slices.ContainsFunc(h.Mounts.Blocks, func(b snapshot.Block) bool {
+		return len(b.Alive) > 0 && slices.Contains(t.Devices, b.Device)
+	})
+}
+
 // IsDevice reports whether a word is the number of a device, which needs no look
 // at names.
 func IsDevice(word string) bool { return device.MatchString(word) }

@@ -3,6 +3,7 @@ package holding
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -133,7 +134,11 @@ func (k *keeper) submounts() {
 // devices adds what stands on files of the target: overlays, loop devices, swap.
 func (k *keeper) devices() {
 	all := k.h.Mounts
-	if all == nil || len(k.t.Mounts) == 0 {
+	if all == nil {
+		return
+	}
+	if len(k.t.Mounts) == 0 {
+		k.leftBehind()
 		return
 	}
 	first := k.h.MountNamespaceOf(1) // the kernel names these files as the host sees them
@@ -161,6 +166,26 @@ func (k *keeper) devices() {
 		p := s.in(k.h)
 		if _, it := k.found[p.Mount.ID]; !it {
 			k.add(check.Holder{Kind: "overlay", Path: p.Mount.Point, MountNamespace: p.Namespace.Inode, MountNamespaceID: p.Namespace.ID, MountID: p.Mount.ID})
+		}
+	}
+}
+
+// leftBehind adds the overlays with a layer below a path at which nothing is
+// mounted: an overlay keeps its layers' file systems in use after their unmount.
+//
+// Source: Linux 6.12 fs/overlayfs/super.c, clone_private_mount.
+func (k *keeper) leftBehind() {
+	word := path.Clean(k.t.Word)
+	if !strings.HasPrefix(word, "/") || word == "/" {
+		return
+	}
+	for i := range k.h.Mounts.Namespaces {
+		ns := &k.h.Mounts.Namespaces[i]
+		for n := range ns.Mounts {
+			m := &ns.Mounts[n]
+			if slices.ContainsFunc(Directories(m, "lowerdir", "upperdir", "workdir"), func(dir string) bool { return within(dir, word) }) {
+				k.add(check.Holder{Kind: "overlay", Path: m.Point, MountNamespace: ns.Inode, MountNamespaceID: ns.ID, MountID: m.ID})
+			}
 		}
 	}
 }

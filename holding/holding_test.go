@@ -103,6 +103,13 @@ func TestOf(t *testing.T) {
 	if got := Of(h, Find(h, "nothing-like-this")); len(got) > 0 {
 		t.Errorf("held by %v", got)
 	}
+	// Nothing is mounted there any more, and an overlay still stands on it.
+	overlay := []check.Holder{{Kind: "overlay", Path: "/l/merged", MountNamespace: 1, MountNamespaceID: 11, MountID: 103}}
+	for word, want := range map[string][]check.Holder{"/a": overlay, "/l/": overlay, "/a/b": nil, "/l/wor": nil} {
+		if diff := cmp.Diff(want, Of(h, Find(h, word))); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", word, diff)
+		}
+	}
 	if got := Of(&snapshot.Host{}, Find(&snapshot.Host{}, "252:0")); len(got) > 0 {
 		t.Errorf("without mounts: held by %v", got)
 	}
@@ -125,6 +132,19 @@ func TestOfRunningContainer(t *testing.T) {
 		if holder.Kind != "process" {
 			t.Errorf("held by %+v", holder)
 		}
+	}
+}
+
+func TestAlive(t *testing.T) {
+	h := host()
+	h.Mounts.Blocks[0].Alive = []string{"ext4"}
+	for word, want := range map[string]bool{"252:0": true, "/dev/rbd0": true, "7:0": false, "/bound": true, "/pods/x": false} {
+		if Alive(h, Find(h, word)) != want {
+			t.Errorf("%s: %v", word, !want)
+		}
+	}
+	if Alive(&snapshot.Host{}, Target{Devices: []string{"252:0"}}) {
+		t.Error("without a look")
 	}
 }
 
