@@ -66,13 +66,15 @@ func await(ctx context.Context, cmd *exec.Cmd, r *os.File, complaint *bytes.Buff
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
+	end, cancel := context.WithTimeout(ctx, reapWithin)
+	defer cancel()
 	var err error
 	select {
 	case err = <-ended:
-	case <-ctx.Done():
+	case <-end.Done(): // time is up, or it has said all and does not end
 		cmd.Process.Kill()
 		select {
-		case err = <-ended:
+		case <-ended:
 		case <-time.After(reapWithin): // in D: it cannot be killed now, and nobody waits for it
 		}
 	}

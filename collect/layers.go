@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,7 +13,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sexton.dev/linux/mounts"
 	"sexton.dev/linux/mounts/holders"
+	"sexton.dev/runtimes"
+	"sexton.dev/snapshot"
 )
 
 // layers are directories of overlays by which a detached one is known: its root
@@ -26,6 +30,28 @@ type layers []layer
 type Layer struct {
 	PID int    `json:"pid,omitempty"` // whose root directory Dir is below; 0: our own
 	Dir string `json:"dir"`
+}
+
+// reachable leaves out, and says so, the directories that are behind a mount on
+// which a walk may wait for a server: to open them would be to ask it.
+func (l *looker) reachable(table *snapshot.Mounts, all []Layer) []Layer {
+	link, _ := l.ReadLink("/proc/self/ns/mnt") // where this is not known, the child that walks is ended if it waits
+	own, _ := mounts.NamespaceInode(link)
+	return slices.DeleteFunc(all, func(dir Layer) bool {
+		for i := range table.Namespaces {
+			ns := &table.Namespaces[i]
+			if dir.PID == 0 && ns.Inode != own || dir.PID != 0 && !slices.ContainsFunc(ns.Pins, func(p snapshot.Pin) bool { return p.Kind == string(holders.Process) && p.PID == dir.PID }) {
+				continue
+			}
+			for k := range ns.Mounts {
+				if m := &ns.Mounts[k]; m.Point != "/" && runtimes.Foreign(m.Type) && (dir.Dir == m.Point || strings.HasPrefix(dir.Dir, m.Point+"/")) {
+					l.lackOf(snapshot.References, "detached overlays with a layer below "+m.Point, m.Type+" asks a server, and is not walked into")
+					return true
+				}
+			}
+		}
+		return false
+	})
 }
 
 type layer struct {
@@ -105,12 +131,13 @@ type lineWriter struct {
 	mu  sync.Mutex
 	out *bufio.Writer
 	enc *json.Encoder
+	to  io.Writer
 	pid int
 }
 
 func newLineWriter(out io.Writer) *lineWriter {
 	b := bufio.NewWriterSize(out, 1<<16)
-	return &lineWriter{out: b, enc: json.NewEncoder(b)}
+	return &lineWriter{out: b, enc: json.NewEncoder(b), to: out}
 }
 
 func (w *lineWriter) write(l refLine) error {
@@ -137,6 +164,9 @@ func (w *lineWriter) watch(stall time.Duration) *time.Timer {
 		w.mu.Lock() // never let go: nothing more is written
 		w.enc.Encode(refLine{Begin: w.pid})
 		w.out.Flush()
+		if c, ok := w.to.(io.Closer); ok {
+			c.Close() // the parent need not wait for a thread that cannot be ended
+		}
 		os.Exit(0)
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"sexton.dev/linux/mounts/holders"
 	"sexton.dev/snapshot"
@@ -43,8 +44,9 @@ const (
 
 // A refLine is one line of that child.
 type refLine struct {
-	Begin int                 `json:"begin,omitempty"` // the process at which the child stalled
+	Begin int                 `json:"begin,omitempty"` // the process at which the child stalled, or atLayers
 	Ref   *snapshot.Reference `json:"ref,omitempty"`
+	Link  []byte              `json:"link,omitempty"` // of Ref, if it is not UTF-8: JSON has no such strings
 	Lack  string              `json:"lack,omitempty"`
 	Why   string              `json:"why,omitempty"`
 	Done  bool                `json:"done,omitempty"`
@@ -58,7 +60,7 @@ func (l *looker) references(ctx context.Context, table *snapshot.Mounts, asked *
 	}
 	q := refQuestion{Proc: l.Proc}
 	if l.Layers != nil {
-		q.Layers = l.Layers(l.h)
+		q.Layers = l.reachable(table, l.Layers(l.h))
 	}
 	if asked != nil {
 		q.Narrow, q.Devices, q.Mounts = true, asked.Devices, asked.Mounts[:min(len(asked.Mounts), mostMounts)]
@@ -81,6 +83,9 @@ func (l *looker) references(ctx context.Context, table *snapshot.Mounts, asked *
 			l.unread(snapshot.References, "references to mounts", err)
 			return
 		case r.Ref != nil:
+			if r.Link != nil {
+				r.Ref.Link = string(r.Link)
+			}
 			table.References = append(table.References, *r.Ref)
 		case r.Lack != "":
 			l.lackOf(snapshot.References, r.Lack, r.Why)
@@ -105,6 +110,11 @@ func (l *looker) lackOf(part snapshot.Part, what, why string) {
 	}
 }
 
+const noAnswer = "the kernel did not answer: it waits for a dead file system or a held lock"
+
+// atLayers is where a child is that looks for the layers of overlays, before any process.
+const atLayers = -1
+
 // readReferences runs children until one comes to the end: where one stalls at a
 // process, the next one leaves that process out.
 func readReferences(ctx context.Context, child Child, q refQuestion) ([]byte, error) {
@@ -124,8 +134,13 @@ func readReferences(ctx context.Context, child Child, q refQuestion) ([]byte, er
 		if at == 0 || ctx.Err() != nil || slices.Contains(q.Skip, at) {
 			return append(append(kept, lacks...), lackLine("open files of some processes", cause(cmp.Or(err, errNotReached)))...), nil
 		}
+		if at == atLayers {
+			q.Layers = nil
+			lacks = append(lacks, lackLine("layers of an unmounted overlay on the way of the target", noAnswer)...)
+			continue
+		}
 		q.Skip = append(q.Skip, at)
-		lacks = append(lacks, lackLine("/proc/"+strconv.Itoa(at)+"/fd, root, cwd and map_files", "the kernel did not answer: it waits for a dead file system or a held lock")...)
+		lacks = append(lacks, lackLine("/proc/"+strconv.Itoa(at)+"/fd, root, cwd and map_files", noAnswer)...)
 	}
 }
 
@@ -180,6 +195,9 @@ func childReferences(out io.Writer, text string) error {
 		return err
 	}
 	w := newLineWriter(out)
+	w.begin(atLayers)
+	stalled := w.watch(referencesStall)
+	defer stalled.Stop()
 	s := newSieve(&q)
 	visit := func(r holders.Ref) error {
 		ref := snapshot.Reference{PID: r.PID, TID: r.TID, Kind: string(r.Kind), FD: r.FD, Mount: r.MountID,
@@ -190,10 +208,12 @@ func childReferences(out io.Writer, text string) error {
 		if ref.Layer == "" && !s.asked(&r) {
 			return nil
 		}
-		return w.write(refLine{Ref: &ref})
+		line := refLine{Ref: &ref}
+		if !utf8.ValidString(ref.Link) {
+			line.Link = []byte(ref.Link)
+		}
+		return w.write(line)
 	}
-	stalled := w.watch(referencesStall)
-	defer stalled.Stop()
 	pids, err := others(q.Proc, q.Skip)
 	if err != nil {
 		return err

@@ -20,6 +20,10 @@ var foreignTypes = map[string]bool{
 	"beegfs": true, "gpfs": true, "orangefs": true, "pvfs2": true, "ocfs2": true, "gfs2": true,
 }
 
+// Foreign reports whether a path walk on a file system of this type may wait for
+// another machine or a process, or mount something.
+func Foreign(kind string) bool { return foreignTypes[kind] || strings.HasPrefix(kind, "fuse") }
+
 // A mount is a line of the mount table.
 type mount struct {
 	point   string
@@ -58,7 +62,7 @@ func parseMounts(table string) ([]mount, error) {
 		}
 		all = append(all, mount{
 			point:   unescape(fields[4]),
-			foreign: foreignTypes[kind] || strings.HasPrefix(kind, "fuse"),
+			foreign: Foreign(kind),
 		})
 	}
 	return all, nil
