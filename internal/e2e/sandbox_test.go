@@ -44,6 +44,8 @@ func TestMain(m *testing.M) {
 		os.Exit(beInit())
 	case "inside":
 		os.Exit(inside(m))
+	case "churn", "deaf":
+		os.Exit(beHostile(os.Getenv(roleVar), os.Args[1]))
 	}
 	flag.Parse()
 	if os.Getuid() != 0 || flag.Lookup("test.list").Value.String() != "" {
