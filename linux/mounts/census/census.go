@@ -119,6 +119,9 @@ func (c *Census) readStatmount(ctx context.Context, req Request) error {
 	if err := r.describe(ctx, c.Namespaces); err != nil {
 		return err
 	}
+	if err := r.recheck(ctx, c.Namespaces); err != nil {
+		return err
+	}
 	c.Unknown = r.unknown(c)
 	if nestedPIDs(req.Proc) {
 		c.Blind = "mount namespaces without a process, thread, bound or open file in this PID namespace: from here the kernel leads to no others"

@@ -46,9 +46,13 @@ type superblock struct {
 
 // superblocks keeps the strings that were read: they cost more than all the rest.
 type superblocks struct {
-	mu    sync.Mutex
-	texts map[superblock]mounts.Mount
+	mu      sync.Mutex
+	texts   map[superblock]mounts.Mount
+	sources map[superblock]source // by which mount each was read
 }
+
+// superStrings are the fields that depend on the superblock alone.
+const superStrings = statmount.Device | statmount.Type | statmount.Subtype | statmount.Source | statmount.Super
 
 func (s *superblocks) describe(c *statmount.Caller, ns uint64, m *mounts.Mount) error {
 	_, magic, err := c.Stat(ns, m.UniqueID, statmount.Device|statmount.Root|statmount.Point, m)
@@ -65,11 +69,13 @@ func (s *superblocks) add(c *statmount.Caller, ns, magic uint64, m *mounts.Mount
 	from, ok := s.texts[key]
 	s.mu.Unlock()
 	if !ok {
-		if _, _, err := c.Stat(ns, m.UniqueID, statmount.Device|statmount.Type|statmount.Subtype|statmount.Source|statmount.Super, &from); err != nil {
+		if _, _, err := c.Stat(ns, m.UniqueID, superStrings, &from); err != nil {
 			return err
 		}
 		s.mu.Lock()
-		s.texts[key] = from
+		if _, other := s.sources[key]; !other { // the first stays: others may have its strings
+			s.texts[key], s.sources[key] = from, source{ns, m.UniqueID}
+		}
 		s.mu.Unlock()
 	}
 	m.Type, m.Source, m.Super = from.Type, from.Source, from.Super

@@ -44,7 +44,7 @@ func newFastReader(req Request) (*fastReader, error) {
 		return nil, err
 	}
 	r := &fastReader{req: req, own: own, outside: -1, known: map[uint64]mounts.Namespace{}}
-	r.supers.texts = map[superblock]mounts.Mount{}
+	r.supers.texts, r.supers.sources = map[superblock]mounts.Mount{}, map[superblock]source{}
 	for i := range r.callers {
 		r.callers[i] = statmount.NewCaller()
 	}

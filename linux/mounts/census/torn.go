@@ -1,0 +1,77 @@
+package census
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts"
+	"sexton.dev/linux/mounts/statmount"
+)
+
+// A source is a mount by which the strings of its superblock were read.
+type source struct{ namespace, id uint64 }
+
+// recheck reads again what may have the strings of another file system. They are
+// read once for each device number, and the number of one that has gone is used
+// again at once. If the mount by which they were read still lives, all that had
+// its number since then was of its superblock.
+func (r *fastReader) recheck(ctx context.Context, spaces []mounts.Namespace) error {
+	bySpace := map[uint64][]superblock{}
+	for key, from := range r.supers.sources {
+		bySpace[from.namespace] = append(bySpace[from.namespace], key)
+	}
+	var mu sync.Mutex
+	lives := map[superblock]bool{}
+	err := r.forEach(ctx, spaces, func(worker, i int) error {
+		for _, key := range bySpace[spaces[i].ID] {
+			var m mounts.Mount
+			_, _, err := r.callers[worker].Stat(spaces[i].ID, r.supers.sources[key].id, statmount.Device, &m)
+			if err != nil && !errors.Is(err, unix.ENOENT) {
+				return err
+			}
+			mu.Lock()
+			lives[key] = err == nil
+			mu.Unlock()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	torn := map[superblock]bool{}
+	for key := range r.supers.sources {
+		if !lives[key] {
+			torn[key.anyMagic()] = true
+		}
+	}
+	if len(torn) == 0 {
+		return nil
+	}
+	return r.forEach(ctx, spaces, func(worker, i int) error { return r.reread(worker, &spaces[i], torn) })
+}
+
+// anyMagic is the key without what is known only while a mount is read.
+func (s superblock) anyMagic() superblock { s.magic = 0; return s }
+
+// reread reads the strings of each mount of a torn superblock by itself. One that
+// is gone now is left out.
+func (r *fastReader) reread(worker int, ns *mounts.Namespace, torn map[superblock]bool) error {
+	var failed error
+	kept := ns.Mounts[:0]
+	for _, m := range ns.Mounts {
+		if m.Type != "" && torn[superblock{m.Major, m.Minor, m.Root, 0}] {
+			m.Type, m.Source, m.Super = "", "", ""
+			_, _, err := r.callers[worker].Stat(ns.ID, m.UniqueID, superStrings, &m)
+			if errors.Is(err, unix.ENOENT) {
+				continue
+			}
+			failed = errors.Join(failed, err)
+		}
+		kept = append(kept, m)
+	}
+	ns.Mounts = kept
+	return failed
+}

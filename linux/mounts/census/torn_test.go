@@ -1,0 +1,69 @@
+package census
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// The number of a file system that went while the mounts were read is that of
+// another one now, which must not have the strings of the first.
+func TestDeviceUsedAgainMeanwhile(t *testing.T) {
+	needsStatmount(t)
+	if !inChild(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}) {
+		return
+	}
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	dir := t.TempDir()
+	mount := func(source, name string) uint64 {
+		at := filepath.Join(dir, name)
+		check(os.MkdirAll(at, 0o755))
+		check(unix.Mount(source, at, "tmpfs", 0, "size=64k"))
+		t.Cleanup(func() { unix.Unmount(at, unix.MNT_DETACH) })
+		var stat unix.Stat_t
+		check(unix.Stat(at, &stat))
+		return stat.Dev
+	}
+	r, err := newFastReader(Request{Proc: "/proc", Whole: true})
+	check(err)
+	defer r.close()
+	ctx := context.Background()
+	was := mount("first", "first")
+	mount("stays", "stays")
+	_, err = r.pass(ctx)
+	check(err)
+	check(unix.Unmount(filepath.Join(dir, "first"), 0))
+	again := false
+	for i := 0; i < 1000 && !again; i++ { // the lowest number that is free, of the whole machine
+		again = mount("second", fmt.Sprintf("second-%d", i)) == was
+	}
+	if !again {
+		t.Fatal("the number was not used again")
+	}
+	spaces, err := r.pass(ctx)
+	check(err)
+	check(r.recheck(ctx, spaces))
+	var got []string
+	for _, ns := range spaces {
+		for _, m := range ns.Mounts {
+			if filepath.Dir(m.MountPoint) == dir && !slices.Contains(got, m.Source) {
+				got = append(got, m.Source)
+			}
+		}
+	}
+	if slices.Sort(got); !slices.Equal(got, []string{"second", "stays"}) {
+		t.Errorf("sources %q", got)
+	}
+}
