@@ -19,6 +19,9 @@ type source struct{ namespace, id uint64 }
 // again at once. If the mount by which they were read still lives, all that had
 // its number since then was of its superblock.
 func (r *fastReader) recheck(ctx context.Context, spaces []mounts.Namespace) error {
+	if len(r.supers.sources) == 0 {
+		return nil
+	}
 	bySpace := map[uint64][]superblock{}
 	for key, from := range r.supers.sources {
 		bySpace[from.namespace] = append(bySpace[from.namespace], key)
