@@ -300,6 +300,9 @@ func WhoAll(h *snapshot.Host, all []check.Holder) string {
 
 // Who is a holder in a sentence: process, then unit or container.
 func Who(h *snapshot.Host, holder check.Holder) string {
+	if holder.PID == 0 && holder.Kind == "unknown" && unread(h) {
+		return "something that could not be read, or has no name"
+	}
 	if holder.PID == 0 {
 		return map[string]string{"unknown": "something without a name: no process, thread, bound file or open file; a descriptor in flight",
 			"bind": "a bound file at " + holder.Path}[holder.Kind]
@@ -323,6 +326,13 @@ func Who(h *snapshot.Host, holder check.Holder) string {
 		text += fmt.Sprintf(", fd %d", holder.FD)
 	}
 	return text
+}
+
+// unread reports whether a process or namespace may be there that was not seen.
+func unread(h *snapshot.Host) bool {
+	return slices.ContainsFunc(h.Unread, func(u snapshot.Unread) bool {
+		return u.Part == snapshot.MountTables || u.Part == snapshot.Processes && u.Whole
+	})
 }
 
 // Unit is the systemd unit in a cgroup path, "" if there is none.

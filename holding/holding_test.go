@@ -148,6 +148,25 @@ func TestAlive(t *testing.T) {
 	}
 }
 
+// What keeps a namespace is said to have no name only if all that has one was read.
+func TestWhoUnknown(t *testing.T) {
+	h := host()
+	holder := check.Holder{Kind: "unknown"}
+	for _, tt := range []struct {
+		unread snapshot.Unread
+		want   string
+	}{
+		{snapshot.Unread{Part: snapshot.References, Whole: true}, "something without a name: no process, thread, bound file or open file; a descriptor in flight"},
+		{snapshot.Unread{Part: snapshot.MountTables}, "something that could not be read, or has no name"},
+		{snapshot.Unread{Part: snapshot.Processes, Whole: true}, "something that could not be read, or has no name"},
+	} {
+		h.Unread = []snapshot.Unread{tt.unread}
+		if got := Who(h, holder); got != tt.want {
+			t.Errorf("%+v: %s", tt.unread, got)
+		}
+	}
+}
+
 func TestShapeOf(t *testing.T) {
 	for _, tt := range []struct {
 		point, source string
