@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +36,11 @@ func sexton(t *testing.T) string {
 	_, err := exec.LookPath("go")
 	hosttest.Needs(t, "go", err == nil, "put the go command into PATH")
 	file := filepath.Join(t.TempDir(), "sexton")
+	for _, dir := range []string{filepath.Dir(file), filepath.Dir(filepath.Dir(file))} {
+		if err := os.Chmod(dir, 0o755); err != nil { // another user runs it too
+			t.Fatal(err)
+		}
+	}
 	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", file, "sexton.dev/cmd/sexton")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -102,6 +108,57 @@ func TestHolders(t *testing.T) {
 			default:
 				if g.PID != p.PID || want == "fd" && g.FD != p.FD || want == "thread" && g.TID != p.TID {
 					t.Errorf("%+v, want %+v", g, p)
+				}
+			}
+		})
+	}
+}
+
+// Where processes or namespaces are hidden, a mount without a holder in sight may
+// have one: that is never told as free.
+func TestHidden(t *testing.T) {
+	hosttest.NeedsRoot(t)
+	program := sexton(t)
+	p := mountstest.Start(t, 0, 0).Plant(t, mountstest.Process)
+	device := fmt.Sprintf("%d:%d", p.Major, p.Minor)
+	const nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups "
+	const hidepid = "mount -t proc -o hidepid=2 proc /proc; exec "
+	for _, tt := range []struct {
+		name    string
+		unshare []string
+		script  string // before the program
+		unknown string // part of what it says that it cannot see
+		held    bool   // it sees the mount, so that it is held, and not by whom
+	}{
+		{name: "not root", script: "exec " + nobody, unknown: "/proc of other users"},
+		{name: "not root, hidepid", unshare: []string{"--mount"}, script: hidepid + nobody, unknown: "/proc of other users"},
+		{name: "root without ptrace, hidepid", unshare: []string{"--mount"}, script: hidepid + "setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace ", unknown: "is mounted with hidepid=", held: true},
+		{name: "a PID namespace", unshare: []string{"--pid", "--fork", "--mount-proc"}, script: "exec ", unknown: "outside of this PID namespace"},
+		{name: "a PID namespace, hidepid, not root", unshare: []string{"--pid", "--fork", "--mount-proc"}, script: hidepid + nobody, unknown: "outside of this PID namespace"},
+		{name: "a user namespace", unshare: []string{"--user", "--map-root-user"}, script: "exec ", unknown: "/proc of other users"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, target := range []string{device, p.Path} {
+				ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+				defer cancel()
+				args := append(tt.unshare, "--", "sh", "-ec", tt.script+program+" holders "+target)
+				if len(tt.unshare) == 0 {
+					args = args[1:]
+				} else {
+					args = append([]string{"unshare"}, args...)
+				}
+				out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
+				code := 0
+				if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+					code = exit.ExitCode()
+				}
+				text := string(out)
+				want, answer := 4, "cannot tell whether anything holds it"
+				if tt.held {
+					want, answer = 3, "something that could not be read, or has no name"
+				}
+				if code != want || !strings.Contains(text, answer) || !strings.Contains(text, tt.unknown) || strings.Contains(text, "nothing holds it") {
+					t.Errorf("%s: %v, exit %d\n%s", target, err, code, text)
 				}
 			}
 		})
