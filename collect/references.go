@@ -93,8 +93,9 @@ func (l *looker) references(ctx context.Context, table *snapshot.Mounts, asked *
 	}
 }
 
-// processNumber finds the process in what could not be read: "fd: 1/fd/7".
-var processNumber = regexp.MustCompile(`\b([0-9]+)/`)
+// processNumber finds the process in what could not be read: "fd: 1/fd/7". A path
+// in it may belong to a container and have numbers too.
+var processNumber = regexp.MustCompile(`^(?:[a-z_ ]+:? |/proc/)?([0-9]+)/`)
 
 // lackOf notes what could not be read of mounts: of one process once, however
 // many files of it that were.
