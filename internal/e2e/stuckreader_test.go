@@ -42,6 +42,14 @@ func TestStuckReader(t *testing.T) {
 			t.Parallel()
 			here.sexton(t, "why", fmt.Sprint(server)).exits(t, findings).says(t, "stopped (state T)", "sexton-lab:read")
 		})
+		t.Run("holders", func(t *testing.T) {
+			t.Parallel()
+			h := whoHolds(t, here, "/mnt")
+			if len(h.Holders) == 0 || h.Holders[0].Kind != "process" || h.Holders[0].MountNamespace != spaceOf(t, server) {
+				t.Errorf("held by %+v", h.Holders)
+			}
+			h.says(t, fmt.Sprintf(`process %d","why":"it waits for a dead file system or a held lock`, reader))
+		})
 		t.Run("ps", func(t *testing.T) {
 			t.Parallel()
 			here.sexton(t, "ps").exits(t, clean).says(t, "sexton-lab:read [", "mmap_lock held: ps(1) hangs on it",
