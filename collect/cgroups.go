@@ -86,6 +86,10 @@ func (c *hierarchies) place(all []cgroupfs.Membership) *place {
 	}
 	if p.Path == "" {
 		p.Path = p.PIDs
+		// Without accounting a controller of version 1 has only a part of the way to a unit.
+		if m, ok := cgroupfs.Of(all, "name=systemd"); ok && strings.HasPrefix(c.absolute(m.Path), strings.TrimSuffix(p.Path, "/")+"/") {
+			p.Path = c.absolute(m.Path)
+		}
 	}
 	if p.Path == "" && len(all) > 0 {
 		p.Path = c.absolute(all[0].Path)
