@@ -49,7 +49,9 @@ func (l *looker) settings(ctx context.Context) {
 	l.unread(snapshot.Configured, "/proc/sys/fs/may_detach_mounts", err)
 	l.h.Settings.MayDetach = strings.TrimSpace(string(text))
 	daemon := l.dockerd()
-	q := settingsQuestion{Root: l.Root, Units: l.unitsThatMatter(), Docker: dockerConfig}
+	units := l.unitsThatMatter()
+	loaded := l.loadedUnits(ctx, units)
+	q := settingsQuestion{Root: l.Root, Units: units, Docker: dockerConfig}
 	var flags dockerFlags
 	if daemon != nil {
 		flags = parseDockerFlags(daemon.Argv)
@@ -58,12 +60,12 @@ func (l *looker) settings(ctx context.Context) {
 		}
 	}
 	r, err := l.askSettings(ctx, q)
+	l.h.Settings.Units = mergeUnits(r.Units, loaded)
 	if err != nil {
 		l.missing(snapshot.Configured, "unit files and "+q.Docker, cause(err))
 		return
 	}
 	l.h.Unread = append(l.h.Unread, r.Lacks...)
-	l.h.Settings.Units = r.Units
 	if daemon != nil || r.Docker != nil {
 		l.h.Settings.Docker = mergeDocker(flags, r.Docker, q.Docker)
 	}

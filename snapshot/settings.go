@@ -15,12 +15,14 @@ type Settings struct {
 // mount namespace of its own, or that container software runs in.
 type UnitSettings struct {
 	Name       string      `json:"name"`
-	From       string      `json:"from"`                 // systemd, or files
+	From       string      `json:"from"`                 // systemd: what it has loaded; files: it did not tell
 	Directives []Directive `json:"directives,omitempty"` // that give it a mount namespace of its own
+	Reload     bool        `json:"reload,omitempty"`     // its files were changed since systemd loaded them
+	Pending    []Directive `json:"pending,omitempty"`    // where they say otherwise now; without a value: no more
 	Active     time.Time   `json:"active,omitzero"`      // since when systemd calls it active; zero: not known
 }
 
-// A Directive is a setting and where it stands.
+// A Directive is a setting and where it stands; without a file it is in systemd alone.
 type Directive struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`

@@ -11,7 +11,8 @@
 // "device or resource busy" or a layer that stays in use.
 //
 // A finding is a dockerd with live-restore in its flags or its file, and such a
-// directive in its unit's files. It lists the containers that run now: their
+// directive on its unit: as systemd has loaded it, which holds at the next start, or
+// in its files where systemd does not tell. Where both differ, it says so. It lists the containers that run now: their
 // removal would fail after a restart. The way out is to stop these containers, take
 // the directive out and restart, or, for what is stranded already, to unmount the
 // layers in the shims' namespace: sexton holders names it.

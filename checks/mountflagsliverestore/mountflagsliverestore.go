@@ -41,11 +41,8 @@ func run(p check.Pass) []check.Finding {
 		Advice: []string{"stop the containers, take the directive out with a drop-in, then systemctl daemon-reload and restart; or turn live-restore off",
 			"where a restart was made already: sexton holders CONTAINER names the namespace that has the layers; they can be unmounted there"},
 	}
-	var why []string
-	for _, one := range unit.Directives {
-		why = append(why, one.Name+"="+one.Value)
-		f.Evidence = append(f.Evidence, check.Evidence{Source: fmt.Sprintf("%s:%d", one.File, one.Line), Text: one.Name + "=" + one.Value})
-	}
+	why, evidence := holding.Told(unit)
+	f.Evidence = evidence
 	for _, said := range d.Said {
 		if strings.Contains(said, "live-restore") {
 			f.Evidence = append(f.Evidence, check.Evidence{Source: "dockerd's settings", Text: said})

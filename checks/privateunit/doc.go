@@ -10,8 +10,9 @@
 // host's unmount does not arrive there.
 //
 // A finding is a service with a mount of container software that its owner has
-// unmounted. It names the unit, the directives that its files have, and from
-// the mount on its /tmp that PrivateTmp is one of them.
+// unmounted. It names the unit, its directives as systemd has loaded them (as its
+// files have them where systemd does not tell; where both differ it says so), and
+// from the mount on its /tmp that PrivateTmp is one of them.
 //
 // A unit without any such mount gives no finding, however
 // private it is. Nothing is kept: no finding, else warning.

@@ -95,9 +95,9 @@ func finding(h *snapshot.Host, s *holding.Space, unit string, tmp *snapshot.Moun
 	}
 	var why []string
 	if u := h.Settings.Unit(unit); u != nil {
-		for _, d := range u.Directives {
-			why = append(why, d.Name+"="+d.Value)
-			f.Evidence = append(f.Evidence, check.Evidence{Source: fmt.Sprintf("%s:%d", d.File, d.Line), Text: d.Name + "=" + d.Value})
+		why, f.Evidence = holding.Told(u)
+		if u.Reload {
+			f.Advice[0] = "systemctl daemon-reload, which reads its files as they are now, then systemctl restart " + unit + ": that frees them"
 		}
 	}
 	if tmp != nil {

@@ -1,3 +1,3 @@
-// Package systemd reads what systemd was told about a service's mounts: from its
-// unit files, merged as systemd merges them.
+// Package systemd tells what systemd was told about a service's mounts: by its
+// unit files, merged as systemd merges them, and by what a running one has loaded.
 package systemd
