@@ -135,17 +135,28 @@ func startDockerWith(t testing.TB, init string) *dockerd {
 	}
 	t.Cleanup(func() { d.wipe(data) })
 	d.socket = d.dir + "/docker.sock"
-	d.start(d.ping, "dockerd", "--config-file", config, "--data-root", data, "--exec-root", d.dir+"/exec", "--pidfile", d.dir+"/pid",
-		"-H", "unix://"+d.socket, "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--userland-proxy=false",
-		"--storage-driver", storage(t), "--cgroup-parent", "/"+filepath.Base(work)+"/docker", "--exec-opt", "native.cgroupdriver=cgroupfs",
-		"--oom-score-adjust=0", "--init-path", init, "--log-level=warn")
+	d.start(d.ping, d.argv(config, data, "--storage-driver", storage(t), "--init-path", init)...)
 	t.Cleanup(d.removeAll)
-	cmd := d.command("import", "-", image)
-	cmd.Stdin = bytes.NewReader(rootTar(t))
-	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("docker import: %v: %s", err, text)
-	}
+	d.load(rootTar(t))
 	return d
+}
+
+// load makes the tests' image of a tar.
+func (d *dockerd) load(root []byte) {
+	d.t.Helper()
+	cmd := d.command("import", "-", image)
+	cmd.Stdin = bytes.NewReader(root)
+	if text, err := cmd.CombinedOutput(); err != nil {
+		d.t.Fatalf("docker import: %v: %s", err, text)
+	}
+}
+
+// argv is the command line of a daemon that touches nothing of the machine's.
+func (d *dockerd) argv(config, data string, more ...string) []string {
+	return append([]string{"dockerd", "--config-file", config, "--data-root", data, "--exec-root", d.dir + "/exec", "--pidfile", d.dir + "/pid",
+		"-H", "unix://" + d.socket, "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--userland-proxy=false",
+		"--cgroup-parent", "/" + filepath.Base(work) + "/docker", "--exec-opt", "native.cgroupdriver=cgroupfs",
+		"--oom-score-adjust=0", "--log-level=warn"}, more...)
 }
 
 // newDaemon makes the directory of a daemon. Its cleanup runs after the daemon's end.
