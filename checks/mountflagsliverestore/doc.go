@@ -6,18 +6,25 @@
 //
 // With live-restore containers outlive the daemon. With MountFlags=slave or
 // private on its unit, or another directive that gives it a mount namespace of
-// its own, the daemon that is started next cannot unmount what the one before
-// mounted: the removal of each container that ran at the restart fails, with
-// "device or resource busy" or a layer that stays in use.
+// its own, the daemon that is started next cannot reach what the one before
+// mounted. What that costs the containers that ran depends on the kernel:
+//
+//	before 3.15, RHEL 7   their removal fails: device or resource busy
+//	later                 removal works. But dockerd of today removes the directory
+//	                      of each layer at its start, which takes the mount off
+//	                      where the shim is: docker exec fails, until the container
+//	                      is stopped and started. docker restart does not help
 //
 // A finding is a dockerd with live-restore in its flags or its file, and such a
 // directive on its unit: as systemd has loaded it, which holds at the next start, or
-// in its files where systemd does not tell. Where both differ, it says so. It lists the containers that run now: their
-// removal would fail after a restart. The way out is to stop these containers, take
-// the directive out and restart, or, for what is stranded already, to unmount the
-// layers in the shims' namespace: sexton holders names it.
+// in its files where systemd does not tell. Where both differ, it says so. Without
+// any directive it is a dockerd that is in no namespace of the host, as after the
+// directive was taken out and before the restart.
 //
-// Info while no shim is in another namespace yet, else warning.
+// Info while the daemon reaches all layers: it lists the containers that run now,
+// which a restart would strand. Else warning: it lists those that are stranded, by
+// what fails for them. docs/mounts.md has ways out, and what became of them.
 //
-// Sources: systemd.exec(5), MountFlags=; moby#35873, docs.docker.com live-restore.
+// Sources: systemd.exec(5), MountFlags=; moby#35873, docs.docker.com live-restore;
+// moby 20.10 daemon/graphdriver/overlay2/overlay.go, Put; docs/mounts.md.
 package mountflagsliverestore

@@ -3,6 +3,7 @@ package mountflagsliverestore
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 
 	"sexton.dev/check"
@@ -30,16 +31,17 @@ func run(p check.Pass) []check.Finding {
 	}
 	d := h.Settings.Docker
 	unit := h.Settings.Unit(d.Unit)
-	if unit == nil || len(unit.Directives) == 0 {
+	if unit == nil {
+		unit = &snapshot.UnitSettings{Name: d.Unit}
+	}
+	apart := apartFromHost(h, d.PID)
+	if len(unit.Directives) == 0 && apart == nil {
 		return nil
 	}
 	f := check.Finding{
-		ID:       name + "/" + unit.Name,
+		ID:       name + "/" + orDaemon(unit.Name),
 		Severity: check.Info,
-		Subject:  check.Subject{Kind: "unit", Name: unit.Name, PID: d.PID},
-		Harm:     "After the next restart of the daemon the removal of these containers fails: device or resource busy",
-		Advice: []string{"stop the containers, take the directive out with a drop-in, then systemctl daemon-reload and restart; or turn live-restore off",
-			"where a restart was made already: sexton holders CONTAINER names the namespace that has the layers; they can be unmounted there"},
+		Subject:  check.Subject{Kind: "unit", Name: orDaemon(unit.Name), PID: d.PID},
 	}
 	why, evidence := holding.Told(unit)
 	f.Evidence = evidence
@@ -48,14 +50,109 @@ func run(p check.Pass) []check.Finding {
 			f.Evidence = append(f.Evidence, check.Evidence{Source: "dockerd's settings", Text: said})
 		}
 	}
-	f.Cause = fmt.Sprintf("live-restore keeps the containers over a restart, and %s gives the daemon another mount namespace at each start", strings.Join(why, ", "))
-	names, apart := shims(h, d.PID, &f)
-	f.Title = fmt.Sprintf("%s has live-restore and %s: the removal of %s would fail after a restart%s", unit.Name, strings.Join(why, ", "), check.Count(len(names), "running container"), listed(names))
-	if apart > 0 {
-		f.Severity = check.Warning
-		f.Harm = fmt.Sprintf("The daemon was restarted: %s cannot be removed now, and after the next restart none of these can", check.Count(apart, "container"))
+	made := strings.Join(why, ", ")
+	f.Cause = fmt.Sprintf("live-restore keeps the containers over a restart, and %s gives the daemon another mount namespace at each start", made)
+	if made == "" {
+		made = "a mount namespace of its own"
+		f.Cause = "live-restore keeps the containers over a restart, and the daemon's mount namespace, which is not the host's, ends with it"
+		f.Evidence = append(f.Evidence, check.Evidence{Source: fmt.Sprintf("/proc/%d/ns/mnt", d.PID), Text: fmt.Sprintf("mnt:[%d]", apart.Inode)})
 	}
+	judge(h, &f, strandedBy(h, d.PID), orDaemon(unit.Name)+" has live-restore and "+made)
 	return []check.Finding{f}
+}
+
+func orDaemon(unit string) string {
+	if unit == "" {
+		return "dockerd"
+	}
+	return unit
+}
+
+// apartFromHost is the daemon's mount namespace if it is one of its own that ends
+// with its processes; nil if it is the host's, kept by a bound file, or not known.
+func apartFromHost(h *snapshot.Host, daemon int) *snapshot.MountNamespace {
+	own := h.MountNamespaceOf(daemon)
+	if own == nil || h.MountNamespaceOf(1) == nil {
+		return nil
+	}
+	if slices.ContainsFunc(own.Pins, func(p snapshot.Pin) bool { return p.Kind == "bind" || p.Kind == "process" && p.PID == 1 }) {
+		return nil
+	}
+	return own
+}
+
+// containers are the running ones, by what has become of their layers.
+type containers struct {
+	all              []string
+	kept, lost, blur []string       // kept with the shim alone, lost, and not known for a shim that is apart
+	holders          []check.Holder // all shims
+	stranded         []check.Holder // shims of kept, lost and blur
+}
+
+func strandedBy(h *snapshot.Host, pid int) (c containers) {
+	daemon := h.Process(pid)
+	own := h.MountNamespaceOf(pid)
+	for i := range h.Processes {
+		s := &h.Processes[i]
+		if !holding.IsShim(s) {
+			continue
+		}
+		label, holder := holding.Shim(h, s)
+		c.all, c.holders = append(c.all, label), append(c.holders, holder)
+		if daemon == nil || own == nil || holder.MountNamespace == 0 || holder.MountNamespace == own.Inode {
+			continue
+		}
+		switch holding.StrandOf(h, daemon, s) {
+		case holding.Reached:
+			continue
+		case holding.Kept:
+			c.kept = append(c.kept, label)
+		case holding.Lost:
+			c.lost = append(c.lost, label)
+		default:
+			c.blur = append(c.blur, label)
+		}
+		c.stranded = append(c.stranded, holder)
+	}
+	return c
+}
+
+// judge says whose containers are stranded, or would be, and what that costs them.
+func judge(h *snapshot.Host, f *check.Finding, c containers, what string) {
+	yes, known := holding.DetachesRemoved(h)
+	busy := known && !yes
+	stuck := "docker exec fails in them, and health checks by it, until each is stopped and started again"
+	if busy {
+		stuck = "their removal fails: device or resource busy"
+	}
+	f.Advice = []string{
+		"before a restart: bring the layers to the host's mount namespace or stop the containers, take the directive out with a drop-in, then systemctl daemon-reload and restart; or turn live-restore off",
+	}
+	if len(c.stranded) == 0 {
+		f.Holders = c.holders
+		f.Title = fmt.Sprintf("%s: a restart would strand %s%s", what, check.Count(len(c.all), "running container"), listed(c.all))
+		f.Harm = "After the next restart of the daemon it cannot reach the layers of these containers: " + stuck
+		return
+	}
+	f.Severity = check.Warning
+	f.Holders = c.stranded
+	names := slices.Concat(c.kept, c.lost, c.blur)
+	f.Title = fmt.Sprintf("%s, and was restarted: it cannot reach the layers of %s%s", what, check.Count(len(names), "running container"), listed(names))
+	var harm []string
+	if len(c.kept) > 0 && busy {
+		harm = append(harm, "Removal fails now, device or resource busy"+listed(c.kept))
+		f.Advice = append(f.Advice, "sexton holders CONTAINER names the namespace that has the layer: unmounted there, the removal works")
+	} else if len(c.kept) > 0 {
+		harm = append(harm, "Mounted in the shims' namespace alone, which this kernel takes off with the directory"+listed(c.kept))
+	}
+	if len(c.lost) > 0 {
+		harm = append(harm, "Mounted for the container alone: docker exec fails, and health checks by it"+listed(c.lost))
+		f.Advice = append(f.Advice, "docker stop and docker start, not docker restart, give a container its layer back")
+	}
+	if len(c.blur) > 0 {
+		harm = append(harm, "Cannot tell, its mounts were not read"+listed(c.blur))
+	}
+	f.Harm = strings.Join(harm, ". ")
 }
 
 func listed(names []string) string {
@@ -68,23 +165,4 @@ func listed(names []string) string {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	return text
-}
-
-// shims names the containers that run, and counts those whose shim is in another
-// mount namespace than the daemon already.
-func shims(h *snapshot.Host, daemon int, f *check.Finding) (names []string, apart int) {
-	own := h.MountNamespaceOf(daemon)
-	for i := range h.Processes {
-		s := &h.Processes[i]
-		if !holding.IsShim(s) {
-			continue
-		}
-		label, holder := holding.Shim(h, s)
-		names = append(names, label)
-		if own != nil && holder.MountNamespace != 0 && holder.MountNamespace != own.Inode {
-			apart++
-		}
-		f.Holders = append(f.Holders, holder)
-	}
-	return names, apart
 }

@@ -2,10 +2,10 @@ package nolazydetach
 
 import (
 	_ "embed"
-	"fmt"
 	"strings"
 
 	"sexton.dev/check"
+	"sexton.dev/holding"
 	"sexton.dev/snapshot"
 )
 
@@ -23,20 +23,9 @@ var Check = &check.Check{
 }
 
 func run(p check.Pass) []check.Finding {
-	var major, minor int
 	h := p.Now
-	if n, err := fmt.Sscanf(h.Kernel, "%d.%d", &major, &minor); err != nil || n != 2 || h.Settings == nil {
+	if yes, known := holding.DetachesRemoved(h); yes || !known {
 		return nil
-	}
-	if major > 3 || major == 3 && minor >= 15 || h.Settings.MayDetach == "1" {
-		return nil
-	}
-	if h.Settings.MayDetach == "" && len(h.Unread) > 0 {
-		for _, u := range h.Unread {
-			if u.Path == "/proc/sys/fs/may_detach_mounts" {
-				return nil // it is there, and what it says is not known
-			}
-		}
 	}
 	f := check.Finding{
 		ID:       name + "/host",
