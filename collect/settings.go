@@ -54,6 +54,9 @@ func (l *looker) settings(ctx context.Context) {
 	q := settingsQuestion{Root: l.Root, Units: units, Docker: dockerConfig}
 	var flags dockerFlags
 	if daemon != nil {
+		if len(daemon.Argv) == 0 { // which file it has, and what holds, is on it
+			l.missing(snapshot.Configured, fmt.Sprintf("the command line of dockerd (pid %d)", daemon.PID), door.ErrDeadline.Error())
+		}
 		flags = parseDockerFlags(daemon.Argv)
 		if flags.config != "" {
 			q.Docker = flags.config

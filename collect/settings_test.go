@@ -3,10 +3,12 @@ package collect
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"sexton.dev/collect/door"
 	"sexton.dev/snapshot"
 )
 
@@ -40,6 +42,23 @@ func TestMergeDocker(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+// Without its command line a daemon's settings are not known: its file may be another one.
+func TestDockerCommandLineUnread(t *testing.T) {
+	for _, tt := range []struct {
+		line any
+		lack bool
+	}{{"dockerd\x00--live-restore\x00", false}, {door.ErrDeadline, true}} {
+		f := newHost()
+		f.process(70, 1, "S", "dockerd", nil)
+		f["ask/cmdline/70"], f["ask/settings"], f["ask/systemd"] = tt.line, "{}", "{}"
+		_, h := Looks(t.Context(), f, nil, Options{Parts: []snapshot.Part{snapshot.Configured}})
+		lack := slices.ContainsFunc(h.Unread, func(u snapshot.Unread) bool { return u.Part == snapshot.Configured && u.Whole })
+		if lack != tt.lack || h.Settings.Docker.LiveRestore == tt.lack {
+			t.Errorf("%v: lack %v, %+v, %+v", tt.line, lack, h.Settings.Docker, h.Unread)
+		}
 	}
 }
 
