@@ -18,8 +18,9 @@
 // A finding is a dockerd with live-restore in its flags or its file, and such a
 // directive on its unit: as systemd has loaded it, which holds at the next start, or
 // in its files where systemd does not tell. Where both differ, it says so. Without
-// any directive it is a dockerd that is in no namespace of the host, as after the
-// directive was taken out and before the restart.
+// any directive it is a dockerd in a mount namespace that is not the host's, as
+// after the directive was taken out and before the restart, or one that cannot reach
+// its containers' layers, as after that restart.
 //
 // Info while the daemon reaches all layers: it lists the containers that run now,
 // which a restart would strand. Else warning: it lists those that are stranded, by

@@ -34,8 +34,8 @@ func run(p check.Pass) []check.Finding {
 	if unit == nil {
 		unit = &snapshot.UnitSettings{Name: d.Unit}
 	}
-	apart := apartFromHost(h, d.PID)
-	if len(unit.Directives) == 0 && apart == nil {
+	apart, c := apartFromHost(h, d.PID), strandedBy(h, d.PID)
+	if len(unit.Directives) == 0 && apart == nil && len(c.stranded) == 0 {
 		return nil
 	}
 	f := check.Finding{
@@ -50,14 +50,19 @@ func run(p check.Pass) []check.Finding {
 			f.Evidence = append(f.Evidence, check.Evidence{Source: "dockerd's settings", Text: said})
 		}
 	}
-	made := strings.Join(why, ", ")
-	f.Cause = fmt.Sprintf("live-restore keeps the containers over a restart, and %s gives the daemon another mount namespace at each start", made)
-	if made == "" {
-		made = "a mount namespace of its own"
+	what := orDaemon(unit.Name) + " has live-restore"
+	switch {
+	case len(why) > 0:
+		what += " and " + strings.Join(why, ", ")
+		f.Cause = fmt.Sprintf("live-restore keeps the containers over a restart, and %s gives the daemon another mount namespace at each start", strings.Join(why, ", "))
+	case apart != nil:
+		what += " and a mount namespace of its own"
 		f.Cause = "live-restore keeps the containers over a restart, and the daemon's mount namespace, which is not the host's, ends with it"
 		f.Evidence = append(f.Evidence, check.Evidence{Source: fmt.Sprintf("/proc/%d/ns/mnt", d.PID), Text: fmt.Sprintf("mnt:[%d]", apart.Inode)})
+	default:
+		f.Cause = "live-restore kept the containers over a restart, and the daemon of before had a mount namespace of its own"
 	}
-	judge(h, &f, strandedBy(h, d.PID), orDaemon(unit.Name)+" has live-restore and "+made)
+	judge(h, &f, c, what)
 	return []check.Finding{f}
 }
 
