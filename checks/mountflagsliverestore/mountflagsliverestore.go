@@ -63,6 +63,9 @@ func run(p check.Pass) []check.Finding {
 		f.Cause = "live-restore kept the containers over a restart, and the daemon of before had a mount namespace of its own"
 	}
 	judge(h, &f, c, what)
+	if len(why) == 0 && apart == nil {
+		f.Advice = f.Advice[1:] // the next restart strands nobody
+	}
 	return []check.Finding{f}
 }
 
@@ -131,7 +134,7 @@ func judge(h *snapshot.Host, f *check.Finding, c containers, what string) {
 		stuck = "their removal fails: device or resource busy"
 	}
 	f.Advice = []string{
-		"before a restart: bring the layers to the host's mount namespace or stop the containers, take the directive out with a drop-in, then systemctl daemon-reload and restart; or turn live-restore off",
+		"before a restart: bring the layers to the host's mount namespace (docs/mounts.md has how) or stop the containers, take the directive out with a drop-in, then systemctl daemon-reload and restart; or turn live-restore off",
 	}
 	if len(c.stranded) == 0 {
 		f.Holders = c.holders

@@ -11,7 +11,8 @@
 // one: "umount: not mounted", and layers that stay in use until the container ends.
 //
 // A finding is a daemon with a shim below it, or that was left by an earlier one
-// of its kind, in another mount namespace. It names the containers.
+// of its kind, in another mount namespace, unless the daemon has the container's
+// layer mounted, too. It names the containers.
 //
 // Severity: the removal of these containers is at risk now; nothing is info here, else warning.
 //

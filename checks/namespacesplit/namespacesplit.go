@@ -42,7 +42,7 @@ func run(p check.Pass) []check.Finding {
 		for k := range h.Processes {
 			s := &h.Processes[k]
 			ns := h.MountNamespaceOf(s.PID)
-			if holding.IsShim(s) && serves(h, d, s) && ns != nil && ns.Inode != own.Inode {
+			if holding.IsShim(s) && serves(h, d, s) && ns != nil && ns.Inode != own.Inode && holding.StrandOf(h, d, s) != holding.Reached {
 				apart = append(apart, s)
 			}
 		}
@@ -84,7 +84,7 @@ func finding(h *snapshot.Host, d *snapshot.Process, own *snapshot.MountNamespace
 		Severity: check.Warning,
 		Subject:  check.SubjectOf(h, d),
 		Cause:    fmt.Sprintf("The shims were started when the daemon was in another mount namespace than mnt:[%d], where it is now", own.Inode),
-		Harm:     "The daemon cannot unmount what these containers have mounted: their removal fails or leaves layers and devices in use until they end",
+		Harm:     "The daemon cannot unmount what these containers have mounted: their removal fails or leaves layers and devices in use until they end, or docker exec fails in them",
 		Advice:   []string{"stop these containers before they are removed; take MountFlags, PrivateTmp, ProtectSystem, ProtectHome and ReadWritePaths off the daemon's unit"},
 	}
 	f.Subject.Kind = "runtime"
