@@ -215,8 +215,8 @@ func TestMultiplied(t *testing.T) {
 	dir := t.TempDir()
 	unit := unitIn(t, "private", fmt.Sprintf(`set -e; cd %s; mkdir p; mount -t tmpfs doubled p; mount --make-shared p
 		for i in 1 2 3 4; do mount --rbind p p; done`, dir))
-	f := world{}.wantFinding(t, "mount-multiplication", func(finding) bool { return true })
-	if len(f.Holders) != 1 || f.Holders[0].PID != unit || f.Holders[0].Kind != "process" || f.Subject.Path != filepath.Join(dir, "p") || !strings.Contains(f.Title, "16 times") {
+	f := world{}.wantFinding(t, "mount-multiplication", func(f finding) bool { return f.Subject.Path == filepath.Join(dir, "p") })
+	if len(f.Holders) != 1 || f.Holders[0].PID != unit || f.Holders[0].Kind != "process" || !strings.Contains(f.Title, "16 times") {
 		t.Errorf("%+v of %+v: %s", f.Holders, f.Subject, f.Title)
 	}
 	if !strings.HasSuffix(f.ID, fmt.Sprint("/", spaceOf(t, unit))) {
