@@ -44,11 +44,15 @@ func startSystemd(t testing.TB) *manager {
 		m.write(name+".target", "[Unit]\nDefaultDependencies=no\n")
 	}
 	enter := ""
-	for _, top := range append(hierarchies(), "/sys/fs/cgroup") {
-		group := filepath.Join(top, filepath.Base(work), "manager")
-		if base := filepath.Base(top); base != "systemd" && base != "unified" && !fileExists(top+"/cgroup.controllers") {
+	tops := []string{"/sys/fs/cgroup"} // version 2
+	if !fileExists("/sys/fs/cgroup/cgroup.controllers") {
+		tops = []string{"/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"}
+	}
+	for _, top := range tops {
+		if !fileExists(top + "/cgroup.procs") {
 			continue
 		}
+		group := filepath.Join(top, filepath.Base(work), "manager")
 		if err := os.MkdirAll(group, 0o755); err != nil {
 			t.Fatal(err)
 		}

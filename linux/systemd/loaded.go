@@ -128,7 +128,6 @@ func connect(ctx context.Context, fd int) (*dbus.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	context.AfterFunc(ctx, func() { s.Close() })
 	c, err := dbus.NewConn(&bounded{s, io.LimitReader(s, maxAnswer)}, dbus.WithContext(ctx))
 	if err != nil {
 		s.Close()
