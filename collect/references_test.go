@@ -18,7 +18,7 @@ func TestLackOf(t *testing.T) {
 		{"files registered with the io_uring 15/fdinfo/3", "x: too large"},
 		{"/proc/16/fd, root, cwd and map_files", noAnswer},
 		{bound, "openat2 of what is in memory: x"},
-		{"detached overlays with a layer below /tmp/17/x", "fuse asks a server"},
+		{"detached overlays with a layer below /mnt/17/x", "fuse asks a server"},
 	} {
 		l.lackOf(snapshot.References, lack[0], lack[1])
 	}
@@ -29,7 +29,7 @@ func TestLackOf(t *testing.T) {
 		{Part: snapshot.References, Path: of + "15", Err: "too large"},
 		{Part: snapshot.References, Path: of + "16", Err: "it waits for a dead file system or a held lock"},
 		{Part: snapshot.References, Path: bound, Err: "openat2 of what is in memory: x"},
-		{Part: snapshot.References, Path: "detached overlays with a layer below /tmp/17/x", Err: "fuse asks a server"},
+		{Part: snapshot.References, Path: "detached overlays with a layer below /mnt/17/x", Err: "fuse asks a server"},
 	}
 	if !slices.Equal(l.h.Unread, want) {
 		t.Errorf("%+v", l.h.Unread)
