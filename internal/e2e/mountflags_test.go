@@ -219,31 +219,42 @@ func (d *unitDocker) inDaemon(do func(host int) error) {
 		d.t.Fatal(err)
 	}
 	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with this
-		done <- func() error {
-			host, err := os.Open("/proc/thread-self/ns/mnt")
-			if err != nil {
-				return err
-			}
-			defer host.Close()
-			there, err := os.Open("/proc/" + strings.TrimSpace(string(text)) + "/ns/mnt")
-			if err != nil {
-				return err
-			}
-			defer there.Close()
-			if err := unix.Unshare(unix.CLONE_FS); err != nil {
-				return err
-			}
-			if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNS); err != nil {
-				return err
-			}
-			return do(int(host.Fd()))
-		}()
-	}()
+	var run func()
+	run = func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == os.Getpid() { // /proc/self is that thread's, and it would not end
+			defer runtime.UnlockOSThread()
+			again := make(chan struct{})
+			go func() { defer close(again); run() }()
+			<-again
+			return
+		}
+		done <- enterAnd(strings.TrimSpace(string(text)), do) // never unlocked: the thread ends with this
+	}
+	go run()
 	if err := <-done; err != nil {
 		d.t.Fatal(err)
 	}
+}
+
+func enterAnd(pid string, do func(host int) error) error {
+	host, err := os.Open("/proc/thread-self/ns/mnt")
+	if err != nil {
+		return err
+	}
+	defer host.Close()
+	there, err := os.Open("/proc/" + pid + "/ns/mnt")
+	if err != nil {
+		return err
+	}
+	defer there.Close()
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return err
+	}
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNS); err != nil {
+		return err
+	}
+	return do(int(host.Fd()))
 }
 
 // carry puts a copy of a mount at the same place of the host: open_tree(2), move_mount(2).
