@@ -5,5 +5,5 @@ set -eu
 cd "$(dirname "$0")/.."
 command -v ps >/dev/null || scripts/install-test-needs.sh
 go run ./internal/bench "$@"
-SEXTON="$PWD/bin/sexton" SEXTON_COMPARE="$PWD/docs/compare.md" go test -count=1 -timeout 10m -run TestCompare ./internal/bench
+SEXTON="$PWD/bin/sexton" SEXTON_COMPARE="$PWD/docs/compare.md" go test -count=1 -timeout 40m -run TestCompare ./internal/bench
 cat docs/compare.md

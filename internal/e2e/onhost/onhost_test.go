@@ -74,7 +74,7 @@ func TestHolders(t *testing.T) {
 	link, err := os.Readlink("/proc/self/ns/pid")
 	hosttest.Needs(t, "first-pid-namespace", err == nil && link == "pid:[4026531836]", "run it outside of a container")
 	program := sexton(t)
-	h := mountstest.Start(t, 2, 2)
+	h := mountstest.Start(t, 2, 2, 1)
 	for kind, want := range map[string]string{
 		mountstest.Process:   "process",
 		mountstest.Chrooted:  "process",
@@ -119,7 +119,7 @@ func TestHolders(t *testing.T) {
 func TestHidden(t *testing.T) {
 	hosttest.NeedsRoot(t)
 	program := sexton(t)
-	p := mountstest.Start(t, 0, 0).Plant(t, mountstest.Process)
+	p := mountstest.Start(t, 0, 0, 1).Plant(t, mountstest.Process)
 	device := fmt.Sprintf("%d:%d", p.Major, p.Minor)
 	const nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups "
 	const hidepid = "mount -t proc -o hidepid=2 proc /proc; exec "

@@ -13,7 +13,7 @@ import (
 // the whole index, and the lists alone.
 func BenchmarkRead(b *testing.B) {
 	needsStatmount(b)
-	mountstest.Start(b, 100, 80)
+	mountstest.Start(b, 100, 80, 1)
 	for _, bb := range []struct {
 		name string
 		req  Request

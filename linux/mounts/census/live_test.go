@@ -49,7 +49,7 @@ func withSource(c *Census, source string) (where []string) {
 // Every planted copy is found in its namespace, and the others nowhere.
 func TestPlanted(t *testing.T) {
 	needsStatmount(t)
-	h := mountstest.Start(t, 3, 5)
+	h := mountstest.Start(t, 3, 5, 1)
 	c := read(t, Request{Want: Everything})
 	if c.Way != Statmount || c.Why != "" || len(c.Unknown) != 0 {
 		t.Errorf("way %s (%s), unknown %v", c.Way, c.Why, c.Unknown)
@@ -79,7 +79,7 @@ func unseen(p mountstest.Plant) bool {
 // One pass with all strings tells what two and a third look tell.
 func TestWhole(t *testing.T) {
 	needsStatmount(t)
-	h := mountstest.Start(t, 3, 5)
+	h := mountstest.Start(t, 3, 5, 1)
 	c := read(t, Request{Passes: 1, Whole: true})
 	for _, p := range h.Plants {
 		var want []string
@@ -94,7 +94,7 @@ func TestWhole(t *testing.T) {
 
 // Of one superblock its mounts are left, and where other namespaces are bound.
 func TestDevice(t *testing.T) {
-	h := mountstest.Start(t, 3, 5)
+	h := mountstest.Start(t, 3, 5, 1)
 	p, pin := h.Plant(t, mountstest.Process), h.Plant(t, mountstest.Bind)
 	ways := []Way{Mountinfo}
 	if way, _ := Detect("/proc"); way == Statmount {
@@ -130,7 +130,7 @@ func TestDevice(t *testing.T) {
 // The mounts that pin namespaces have their strings without being asked for, and nothing else has.
 func TestNumbersOnly(t *testing.T) {
 	needsStatmount(t)
-	h := mountstest.Start(t, 0, 0)
+	h := mountstest.Start(t, 0, 0, 1)
 	pin := h.Plant(t, mountstest.Bind)
 	found := false
 	for _, ns := range read(t, Request{}).Namespaces {
@@ -150,7 +150,7 @@ func TestNumbersOnly(t *testing.T) {
 // statmount and mountinfo say the same of every mount that both can see.
 func TestSameAsMountinfo(t *testing.T) {
 	needsStatmount(t)
-	h := mountstest.Start(t, 2, 5)
+	h := mountstest.Start(t, 2, 5, 1)
 	c := read(t, Request{Want: Everything})
 	own, err := os.Readlink("/proc/self/ns/mnt")
 	if err != nil {
@@ -193,7 +193,7 @@ func TestSameAsMountinfo(t *testing.T) {
 
 // The old way finds all namespaces but the one that nothing in /proc leads to, and says so.
 func TestMountinfoWay(t *testing.T) {
-	h := mountstest.Start(t, 2, 3)
+	h := mountstest.Start(t, 2, 3, 1)
 	slow := read(t, Request{Way: Mountinfo})
 	if slow.Way != Mountinfo || slow.Why == "" {
 		t.Errorf("way %s: %q", slow.Way, slow.Why)
@@ -223,7 +223,7 @@ func saysUnseen(t *testing.T, c *Census) {
 // The old way and the new one say the same of each namespace that both can see.
 func TestBothWays(t *testing.T) {
 	needsStatmount(t)
-	h := mountstest.Start(t, 2, 3)
+	h := mountstest.Start(t, 2, 3, 1)
 	slow := read(t, Request{Way: Mountinfo})
 	fast := read(t, Request{Want: Everything})
 	byInode := map[uint64]mounts.Namespace{}

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { mountstest.Main(m) }
 
 // Who holds a tree that is in no namespace is named, with what holds it.
 func TestDetached(t *testing.T) {
-	h := mountstest.Start(t, 0, 0)
+	h := mountstest.Start(t, 0, 0, 1)
 	type held struct {
 		PID, FD int
 		Kind    Kind
@@ -149,7 +149,7 @@ func BenchmarkRefs(b *testing.B) {
 
 // With Superblock the mappings of one file system are found, and no others.
 func TestMappingsOfSuperblock(t *testing.T) {
-	h := mountstest.Start(t, 0, 0)
+	h := mountstest.Start(t, 0, 0, 1)
 	p := h.Plant(t, mountstest.Mapping)
 	maps, err := os.Open("/proc/self/maps")
 	if err != nil {

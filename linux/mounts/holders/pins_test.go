@@ -14,7 +14,7 @@ import (
 
 // What keeps each planted namespace is named; the one that flies has nothing.
 func TestPins(t *testing.T) {
-	h := mountstest.Start(t, 1, 0)
+	h := mountstest.Start(t, 1, 0, 1)
 	c, err := census.Read(context.Background(), census.Request{})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"syscall"
 	"unsafe"
 
@@ -57,7 +58,9 @@ func hold(kind string, args []string) error {
 	var err error
 	switch kind {
 	case "slave":
-		err = ownNamespace(unix.MS_SLAVE)
+		if err = ownNamespace(unix.MS_SLAVE); err == nil {
+			err = company(args[0])
+		}
 	case Process:
 		err = ownNamespace(unix.MS_PRIVATE)
 	case UserOwned:
@@ -129,6 +132,15 @@ func OnDyingThread(f func()) {
 		f()
 	}()
 	<-done
+}
+
+// company starts that many processes, which end with the PID namespace.
+func company(count string) error {
+	n, err := strconv.Atoi(count)
+	for range n {
+		err = errors.Join(err, exec.Command("sleep", "infinity").Start())
+	}
+	return err
 }
 
 func holdInThread() error {

@@ -70,13 +70,14 @@ func Main(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Start makes a host of this many mount namespaces besides the planted ones,
-// with this many mounts in each besides the machine's. It needs root.
-func Start(t testing.TB, namespaces, mountsEach int) *Host {
+// Start makes a host of this many mount namespaces besides the planted ones, with
+// this many mounts in each besides the machine's, and this many processes. It
+// needs root.
+func Start(t testing.TB, namespaces, mountsEach, processesEach int) *Host {
 	t.Helper()
 	hosttest.NeedsRoot(t)
 	h := &Host{Dir: t.TempDir() + "/host"}
-	cmd := role("host", h.Dir, fmt.Sprint(namespaces), fmt.Sprint(mountsEach))
+	cmd := role("host", h.Dir, fmt.Sprint(namespaces), fmt.Sprint(mountsEach), fmt.Sprint(processesEach))
 	cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID | syscall.CLONE_NEWNS
 	var said strings.Builder
 	cmd.Stderr = &said

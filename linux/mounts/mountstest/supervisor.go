@@ -39,7 +39,8 @@ type supervisor struct {
 func superviseHost(args []string) error {
 	namespaces, err1 := strconv.Atoi(args[1])
 	each, err2 := strconv.Atoi(args[2])
-	if err := errors.Join(err1, err2); err != nil {
+	processes, err3 := strconv.Atoi(args[3])
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
 	s := &supervisor{dir: args[0]}
@@ -61,7 +62,7 @@ func superviseHost(args []string) error {
 		}
 	}
 	for range namespaces {
-		if _, err := startHolder("slave", nil); err != nil {
+		if _, err := startHolder("slave", nil, strconv.Itoa(processes-1)); err != nil {
 			return err
 		}
 	}
@@ -142,7 +143,7 @@ func (s *supervisor) plant(kind string) error {
 func (s *supervisor) holder(p *Plant) (held, error) {
 	switch p.Kind {
 	case Control:
-		return startHolder("slave", nil)
+		return startHolder("slave", nil, "0")
 	case Bind:
 		return s.bind(p)
 	case NamespFD, Flying:

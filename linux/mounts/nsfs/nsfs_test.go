@@ -31,7 +31,7 @@ func TestEach(t *testing.T) {
 	own := open(t, "/proc/self/ns/mnt")
 	_, err := Get(own)
 	hosttest.Needs(t, "statmount", err == nil, "Linux 6.12 goes from one mount namespace to the next")
-	h := mountstest.Start(t, 3, 0)
+	h := mountstest.Start(t, 3, 0, 1)
 	thread, holder := h.Plant(t, mountstest.Thread), h.Plant(t, mountstest.NamespFD)
 	for name, from := range map[string]int{
 		"own":        own,
@@ -130,7 +130,7 @@ func TestNotANamespace(t *testing.T) {
 
 // The owner is the user namespace of whoever made it.
 func TestOwner(t *testing.T) {
-	h := mountstest.Start(t, 0, 0)
+	h := mountstest.Start(t, 0, 0, 1)
 	for _, tt := range []struct {
 		kind string
 		mine bool
@@ -153,7 +153,7 @@ func TestOwner(t *testing.T) {
 
 // The thread stands in the other namespace while f runs, and never again; the process never does.
 func TestInside(t *testing.T) {
-	h := mountstest.Start(t, 0, 0)
+	h := mountstest.Start(t, 0, 0, 1)
 	p := h.Plant(t, mountstest.Process)
 	there := open(t, fmt.Sprintf("/proc/%d/ns/mnt", p.PID))
 	proc := open(t, "/proc")

@@ -30,7 +30,7 @@ type copied struct {
 }
 
 func newCopied(t *testing.T) copied {
-	h := mountstest.Start(t, 2, 2)
+	h := mountstest.Start(t, 2, 2, 1)
 	p := h.Plant(t, mountstest.UserOwned)
 	c := copied{pid: p.PID, locked: p.Path, free: p.Path + "/free", file: p.Path + "/file", covered: p.Path + "/covered"}
 	for _, other := range h.Plants {
