@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -180,12 +181,14 @@ func (r *run) pid() int {
 	if !r.notOne {
 		return one
 	}
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", one, one))
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		return one
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", one)) // each thread has its own
+	for _, list := range lists {
+		text, _ := os.ReadFile(list)
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+			return pid
+		}
 	}
-	return pid
+	return one
 }
 
 // code waits for the end and returns the exit code, 128 and the signal for a death by one.

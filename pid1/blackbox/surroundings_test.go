@@ -29,7 +29,7 @@ func surroundings() []behaviour {
 		{name: "orphans that end together are reaped", in: ours, broken: []string{"no-reap"},
 			sh: zombieCount + `; mkfifo $DIR/f; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do (read x < $DIR/f &); done; sleep 0.2; : > $DIR/f; sleep 0.4; z`, want: []string{`zombies 0\.`}},
 		{name: "a subreaper when not process 1", in: []string{own, dumb, catatonit}, with: launch{NotOne: true}, broken: []string{"no-subreaper"},
-			sh:   `echo $PPID > $DIR/init; (sh -c 'sleep 0.1; echo $PPID; read p c s pp r < /proc/$$/stat; echo parent $pp init $(cat $DIR/init).' &); sleep 0.5`,
+			sh:   `echo $PPID > $DIR/init; (sh -c 'sleep 0.1; echo $PPID; read p c s pp r < /proc/$$/stat; echo parent $pp init $(cat $DIR/init).; echo > $DIR/told' &); while [ ! -e $DIR/told ]; do sleep 0.01; done`,
 			want: []string{`parent (\d+) init \d+`}, check: func(r *run) error {
 				var parent, init int
 				at := strings.Index(r.output(), "parent ")
@@ -39,13 +39,13 @@ func surroundings() []behaviour {
 				return nil
 			}, differs: map[string]string{dumb: "no subreaper"}},
 		{name: "a subreaper already", in: []string{tini}, with: launch{NotOne: true, Adopts: true}, broken: []string{"forgets-adopts"},
-			sh: `(sh -c 'sleep 0.1; read p c s pp r < /proc/$$/stat; [ $pp != 1 ] && echo adopted' &); sleep 0.5`, want: []string{"adopted"}, never: []string{"reaping won't work"}},
+			sh: `(sh -c 'sleep 0.1; read p c s pp r < /proc/$$/stat; [ $pp != 1 ] && echo adopted; echo > $DIR/told' &); while [ ! -e $DIR/told ]; do sleep 0.01; done`, want: []string{"adopted"}, never: []string{"reaping won't work"}},
 		{name: "a subreaper already, with each event", in: []string{tini}, flags: map[string][]string{"": {"-w"}}, with: launch{NotOne: true, Adopts: true}, broken: []string{"forgets-adopts"},
 			sh: `(sleep 0.1 &); sleep 0.5`, want: []string{"Reaped zombie process"}, never: []string{"reaping won't work"}},
 		{name: "no subreaper unless it is told", in: []string{tini}, flags: map[string][]string{"": {"-vv"}}, with: launch{NotOne: true}, broken: []string{"adopts-always"},
-			sh: `(sh -c 'sleep 0.1; read p c s pp r < /proc/$$/stat; [ $pp = 1 ] && echo left' &); sleep 0.5`, want: []string{"reaping won't work", "left"}},
+			sh: `(sh -c 'sleep 0.1; read p c s pp r < /proc/$$/stat; [ $pp = 1 ] && echo left; echo > $DIR/told' &); while [ ! -e $DIR/told ]; do sleep 0.01; done`, want: []string{"reaping won't work", "left"}},
 		{name: "a subreaper by flag", in: []string{tini}, flags: map[string][]string{"": {"-s"}}, with: launch{NotOne: true}, broken: []string{"no-subreaper"},
-			sh: `echo $PPID > $DIR/init; (sh -c 'sleep 0.1; read p c s pp r < /proc/$$/stat; echo parent $pp init $(cat $DIR/init).' &); sleep 0.5`,
+			sh: `echo $PPID > $DIR/init; (sh -c 'sleep 0.1; read p c s pp r < /proc/$$/stat; echo parent $pp init $(cat $DIR/init).; echo > $DIR/told' &); while [ ! -e $DIR/told ]; do sleep 0.01; done`,
 			check: func(r *run) error {
 				var parent, init int
 				at := strings.Index(r.output(), "parent ")
