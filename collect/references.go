@@ -132,7 +132,8 @@ func readReferences(ctx context.Context, child Child, q refQuestion) ([]byte, er
 		if done {
 			return append(kept, lacks...), nil
 		}
-		if at == 0 || ctx.Err() != nil || slices.Contains(q.Skip, at) {
+		failed := at == atLayers && (err != nil || len(q.Layers) == 0) // it would do so again, and at no process
+		if at == 0 || failed || ctx.Err() != nil || slices.Contains(q.Skip, at) {
 			return append(append(kept, lacks...), lackLine("open files of some processes", cause(cmp.Or(err, errNotReached)))...), nil
 		}
 		if at == atLayers {

@@ -1,7 +1,10 @@
 package collect
 
 import (
+	"context"
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"sexton.dev/snapshot"
@@ -33,5 +36,36 @@ func TestLackOf(t *testing.T) {
 	}
 	if !slices.Equal(l.h.Unread, want) {
 		t.Errorf("%+v", l.h.Unread)
+	}
+}
+
+// A child that comes to no process is asked once more if it looked for layers and
+// stalled, and else not again: it would do the same until time is up.
+func TestReadReferencesBeforeAnyProcess(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		layers []Layer
+		err    error
+		calls  int
+		want   string
+	}{
+		{"stalled at layers", []Layer{{Dir: "/l"}}, nil, 2, noAnswer},
+		{"failed with layers", []Layer{{Dir: "/l"}}, errors.New("no /proc"), 1, "no /proc"},
+		{"failed without", nil, errors.New("no /proc"), 1, "no /proc"},
+		{"stalled without", nil, nil, 1, errNotReached.Error()},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			calls := 0
+			child := func(context.Context, ...string) ([]byte, error) {
+				if calls++; calls > 3 {
+					t.Fatal("asked again and again")
+				}
+				return []byte("{\"begin\":-1}\n"), tt.err
+			}
+			text, err := readReferences(context.Background(), child, refQuestion{Layers: tt.layers})
+			if err != nil || calls != tt.calls || !strings.Contains(string(text), tt.want) {
+				t.Errorf("%d calls, %v: %s", calls, err, text)
+			}
+		})
 	}
 }
