@@ -10,10 +10,9 @@ import "sexton.dev/snapshot"
 // is not told from others: its mounts are not in here.
 func Unsure(all *snapshot.Mounts) map[uint64]bool {
 	out := map[uint64]bool{}
-	first := firstOwner(all)
 	for i := range all.Namespaces {
 		ns := &all.Namespaces[i]
-		if !foreign(ns, first) {
+		if !foreign(ns) {
 			continue
 		}
 		top := topOf(ns)
@@ -26,8 +25,12 @@ func Unsure(all *snapshot.Mounts) map[uint64]bool {
 	return out
 }
 
-func foreign(ns *snapshot.MountNamespace, first uint64) bool {
-	return ns.Owner != 0 && first != 0 && ns.Owner != first && len(ns.Mounts) > 0
+// foreign reports whether another user namespace owns it than the one that the
+// host began with, which has the same number on every host and need not be listed:
+// inside of a rootless container it is not.
+func foreign(ns *snapshot.MountNamespace) bool {
+	const initial = 0xEFFFFFFD // Linux 6.12 include/linux/proc_ns.h, PROC_USER_INIT_INO
+	return ns.Owner != 0 && ns.Owner != initial && len(ns.Mounts) > 0
 }
 
 // topOf is the mount of a namespace whose parent is not listed: the lowest such.
@@ -50,9 +53,9 @@ func topOf(ns *snapshot.MountNamespace) *snapshot.Mount {
 // "/". A container that has turned to a root of its own has another number there,
 // and nothing left of what it was cloned with. What was mounted at once after the
 // clone is taken for a part of it.
-func bornLocked(ns *snapshot.MountNamespace, first uint64) map[uint64]bool {
+func bornLocked(ns *snapshot.MountNamespace) map[uint64]bool {
 	out := map[uint64]bool{}
-	if !foreign(ns, first) {
+	if !foreign(ns) {
 		return out
 	}
 	top := topOf(ns)
@@ -67,15 +70,4 @@ func bornLocked(ns *snapshot.MountNamespace, first uint64) map[uint64]bool {
 		out[id] = true
 	}
 	return out
-}
-
-// firstOwner is the user namespace that the host began with, 0 if it owns nothing here.
-func firstOwner(all *snapshot.Mounts) uint64 {
-	const initial = 0xEFFFFFFD // Linux 6.12 include/linux/proc_ns.h, PROC_USER_INIT_INO
-	for i := range all.Namespaces {
-		if all.Namespaces[i].Owner == initial {
-			return initial
-		}
-	}
-	return 0
 }

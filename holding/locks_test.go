@@ -27,12 +27,21 @@ func TestBornLocked(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			all := &snapshot.Mounts{Namespaces: []snapshot.MountNamespace{{Owner: first, Mounts: []snapshot.Mount{{ID: 2, Parent: 1}}}, tt.ns}}
-			if got := slices.Sorted(maps.Keys(bornLocked(&tt.ns, first))); !slices.Equal(got, tt.likely) {
+			if got := slices.Sorted(maps.Keys(bornLocked(&tt.ns))); !slices.Equal(got, tt.likely) {
 				t.Errorf("likely: %v, want %v", got, tt.likely)
 			}
 			if got := slices.Sorted(maps.Keys(Unsure(all))); !slices.Equal(got, tt.unsure) {
 				t.Errorf("unsure: %v, want %v", got, tt.unsure)
 			}
 		})
+	}
+}
+
+// Inside of a rootless container nothing is listed that the host's first user
+// namespace owns, and what was copied there is locked all the same.
+func TestUnsureWithoutHost(t *testing.T) {
+	all := &snapshot.Mounts{Namespaces: []snapshot.MountNamespace{{Owner: 5, Mounts: []snapshot.Mount{{ID: 20, Parent: 19}, {ID: 21, Parent: 20}}}}}
+	if got := slices.Sorted(maps.Keys(Unsure(all))); !slices.Equal(got, []uint64{21}) {
+		t.Errorf("unsure: %v", got)
 	}
 }

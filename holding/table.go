@@ -18,11 +18,10 @@ func Table(all *snapshot.Mounts) (*propagation.Table, []propagation.Problem) {
 	mounts := make([]propagation.Mount, 0, n)
 	spaces := make([]propagation.Namespace, 0, len(all.Namespaces))
 	devices := map[string]uint64{}
-	first := firstOwner(all)
 	for i := range all.Namespaces {
 		ns := &all.Namespaces[i]
 		spaces = append(spaces, propagation.Namespace{ID: ns.Inode, Owner: ns.Owner})
-		born := bornLocked(ns, first)
+		born := bornLocked(ns)
 		for k := range ns.Mounts {
 			m := &ns.Mounts[k]
 			d, ok := devices[m.Device]
