@@ -91,7 +91,6 @@ func TestIndexFromManySides(t *testing.T) {
 	all.Wait()
 }
 
-// Sort moves what the index points to, so the index must not outlive it.
 // What is made of a host is made once for each type, and anew after Sort.
 func TestDerived(t *testing.T) {
 	type first struct{ n int }
@@ -111,6 +110,7 @@ func TestDerived(t *testing.T) {
 	}
 }
 
+// Sort moves what the index points to, so the index must not outlive it.
 func TestSort(t *testing.T) {
 	h := &Host{
 		Processes:  []Process{{PID: 9, PPID: 1}, {PID: 7, PPID: 1}, {PID: 1}},
