@@ -35,12 +35,7 @@ func newSpaces(h *snapshot.Host) []Space {
 	out := make([]Space, 0, len(h.Mounts.Namespaces))
 	for i := range h.Mounts.Namespaces {
 		s := Space{MountNamespace: &h.Mounts.Namespaces[i], all: MapOf(h)}
-		for k := range s.Mounts {
-			m := &s.Mounts[k]
-			if m.Point == "/" {
-				s.Root = m // the last one covers the others
-			}
-		}
+		s.Root = rootOf(s.MountNamespace)
 		s.Host = slices.ContainsFunc(s.Pins, func(p snapshot.Pin) bool { return p.Kind == "process" && p.PID == 1 })
 		if pin := Pinned(h, s.MountNamespace); pin.Kind == "process" || pin.Kind == "thread" {
 			s.Process = h.Process(pin.PID)
@@ -57,6 +52,17 @@ func newSpaces(h *snapshot.Host) []Space {
 		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.Inode, b.Inode))
 	})
 	return out
+}
+
+// rootOf is what is the "/" of a namespace, nil if that was not read.
+func rootOf(ns *snapshot.MountNamespace) *snapshot.Mount {
+	var root *snapshot.Mount
+	for k := range ns.Mounts {
+		if ns.Mounts[k].Point == "/" {
+			root = &ns.Mounts[k] // the last one covers the others
+		}
+	}
+	return root
 }
 
 func (s *Space) rank() int {

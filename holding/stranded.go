@@ -21,20 +21,21 @@ const (
 // StrandOf tells it for the container of a shim and the process of its daemon.
 func StrandOf(h *snapshot.Host, daemon, shim *snapshot.Process) Strand {
 	own, there := h.MountNamespaceOf(daemon.PID), h.MountNamespaceOf(shim.PID)
-	root := containerRoot(h, shim)
+	root := containerRoot(h, shim, there)
 	switch {
 	case own == nil || there == nil || root == nil:
 		return Unread
-	case has(own, root.Device):
+	case MapOf(h).Has(own, root.Device):
 		return Reached
-	case has(there, root.Device):
+	case MapOf(h).Has(there, root.Device):
 		return Kept
 	}
 	return Lost
 }
 
-// containerRoot is what a process of the shim's container has as its "/".
-func containerRoot(h *snapshot.Host, shim *snapshot.Process) *snapshot.Mount {
+// containerRoot is what a process of the shim's container has as its "/". One that is
+// where the shim is, as runc on its way into the container, has the shim's.
+func containerRoot(h *snapshot.Host, shim *snapshot.Process, there *snapshot.MountNamespace) *snapshot.Mount {
 	id := shimOf(shim)
 	for i := range h.Processes {
 		p := &h.Processes[i]
@@ -42,27 +43,12 @@ func containerRoot(h *snapshot.Host, shim *snapshot.Process) *snapshot.Mount {
 			continue
 		}
 		ns := h.MountNamespaceOf(p.PID)
-		if ns == nil {
+		if ns == nil || ns == there {
 			continue
 		}
-		var root *snapshot.Mount
-		for k := range ns.Mounts {
-			if ns.Mounts[k].Point == "/" {
-				root = &ns.Mounts[k] // the last one covers the others
-			}
-		}
-		return root
+		return rootOf(ns)
 	}
 	return nil
-}
-
-func has(ns *snapshot.MountNamespace, device string) bool {
-	for i := range ns.Mounts {
-		if ns.Mounts[i].Device == device {
-			return true
-		}
-	}
-	return false
 }
 
 // DetachesRemoved reports whether the kernel takes the mounts of other namespaces
