@@ -132,10 +132,14 @@ func (l *looker) unitsThatMatter() []string {
 	return out
 }
 
-// unitOf is the service in a cgroup path, "" if there is none.
+// unitOf is the service of the host's systemd in a cgroup path, "" if there is none:
+// what is below a user's manager is that one's, and may have the name of another here.
 func unitOf(cgroup string) string {
 	for part := range strings.SplitSeq(cgroup, "/") {
-		if strings.HasSuffix(part, ".service") && !strings.HasPrefix(part, "user@") {
+		if strings.HasSuffix(part, ".service") {
+			if strings.HasPrefix(part, "user@") {
+				return ""
+			}
 			return part
 		}
 	}

@@ -77,3 +77,18 @@ func TestChildUnitsWithoutSystemd(t *testing.T) {
 		t.Errorf("%+v, %s", units, text)
 	}
 }
+
+// A rootless docker.service is not the host's.
+func TestUnitOf(t *testing.T) {
+	for cgroup, want := range map[string]string{
+		"/system.slice/docker.service":                                           "docker.service",
+		"/system.slice/docker.service/inner":                                     "docker.service",
+		"/user.slice/user-1000.slice/user@1000.service/app.slice/docker.service": "",
+		"/user.slice/user-1000.slice/user@1000.service/init.scope":               "",
+		"/init.scope": "",
+	} {
+		if got := unitOf(cgroup); got != want {
+			t.Errorf("%s: %q, want %q", cgroup, got, want)
+		}
+	}
+}
