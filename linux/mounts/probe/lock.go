@@ -30,10 +30,11 @@ var (
 // mount in that very instant, that one is only marked, as by each first such call
 // (EAGAIN), and the mark is taken off again.
 //
-// Walked is only what the kernel has in memory, so no dead server is asked and no
-// automount wakes. ErrOther: it is covered, or gone. EPERM: the caller has not got
-// CAP_SYS_ADMIN in the user namespace that owns the mount namespace. EINVAL of
-// openat2: before Linux 5.12.
+// It asks only where a walk finds all in memory, so no dead server is asked and no
+// automount wakes; umount2 has no such flag, and walks the same way right after
+// that. Who unmounts the mount in that instant gets EBUSY. ErrOther: it is
+// covered, or gone. EPERM: the caller has not got CAP_SYS_ADMIN in the user
+// namespace that owns the mount namespace. EINVAL of openat2: before Linux 5.12.
 //
 // Source: umount(2); Linux 6.18 fs/namespace.c, can_umount and do_umount, the same
 // order in 6.1.

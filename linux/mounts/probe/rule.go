@@ -17,6 +17,7 @@ var ErrRule = errors.New("this kernel unmounts by neither of the two rules that 
 // Older reports whether this kernel unmounts by the rule before Linux 6.17. It
 // makes the smallest case in which the two differ, in two mount namespaces made
 // for it, which end with the call: nothing that is mounted there reaches the host.
+// Until then they keep a copy of each private mount of the host in use.
 //
 // A tmpfs p with another on p/v, in both namespaces, and in the second one more on
 // p/v. The first unmounts p with all below. The second's p/v goes, and what was on
