@@ -17,7 +17,7 @@ import (
 	"sexton.dev/snapshot"
 )
 
-// systemdWithin bounds the question to systemd, which takes 20 ms and 3 ms a unit on a slow machine. A hung one costs this once.
+// systemdWithin bounds the question to systemd, which takes 20 ms and 3 ms a unit on a slow machine. A hung one costs this once an hour.
 const systemdWithin = time.Second
 
 // A unitsQuestion is what the child that asks systemd is asked.
@@ -35,14 +35,15 @@ type unitsReply struct {
 
 // loadedUnits asks the host's systemd what it has loaded of services. Where it does
 // not tell, that is a lack, and what the files say is what is left. Like a runtime
-// that was silent it is not asked again.
+// that was silent it is not asked again, but for an hour only: it is the same process
+// until the host boots, and may have been busy.
 func (l *looker) loadedUnits(ctx context.Context, units []string) []systemd.Unit {
 	if len(units) == 0 {
 		return nil
 	}
 	text, err := l.Ask("systemd", func() ([]byte, error) {
 		s := runtimes.Socket{Kind: "systemd", Path: strings.TrimSuffix(l.Root, "/") + systemd.Socket}
-		quiet := silentSockets{file: silentFile, identity: map[runtimes.Kind]string{s.Kind: "1." + fmt.Sprint(l.started(1))}}
+		quiet := silentSockets{file: silentFile, identity: map[runtimes.Kind]string{s.Kind: l.initNow()}}
 		if !l.AskAgain && quiet.has(s) {
 			return json.Marshal(unitsReply{Err: "not asked: it was silent before; --ask-again asks all the same"})
 		}
@@ -63,6 +64,11 @@ func (l *looker) loadedUnits(ctx context.Context, units []string) []systemd.Unit
 		l.unread(snapshot.Configured, "what systemd has loaded", err)
 	}
 	return r.Units
+}
+
+// initNow is the host's first process, in this hour.
+func (l *looker) initNow() string {
+	return fmt.Sprintf("1.%d.%d", l.started(1), l.h.Taken.Truncate(time.Hour).Unix())
 }
 
 // started is when a process was, 0 if it is not known.

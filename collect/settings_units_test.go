@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -90,5 +91,18 @@ func TestUnitOf(t *testing.T) {
 		if got := unitOf(cgroup); got != want {
 			t.Errorf("%s: %q, want %q", cgroup, got, want)
 		}
+	}
+}
+
+// A systemd that was silent is another one in the next hour: PID 1 does not change.
+func TestInitNow(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	l := &looker{h: &snapshot.Host{Taken: at, Processes: []snapshot.Process{{PID: 1, Start: 7}}}}
+	was := l.initNow()
+	if l.h.Taken = at.Add(time.Minute); l.initNow() != was {
+		t.Errorf("%s, and a minute later %s", was, l.initNow())
+	}
+	if l.h.Taken = at.Add(time.Hour); l.initNow() == was {
+		t.Errorf("%s for over an hour", was)
 	}
 }
