@@ -28,6 +28,19 @@ func Shim(h *snapshot.Host, p *snapshot.Process) (container string, holder check
 	return container, holder
 }
 
+// OfDocker reports whether a shim serves a container of docker, as far as its command
+// line tells: not if it names another namespace of containerd.
+//
+// Source: moby v28 daemon/config, DefaultContainersNamespace; containerd's -namespace.
+func OfDocker(shim *snapshot.Process) bool {
+	for i, arg := range shim.Argv {
+		if (arg == "-namespace" || arg == "--namespace") && i+1 < len(shim.Argv) {
+			return shim.Argv[i+1] == "moby"
+		}
+	}
+	return true
+}
+
 // shimOf is the container that a shim serves, by its command line: after -id, or
 // the last part of its work directory. "" if it does not tell.
 func shimOf(p *snapshot.Process) string {

@@ -102,7 +102,7 @@ func strandedBy(h *snapshot.Host, pid int) (c containers) {
 	own := h.MountNamespaceOf(pid)
 	for i := range h.Processes {
 		s := &h.Processes[i]
-		if !holding.IsShim(s) {
+		if !holding.IsShim(s) || !holding.OfDocker(s) { // a kubelet's have another daemon
 			continue
 		}
 		label, holder := holding.Shim(h, s)
