@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -56,7 +57,7 @@ func AskLocks(ctx context.Context, child Child, proc string, ns *snapshot.MountN
 	lack := func(m *snapshot.Mount, why string) {
 		lacks = append(lacks, snapshot.Unread{Part: snapshot.MountTables, Path: fmt.Sprintf("whether %s is locked in mnt:[%d]", m.Point, ns.Inode), Err: why})
 	}
-	q := lockQuestion{Proc: proc, Inode: ns.Inode, ID: ns.ID, Pins: ns.Pins[:min(len(ns.Pins), 8)]}
+	q := lockQuestion{Proc: proc, Inode: ns.Inode, ID: ns.ID, Pins: ways(ns.Pins)}
 	size := 0
 	var asked []*snapshot.Mount
 	for _, m := range of {
@@ -90,6 +91,18 @@ func AskLocks(ctx context.Context, child Child, proc string, ns *snapshot.MountN
 		}
 	}
 	return locked, lacks
+}
+
+// ways are the first few pins by which a namespace can be opened. Paths, which a
+// container may have made long, are not needed for that.
+func ways(pins []snapshot.Pin) (out []snapshot.Pin) {
+	const most = 8
+	for _, p := range pins {
+		if len(out) < most && slices.Contains([]string{"process", "thread", "fd"}, p.Kind) {
+			out = append(out, snapshot.Pin{Kind: p.Kind, PID: p.PID, TID: p.TID, FD: p.FD})
+		}
+	}
+	return out
 }
 
 // childLocks is the child's side.

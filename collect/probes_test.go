@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -146,5 +147,20 @@ func TestAskRule(t *testing.T) {
 	}
 	if _, err := AskRule(t.Context(), Self, "/nowhere"); err == nil || !strings.Contains(err.Error(), "/nowhere") {
 		t.Errorf("no /proc: %v", err)
+	}
+}
+
+// Bound files, with paths that a container made, do not keep the child from a
+// process that leads to the namespace.
+func TestWays(t *testing.T) {
+	long := strings.Repeat("x", 4000)
+	var pins []snapshot.Pin
+	for range 20 {
+		pins = append(pins, snapshot.Pin{Kind: "bind", Path: long})
+	}
+	pins = append(pins, snapshot.Pin{Kind: "fd", PID: 7, FD: 3, Path: long}, snapshot.Pin{Kind: "process", PID: 8})
+	want := []snapshot.Pin{{Kind: "fd", PID: 7, FD: 3}, {Kind: "process", PID: 8}}
+	if got := ways(pins); !slices.Equal(got, want) {
+		t.Errorf("%+v", got)
 	}
 }
