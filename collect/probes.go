@@ -21,8 +21,9 @@ import (
 )
 
 const (
-	probeLimit   = 2 * time.Second // for one child
-	mostQuestion = 96 << 10        // bytes; the kernel takes 128 KiB of an argument
+	probeLimit   = 2 * time.Second  // for one child that asks for locks
+	ruleLimit    = 10 * time.Second // for the one that mounts: it copies a host's mounts twice
+	mostQuestion = 96 << 10         // bytes; the kernel takes 128 KiB of an argument
 )
 
 // A lockQuestion is what the child that asks for locks is asked.
@@ -140,7 +141,7 @@ func childLocks(out io.Writer, text string) error {
 // than looking: a child process mounts and unmounts in a mount namespace of its own
 // ([probe.Older]).
 func AskRule(ctx context.Context, child Child, proc string) (older bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, probeLimit)
+	ctx, cancel := context.WithTimeout(ctx, ruleLimit)
 	defer cancel()
 	text, err := child(ctx, "unmount-rule", proc)
 	if err != nil {
