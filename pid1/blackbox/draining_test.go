@@ -29,7 +29,8 @@ func cleaned(r *run) error {
 // takes for a few processes.
 const slack = 6 * time.Second
 
-// within checks that the init left in a time, from when it was ready.
+// within checks that the init left in a time, from when it was ready. An emulated
+// one may take longer: native mutants show that the time is kept.
 func within(do func(*run) error, least, most time.Duration) func(*run) error {
 	return func(r *run) error {
 		if err := do(r); err != nil {
@@ -38,6 +39,9 @@ func within(do func(*run) error, least, most time.Duration) func(*run) error {
 		began := time.Now()
 		if _, err := r.code(); err != nil {
 			return err
+		}
+		if r.slow {
+			most = max(most, slack)
 		}
 		if took := time.Since(began); took < least || took > most {
 			return fmt.Errorf("it took %v, want %v to %v", took, least, most)
@@ -177,7 +181,7 @@ func draining() []behaviour {
 				}
 				return nil
 			}},
-		{name: "ends orphans", in: []string{own}, flags: map[string][]string{"": {"--kill-orphans"}}, sh: `(setsid sh -c 'trap "echo told; exit" TERM; while :; do sleep 0.01; done' &); sleep 2.5; echo end; exit 4`, code: 4, want: []string{"told\nend"}, broken: []string{"no-orphan-kill"}},
+		{name: "ends orphans", in: []string{own}, flags: map[string][]string{"": {"--kill-orphans"}}, sh: `(setsid sh -c 'trap "echo told; exit" TERM; while :; do sleep 0.01; done' &); sleep 2.5; echo end; exit 4`, code: 4, want: []string{`told\n(.*\n)?end`}, broken: []string{"no-orphan-kill"}},
 		{name: "pause leaves at TERM", in: []string{catatonit}, flags: map[string][]string{"": {"-P"}}, do: func(r *run) error {
 			if err := r.until("rest", func() bool { return state(r.pid()) == 'S' }); err != nil {
 				return err

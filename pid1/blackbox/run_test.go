@@ -28,6 +28,7 @@ const (
 type run struct {
 	cmd    *exec.Cmd
 	notOne bool     // it is a child of process 1
+	slow   bool     // an emulator runs it
 	told   *os.File // ends when the init is executed
 	tty    *os.File // the other side of its terminal
 	dir    string   // a folder of its own, in which it begins
@@ -72,7 +73,7 @@ func start(t *testing.T, l launch) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{dir: l.Dir, notOne: l.NotOne, done: make(chan struct{})}
+	r := &run{dir: l.Dir, notOne: l.NotOne, slow: l.Emulated, done: make(chan struct{})}
 	text, err := json.Marshal(l)
 	if err != nil {
 		return nil, err
