@@ -106,7 +106,11 @@ func (d *unitDocker) scan() report {
 // told is the check's one finding; it must name these containers and none of the others.
 func (d *unitDocker) told(severity string, named, not []*container) finding {
 	d.t.Helper()
-	f := d.scan().only(d.t, check, "docker.service")
+	var f finding
+	hosttest.Until(d.t, time.Minute, "the names of the containers", func() bool { // a daemon that just began may be late
+		f = d.scan().only(d.t, check, "docker.service")
+		return !slices.ContainsFunc(named, func(c *container) bool { return !strings.Contains(f.Title, c.name) })
+	})
 	for _, c := range slices.Concat(named, not) {
 		if slices.Contains(named, c) != strings.Contains(f.Title, c.name) {
 			d.t.Errorf("%s in the title, want %v: %s", c.name, slices.Contains(named, c), f.Title)
