@@ -22,9 +22,6 @@ const (
 	maxAsked = 4        // processes of one namespace
 )
 
-// resolveCached is RESOLVE_CACHED. Source: Linux 5.12 include/uapi/linux/openat2.h.
-const resolveCached = 0x20
-
 // A slowReader reads mountinfo, once for each namespace that a process, a
 // thread, a descriptor or a bound file leads to.
 type slowReader struct {
@@ -161,16 +158,12 @@ func (r *slowReader) reopen(handle int, inode uint64) (int, error) {
 }
 
 // openBound opens the namespace file that is bound at point in the namespace
-// in. Only what the kernel has in memory is walked, which the folders above a
-// mount always are, so no dead server on the way can hold it up.
-//
-// Source: openat2(2), RESOLVE_CACHED of Linux 5.12.
+// in.
 func (r *slowReader) openBound(in int, point string, inode uint64) (fd int, err error) {
 	err = nsfs.Inside(in, func() error {
-		how := unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: resolveCached | unix.RESOLVE_NO_SYMLINKS}
-		handle, err := unix.Openat2(unix.AT_FDCWD, point, &how)
+		handle, err := nsfs.OpenCached(point)
 		if err != nil {
-			return fmt.Errorf("openat2 of what is in memory: %w", err)
+			return err
 		}
 		defer unix.Close(handle)
 		fd, err = r.reopen(handle, inode)

@@ -7,6 +7,8 @@ import (
 	"path"
 
 	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts/nsfs"
 )
 
 // A Mount is one to ask about.
@@ -67,30 +69,9 @@ func Locked(m Mount) (bool, error) {
 	return false, fmt.Errorf("umount2(MNT_EXPIRE): %w", answer)
 }
 
-// resolveCached is RESOLVE_CACHED. Source: Linux 5.12 include/uapi/linux/openat2.h.
-const resolveCached = 0x20
-
-// openCached opens a path of which all is in memory. O_PATH asks no file system.
-//
-// A mount or rename anywhere on the host makes one try fail with EAGAIN, as what is
-// not in memory does each time.
-func openCached(at string) (fd int, err error) {
-	const tries = 100
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: resolveCached | unix.RESOLVE_NO_SYMLINKS}
-	for range tries {
-		if fd, err = unix.Openat2(unix.AT_FDCWD, at, &how); err != unix.EAGAIN {
-			break
-		}
-	}
-	if err != nil {
-		return -1, &fs.PathError{Op: "openat2", Path: at, Err: err}
-	}
-	return fd, nil
-}
-
 // open opens the mount, if its path leads to it.
 func open(m Mount) (int, error) {
-	fd, err := openCached(m.Point)
+	fd, err := nsfs.OpenCached(m.Point)
 	if errors.Is(err, fs.ErrNotExist) {
 		return -1, ErrOther
 	}
@@ -118,7 +99,7 @@ func open(m Mount) (int, error) {
 //
 // Source: Linux 6.18 fs/namespace.c, mntput.
 func unmark(point string) error {
-	fd, err := openCached(point)
+	fd, err := nsfs.OpenCached(point)
 	if err != nil {
 		return fmt.Errorf("take the expiry mark off again: %w", err)
 	}
