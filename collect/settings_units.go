@@ -72,17 +72,11 @@ func (l *looker) loadedUnits(ctx context.Context, units []string) []systemd.Unit
 
 // initNow is the host's first process, in this hour.
 func (l *looker) initNow() string {
-	return fmt.Sprintf("1.%d.%d", l.started(1), l.h.Taken.Truncate(time.Hour).Unix())
-}
-
-// started is when a process was, 0 if it is not known.
-func (l *looker) started(pid int) uint64 {
-	for i := range l.h.Processes {
-		if p := &l.h.Processes[i]; p.PID == pid {
-			return p.Start
-		}
+	var start uint64 // 0 if it is not known
+	if p := l.h.Process(1); p != nil {
+		start = p.Start
 	}
-	return 0
+	return fmt.Sprintf("1.%d.%d", start, l.h.Taken.Truncate(time.Hour).Unix())
 }
 
 func (l *looker) askSystemd(ctx context.Context, units []string) unitsReply {

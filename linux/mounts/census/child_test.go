@@ -40,20 +40,30 @@ func inChild(t *testing.T, attr *syscall.SysProcAttr) bool {
 	return false
 }
 
-// A process in a chroot, in a namespace whose "/" is covered, sees its own
-// namespace as it sees all others: it reads it from another.
-func TestOwnNamespaceFromOutside(t *testing.T) {
-	needsStatmount(t)
-	if !inChild(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}) {
-		return
-	}
-	check := func(err error) {
+// inOwnNamespace is inChild, in a mount namespace of its own that is private. What
+// check is told ends the test if it is an error.
+func inOwnNamespace(t *testing.T) (check func(error), here bool) {
+	check = func(err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
+	if !inChild(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}) {
+		return check, false
+	}
 	check(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	return check, true
+}
+
+// A process in a chroot, in a namespace whose "/" is covered, sees its own
+// namespace as it sees all others: it reads it from another.
+func TestOwnNamespaceFromOutside(t *testing.T) {
+	needsStatmount(t)
+	check, here := inOwnNamespace(t)
+	if !here {
+		return
+	}
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	check(err)
 	all, err := mounts.ParseMountinfo(text)

@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -15,16 +14,10 @@ import (
 // An overlay is left where a layer of it is on the superblock that was chosen,
 // though its own device is another; one that stands elsewhere is not.
 func TestDeviceOfLayers(t *testing.T) {
-	if !inChild(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}) {
+	check, here := inOwnNamespace(t)
+	if !here {
 		return
 	}
-	check := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	check(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	for _, name := range []string{"chosen", "chosen-not"} {
