@@ -49,7 +49,8 @@ type PinRequest struct {
 //
 // It reads links alone, which no server and no lock holds up. The first thread
 // of a process stands for those that are where it is. A process that has ended
-// and waits to be reaped is in no namespace.
+// and waits to be reaped is in no namespace. Other threads of the caller's are
+// left out: they enter namespaces to look, and may still be on their way out.
 //
 // Source: namespaces(7), proc_pid_ns(5); Linux 6.12 fs/proc/namespaces.c.
 func Pins(ctx context.Context, req PinRequest) (pins map[uint64][]Pin, unknown []mounts.Unknown, err error) {
@@ -111,6 +112,9 @@ func (p *pinWalk) process(pid int) {
 	if first != 0 {
 		p.add(first, Pin{Kind: Process, PID: pid})
 	}
+	if pid == p.self {
+		return
+	}
 	threads, err := p.threads(pid)
 	if err != nil {
 		p.denied(fmt.Sprintf("threads of process %d", pid), err)
@@ -157,7 +161,9 @@ func (p *pinWalk) table(dir string, pin Pin) {
 	p.denied("open files: "+dir, err)
 	for _, fd := range fds {
 		inode, err := p.namespace(at, strconv.Itoa(fd))
-		p.denied("open files: "+dir, err)
+		if p.denied("open files: "+dir, err); err != nil && !Gone(err) {
+			return // the others have the same guard
+		}
 		if inode != 0 {
 			pin.FD = fd
 			p.add(inode, pin)

@@ -2,14 +2,17 @@ package holders_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"sexton.dev/linux/mounts/census"
 	"sexton.dev/linux/mounts/holders"
 	"sexton.dev/linux/mounts/mountstest"
+	"sexton.dev/linux/mounts/nsfs"
 )
 
 // What keeps each planted namespace is named; the one that flies has nothing.
@@ -45,4 +48,37 @@ func TestPins(t *testing.T) {
 			t.Errorf("%s (-want +got)\n%s\nunknown %v", p.Kind, diff, unknown)
 		}
 	}
+}
+
+// A thread of the caller's that is looking around in a namespace keeps it for
+// nobody: who holds it is still looked for, and named.
+func TestPinsLeavesOutItsOwnLook(t *testing.T) {
+	h := mountstest.Start(t, 1, 0, 1)
+	for _, p := range h.Plants {
+		if p.Kind != mountstest.NamespFD {
+			continue
+		}
+		fd, err := unix.Open(fmt.Sprintf("/proc/%d/fd/%d", p.PID, p.FD), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entered, leave := make(chan struct{}), make(chan struct{})
+		gone := make(chan error)
+		go func() {
+			gone <- nsfs.Inside(fd, func() error { close(entered); <-leave; return nil })
+		}()
+		<-entered
+		unix.Close(fd)
+		pins, _, err := holders.Pins(context.Background(), holders.PinRequest{Descriptors: true})
+		close(leave)
+		if err := errors.Join(err, <-gone); err != nil {
+			t.Fatal(err)
+		}
+		want := []holders.Pin{{Kind: holders.FD, PID: p.PID, FD: p.FD}}
+		if diff := cmp.Diff(want, pins[p.Namespace]); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+		return
+	}
+	t.Fatal("the host has no namespace that a descriptor keeps")
 }

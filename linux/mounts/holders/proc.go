@@ -20,6 +20,7 @@ import (
 type walker struct {
 	ctx     context.Context
 	proc    int    // the directory, O_PATH
+	self    int    // our own number there, 0 if it shows us not
 	sameIDs bool   // its numbers are those of our own PID namespace
 	blind   bool   // it was said that threads cannot be compared
 	buf     []byte // for links
@@ -40,7 +41,8 @@ func newWalker(ctx context.Context, proc string) (*walker, error) {
 	}
 	w := &walker{ctx: ctx, proc: fd, buf: make([]byte, 4096), dirents: make([]byte, 16<<10)}
 	if self, err := w.link("self"); err == nil {
-		w.sameIDs = self == strconv.Itoa(unix.Getpid())
+		w.self, _ = strconv.Atoi(self)
+		w.sameIDs = w.self == unix.Getpid()
 	}
 	return w, nil
 }
