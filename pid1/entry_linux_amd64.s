@@ -96,9 +96,7 @@ asked:
 	CMPQ INFO(SP), $SIG_IGN
 	JNE  heeded
 	LEAQ -1(BX), CX
-	MOVL $1, AX
-	SHLQ CX, AX
-	ORQ  AX, IGNORED
+	BTSQ CX, IGNORED
 heeded:
 	DECQ BX
 	JNZ  asked
@@ -106,7 +104,6 @@ heeded:
 	MOVL $SIGCHLD, DI
 	LEAQ INFO(SP), SI
 	XORL DX, DX
-	MOVL $SIGSET, R10
 	SYS(rt_sigaction)
 
 	XORL DI, DI
@@ -437,8 +434,12 @@ pair:
 	MOVQ AX, 0(R12)
 	MOVQ AX, 8(R12)
 named:
-	MOVL $VFORK, DI                 // we sleep until it has executed; it shares this
-	XORL SI, SI                     // stack and leaves it alone
+	MOVL $SIGCHLD, DI               // At first it can be a copy of us, which costs less than
+	CMPQ BX, $const_whyStart        // to execute: the binary is all there.
+	JEQ  make
+	MOVL $VFORK, DI                 // Later we sleep until it has executed; it shares this
+make:                                   // stack and leaves it alone.
+	XORL SI, SI
 	XORL DX, DX
 	XORL R10, R10
 	XORL R8, R8
@@ -457,17 +458,23 @@ named:
 	JMP  reap                       // SIGCHLD of others may have been taken
 
 child:
+	CMPQ BX, $const_whyStart
+	JEQ  copy
 	MOVQ PATH(SP), DI
 	MOVQ R15, SI
 	MOVQ R12, DX
 	SYS(execve)
 	LEAQ PROCEXE(SP), DI            // deleted since, or reached by a path that is closed to us
-	MOVQ R15, SI
-	MOVQ R12, DX
 	SYS(execve)
 	MOVQ AX, ERRNO
 	MOVL $NOEXEC, DI
 	SYS(exit)
+
+copy:                                   // The runtime's stack begins below our frame, where its
+	MOVL ARGC(SP), DI               // name is; argv is one longer by that.
+	INCL DI
+	MOVQ R15, SI
+	JMP  runtime·rt0_go(SB)
 
 notmade:
 	XORL R14, R14
@@ -492,9 +499,7 @@ pass:                                   // Go runs already: tell it.
 	CMPQ BX, $SIGRTMAX
 	JGT  wait                       // a tick
 	LEAQ -1(BX), CX
-	MOVL $1, AX
-	SHLQ CX, AX
-	ORQ  AX, NEXT
+	BTSQ CX, NEXT
 	MOVQ R14, DI
 	MOVL $const_ourSignal, SI
 	SYS(kill)

@@ -437,8 +437,12 @@ pair:
 	MOVD R0, 0(R21)
 	MOVD R0, 8(R21)
 named:
-	MOVD $VFORK, R0                 // we sleep until it has executed; it shares this
-	MOVD ZR, R1                     // stack and leaves it alone
+	MOVD $SIGCHLD, R0               // At first it can be a copy of us, which costs less than
+	CMP  $const_whyStart, R19       // to execute: the binary is all there.
+	BEQ  make
+	MOVD $VFORK, R0                 // Later we sleep until it has executed; it shares this
+make:                                   // stack and leaves it alone.
+	MOVD ZR, R1
 	MOVD ZR, R2
 	MOVD ZR, R3
 	MOVD ZR, R4
@@ -454,6 +458,8 @@ named:
 	B    reap                       // SIGCHLD of others may have been taken
 
 child:
+	CMP  $const_whyStart, R19
+	BEQ  copy
 	MOVD PATH(F), R0
 	MOVD R25, R1
 	MOVD R21, R2
@@ -465,6 +471,12 @@ child:
 	MOVD R0, ERRNO
 	MOVD $NOEXEC, R0
 	SYS(exit)
+
+copy:                                   // The runtime's stack begins below our frame, where its
+	MOVD ARGC(F), R0                // name is; argv is one longer by that.
+	ADD  $1, R0
+	MOVD R25, R1
+	B    runtime·rt0_go(SB)
 
 notmade:
 	MOVD ZR, R24
