@@ -106,11 +106,42 @@ type Holder struct {
 	MountID          uint64 `json:"mountID,omitempty"`
 }
 
-// A Remedy names an action; it holds no code.
+// A Remedy names an action; it holds no code. Those of a finding are in the
+// order in which they would be tried, until it is gone.
 type Remedy struct {
-	Action string `json:"action"`
-	Risk   string `json:"risk"` // safe, disruptive, destructive
-	Why    string `json:"why"`
+	Action  string   `json:"action"`
+	Risk    string   `json:"risk"` // safe, disruptive, destructive
+	Why     string   `json:"why"`
+	Targets []Target `json:"targets,omitempty"` // what it acts on, where the finding's subject is not it
+}
+
+// A Target is what an action acts on, by identities that are not used again
+// while the host is up. Its kind says which fields are set.
+type Target struct {
+	Kind string `json:"kind"` // process, children, cgroup, mount, container, unit, fuse
+
+	PID      int           `json:"pid,omitempty"`   // process; children: of their parent
+	Start    uint64        `json:"start,omitempty"` // of PID, in clock ticks after boot
+	Comm     string        `json:"comm,omitempty"`
+	Children []snapshot.ID `json:"children,omitempty"`
+
+	Cgroup string `json:"cgroup,omitempty"` // path below the hierarchy's root
+
+	Mount            uint64 `json:"mount,omitempty"` // unique id; before Linux 6.8 the one of mountinfo
+	MountNamespace   uint64 `json:"mountNamespace,omitempty"`
+	MountNamespaceID uint64 `json:"mountNamespaceID,omitempty"` // Linux 6.11
+	Path             string `json:"path,omitempty"`             // below the root of the namespace
+	Device           string `json:"device,omitempty"`           // mount: of its superblock; fuse: of the connection
+	Root             string `json:"root,omitempty"`             // mount: the part of the file system
+
+	Runtime   string `json:"runtime,omitempty"` // container: docker, containerd, cri, podman
+	Container string `json:"container,omitempty"`
+	Unit      string `json:"unit,omitempty"`
+}
+
+// ProcessTarget is a process by its identity.
+func ProcessTarget(p *snapshot.Process) Target {
+	return Target{Kind: "process", PID: p.PID, Start: p.Start, Comm: p.Comm}
 }
 
 // Unknown is what exists and could not be read.

@@ -35,6 +35,9 @@ func text(r check.Result) string {
 		}
 		for _, m := range f.Remedies {
 			line("remedy", "%s (%s): %s", plain(m.Action), plain(m.Risk), plain(m.Why))
+			for _, t := range m.Targets {
+				line("  on", "%s", fields(t))
+			}
 		}
 		for _, a := range f.Advice {
 			line("advice", "%s", plain(a))

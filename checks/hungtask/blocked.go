@@ -33,7 +33,7 @@ func (j *judge) blocked(was, now *snapshot.Process) []check.Finding {
 	}
 	if was.State == snapshot.Stopped && now.State == snapshot.Stopped {
 		f.Cause += ". The process is stopped (SIGSTOP) as well"
-		f.Remedies = append(f.Remedies, check.Remedy{Action: "resume-process", Risk: "disruptive", Why: "SIGCONT lets its other threads run on"})
+		f.Remedies = append(f.Remedies, check.Remedy{Action: "resume-process", Risk: "disruptive", Why: "SIGCONT lets its other threads run on", Targets: []check.Target{check.ProcessTarget(now)}})
 		if isRuntime(now.Comm) {
 			f.Severity = check.Critical
 		}

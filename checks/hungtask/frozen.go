@@ -79,7 +79,8 @@ func (j *judge) frozenGroup(g *snapshot.Cgroup) (f check.Finding, ok bool) {
 	f.Title = fmt.Sprintf("%s is frozen, with %s in it", what, check.Count(len(comms), "process"))
 	f.Cause = j.whyFrozen(g)
 	f.Evidence = []check.Evidence{{Source: "cgroup " + g.Path, Text: "frozen in both looks: " + check.Tally(comms, 4)}}
-	f.Remedies = []check.Remedy{{Action: "thaw", Risk: "disruptive", Why: "its processes run on from where they were"}}
+	f.Remedies = []check.Remedy{{Action: "thaw", Risk: "disruptive", Why: "its processes run on from where they were",
+		Targets: []check.Target{{Kind: "cgroup", Cgroup: g.Path}}}}
 	if g.Freezing {
 		names, culprits := j.unfreezable(g)
 		f.Title = fmt.Sprintf("%s was told to freeze and does not get there, with %s in it", what, check.Count(len(comms), "process"))

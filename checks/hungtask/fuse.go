@@ -27,7 +27,8 @@ func (j *judge) behindFUSE(f *check.Finding, p *snapshot.Process) {
 	f.Cause = "It waits for " + strings.Join(causes, ", or for ")
 	if len(conns) == 1 {
 		f.Remedies = append(f.Remedies, check.Remedy{Action: "abort-fuse", Risk: "disruptive",
-			Why: fmt.Sprintf("a write to /sys/fs/fuse/connections/%d/abort ends every request on that file system with an error; it is of no use afterwards and has to be mounted again", conns[0].Minor)})
+			Why:     fmt.Sprintf("a write to /sys/fs/fuse/connections/%d/abort ends every request on that file system with an error; it is of no use afterwards and has to be mounted again", conns[0].Minor),
+			Targets: []check.Target{{Kind: "fuse", Device: fmt.Sprintf("0:%d", conns[0].Minor)}}})
 	}
 }
 
@@ -125,11 +126,11 @@ func (j *judge) server(f *check.Finding, blocked, server *snapshot.Process) stri
 	label := check.Label(j.now, server)
 	if server.State == snapshot.Stopped {
 		f.Remedies = append(f.Remedies, check.Remedy{Action: "resume-process", Risk: "disruptive",
-			Why: fmt.Sprintf("SIGCONT to %s (pid %d) lets it answer", server.Comm, server.PID)})
+			Why: fmt.Sprintf("SIGCONT to %s (pid %d) lets it answer", server.Comm, server.PID), Targets: []check.Target{check.ProcessTarget(server)}})
 	}
 	if g := j.now.Frozen(server); g != nil {
 		f.Remedies = append(f.Remedies, check.Remedy{Action: "thaw", Risk: "disruptive",
-			Why: fmt.Sprintf("with cgroup %s thawed, %s (pid %d) can answer", g.Path, server.Comm, server.PID)})
+			Why: fmt.Sprintf("with cgroup %s thawed, %s (pid %d) can answer", g.Path, server.Comm, server.PID), Targets: []check.Target{{Kind: "cgroup", Cgroup: g.Path}}})
 	}
 	if why := j.halted(server); why != "" {
 		return label + ", which " + why

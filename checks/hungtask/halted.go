@@ -32,7 +32,7 @@ func (j *judge) stopped(was, now *snapshot.Process) []check.Finding {
 		f.Cause = "It was stopped at its terminal (Ctrl-Z) or by SIGSTOP; it runs no code until it gets SIGCONT"
 	}
 	f.Evidence = append([]check.Evidence{{Source: fmt.Sprintf("/proc/%d/stat", now.PID), Text: seen}}, f.Evidence...)
-	f.Remedies = []check.Remedy{{Action: "resume-process", Risk: "disruptive", Why: "SIGCONT lets it run on from where it stopped"}}
+	f.Remedies = []check.Remedy{{Action: "resume-process", Risk: "disruptive", Why: "SIGCONT lets it run on from where it stopped", Targets: []check.Target{check.ProcessTarget(now)}}}
 	if runtime {
 		f.Remedies[0].Risk = "safe"
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"sexton.dev/check"
 	"sexton.dev/snapshot"
@@ -16,14 +17,43 @@ func (f *family) remedies(w reason, from origins) []check.Remedy {
 	if w.remedy.Action != "" {
 		out = append(out, w.remedy)
 	}
-	if n := len(from.adopted); n > 0 && f.first() && f.parent.PID != 1 && !w.halted {
-		why := fmt.Sprintf("%s of the dead are proved to be orphans: PID 1 did not start them and expects nothing of them", check.Number(n))
-		if n == 1 {
-			why = "1 of the dead is proved to be an orphan: PID 1 did not start it and expects nothing of it"
-		}
-		out = append(out, check.Remedy{Action: "reap-by-ptrace", Risk: "safe", Why: why})
+	if f.first() && f.parent.PID != 1 && !w.halted {
+		old, young := f.byAge(from.adopted)
+		out = append(out, f.reap(old, "safe", "")...)
+		out = append(out, f.reap(young, "disruptive", "; started less than 5 minutes ago, somebody may still come to ask for their status")...)
 	}
 	return out
+}
+
+// settled is the age from which on nobody is expected to ask for an orphan.
+// When a process died the kernel does not tell: it is counted from its start.
+const settled = 5 * time.Minute // as the remedy says
+
+func (f *family) byAge(dead []*snapshot.Process) (old, young []*snapshot.Process) {
+	for _, z := range dead {
+		if f.host.Uptime > 0 && f.host.Taken.Sub(f.host.Started(z)) >= settled {
+			old = append(old, z)
+		} else {
+			young = append(young, z)
+		}
+	}
+	return old, young
+}
+
+// reap is the remedy for proved orphans.
+func (f *family) reap(dead []*snapshot.Process, risk, age string) []check.Remedy {
+	if len(dead) == 0 {
+		return nil
+	}
+	why := fmt.Sprintf("%s of the dead are proved to be orphans: PID 1 did not start them and expects nothing of them", check.Number(len(dead)))
+	if len(dead) == 1 {
+		why = "1 of the dead is proved to be an orphan: PID 1 did not start it and expects nothing of it"
+	}
+	t := check.Target{Kind: "children", PID: f.parent.PID, Start: f.parent.Start, Comm: f.parent.Comm}
+	for _, z := range dead {
+		t.Children = append(t.Children, z.ID())
+	}
+	return []check.Remedy{{Action: "reap-by-ptrace", Risk: risk, Why: why + age, Targets: []check.Target{t}}}
 }
 
 // advice returns what keeps it from coming back.

@@ -54,7 +54,7 @@ func (f *family) why() reason {
 		return r
 	case d.Caught.Has(sigchld):
 		r := says("catches SIGCHLD and does not wait for " + these + ": it missed the signal, or waits only for children that it knows")
-		r.remedy = check.Remedy{Action: "nudge-parent", Risk: "safe", Why: "a parent that missed the signal reaps on the next one"}
+		r.remedy = check.Remedy{Action: "nudge-parent", Risk: "safe", Why: "a parent that missed the signal reaps on the next one", Targets: []check.Target{check.ProcessTarget(p)}}
 		return r
 	case d.Ignored.Has(sigchld):
 		return says("ignores SIGCHLD: the kernel reaps what ends from then on, not what had ended before")
@@ -85,7 +85,7 @@ func (f *family) halted() reason {
 			by = "is stopped, by SIGSTOP or from its terminal,"
 		}
 		r := reason{text: f.name() + " " + by + " and runs no code", halted: true, evidence: f.seen("stat", "state T in both looks"),
-			remedy: check.Remedy{Action: "resume-process", Risk: "disruptive", Why: "SIGCONT lets it run on and reap"}}
+			remedy: check.Remedy{Action: "resume-process", Risk: "disruptive", Why: "SIGCONT lets it run on and reap", Targets: []check.Target{check.ProcessTarget(p)}}}
 		if slices.Contains(daemons, p.Comm) {
 			r.remedy.Risk = "safe"
 		}
@@ -117,7 +117,7 @@ func (f *family) frozen(g *snapshot.Cgroup) reason {
 		return r
 	}
 	r.text = f.name() + " is in a frozen cgroup and runs no code"
-	r.remedy = check.Remedy{Action: "thaw", Risk: "disruptive", Why: "thawed, it runs on and may reap"}
+	r.remedy = check.Remedy{Action: "thaw", Risk: "disruptive", Why: "thawed, it runs on and may reap", Targets: []check.Target{{Kind: "cgroup", Cgroup: g.Path}}}
 	return r
 }
 
