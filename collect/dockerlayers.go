@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -8,10 +9,29 @@ import (
 	"sexton.dev/snapshot"
 )
 
-var (
-	dockerLayer = regexp.MustCompile(`^(.*)/(overlay2?|fuse-overlayfs|aufs|btrfs|vfs|devicemapper)/(?:mnt/|subvolumes/|dir/)?[0-9a-f]{64}(?:/merged)?$`)
-	hexID       = regexp.MustCompile(`^[0-9a-f]{64}$`)
-)
+var hexID = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// A layerStore is where a storage driver of docker keeps its layers.
+type layerStore struct{ root, driver string }
+
+// drivers have the layers' mount points in a folder of theirs, or right in the root.
+var drivers = map[string]string{"overlay": "", "overlay2": "", "fuse-overlayfs": "", "aufs": "mnt", "btrfs": "subvolumes", "vfs": "dir", "devicemapper": "mnt"}
+
+// storeOf is the store that a mount point is in: ROOT/DRIVER[/FOLDER]/ID[/merged].
+// A host can have a million mounts, so nothing is matched but what ends with an id.
+func storeOf(point string) (s layerStore, ok bool) {
+	dir, id := path.Split(strings.TrimSuffix(point, "/merged"))
+	if len(id) != 64 || !hexID.MatchString(id) {
+		return s, false
+	}
+	dir, folder := path.Split(strings.TrimSuffix(dir, "/"))
+	if in, is := drivers[folder]; is && in == "" {
+		return layerStore{strings.TrimSuffix(dir, "/"), folder}, true
+	}
+	dir, driver := path.Split(strings.TrimSuffix(dir, "/"))
+	in, is := drivers[driver]
+	return layerStore{strings.TrimSuffix(dir, "/"), driver}, is && in == folder && in != ""
+}
 
 // dockerLayers finds which layer is whose: docker gives the layers of a container
 // an id of their own and tells it to nobody, but keeps it in a file. Only the
@@ -19,16 +39,14 @@ var (
 //
 // Source: moby v28 layer/filestore.go, GetMountID.
 func (l *looker) dockerLayers(table *snapshot.Mounts) {
-	type store struct{ root, driver string }
-	var stores []store
+	if !slices.ContainsFunc(l.h.Containers, unplaced) {
+		return
+	}
+	var stores []layerStore
 	for i := range table.Namespaces {
 		for k := range table.Namespaces[i].Mounts {
-			found := dockerLayer.FindStringSubmatch(table.Namespaces[i].Mounts[k].Point)
-			if found == nil {
-				continue
-			}
 			const most = 16
-			if s := (store{found[1], found[2]}); !slices.Contains(stores, s) && len(stores) < most {
+			if s, ok := storeOf(table.Namespaces[i].Mounts[k].Point); ok && !slices.Contains(stores, s) && len(stores) < most {
 				stores = append(stores, s)
 			}
 		}
@@ -37,7 +55,7 @@ func (l *looker) dockerLayers(table *snapshot.Mounts) {
 		dir := s.root + "/image/" + s.driver + "/layerdb/mounts"
 		for i := range l.h.Containers {
 			c := &l.h.Containers[i]
-			if c.RootFS != "" || !hexID.MatchString(c.ID) {
+			if !unplaced(*c) {
 				continue
 			}
 			if layer := strings.TrimSpace(l.text(dir + "/" + c.ID + "/mount-id")); hexID.MatchString(layer) {
@@ -46,3 +64,6 @@ func (l *looker) dockerLayers(table *snapshot.Mounts) {
 		}
 	}
 }
+
+// unplaced reports whether it is not known yet where a container's layer is.
+func unplaced(c snapshot.Container) bool { return c.RootFS == "" && hexID.MatchString(c.ID) }
