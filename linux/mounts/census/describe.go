@@ -3,7 +3,6 @@ package census
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -16,17 +15,12 @@ func (r *fastReader) describe(ctx context.Context, spaces []mounts.Namespace) er
 	if r.req.Want == nil {
 		return nil
 	}
-	wanted := make([][]int, len(spaces)) // Want is not asked by two goroutines at once
-	for i := range spaces {
+	return r.forEach(ctx, spaces, func(i int) error {
 		for k := range spaces[i].Mounts {
-			if r.req.Want(&spaces[i], &spaces[i].Mounts[k]) {
-				wanted[i] = append(wanted[i], k)
+			if !r.req.Want(&spaces[i], &spaces[i].Mounts[k]) {
+				continue
 			}
-		}
-	}
-	return r.forEach(ctx, spaces, func(worker, i int) error {
-		for _, k := range wanted[i] {
-			err := r.supers.describe(r.callers[worker], spaces[i].ID, &spaces[i].Mounts[k])
+			err := r.supers.describe(r.caller, spaces[i].ID, &spaces[i].Mounts[k])
 			if err != nil && !errors.Is(err, unix.ENOENT) { // one that is gone now stays as the numbers were
 				return err
 			}
@@ -46,7 +40,6 @@ type superblock struct {
 
 // superblocks keeps the strings that were read: they cost more than all the rest.
 type superblocks struct {
-	mu      sync.Mutex
 	texts   map[superblock]mounts.Mount
 	sources map[superblock]source // by which mount each was read
 }
@@ -65,18 +58,12 @@ func (s *superblocks) describe(c *statmount.Caller, ns uint64, m *mounts.Mount) 
 // add fills the strings of the superblock of a mount whose root is known.
 func (s *superblocks) add(c *statmount.Caller, ns, magic uint64, m *mounts.Mount) error {
 	key := superblock{m.Major, m.Minor, m.Root, magic}
-	s.mu.Lock()
 	from, ok := s.texts[key]
-	s.mu.Unlock()
 	if !ok {
 		if _, _, err := c.Stat(ns, m.UniqueID, superStrings, &from); err != nil {
 			return err
 		}
-		s.mu.Lock()
-		if _, other := s.sources[key]; !other { // the first stays: others may have its strings
-			s.texts[key], s.sources[key] = from, source{ns, m.UniqueID}
-		}
-		s.mu.Unlock()
+		s.texts[key], s.sources[key] = from, source{ns, m.UniqueID}
 	}
 	m.Type, m.Source, m.Super = from.Type, from.Source, from.Super
 	return nil

@@ -76,7 +76,7 @@ func (r *fastReader) addOverlays(ctx context.Context, spaces []mounts.Namespace)
 			if known && !on {
 				continue
 			}
-			err := r.supers.describe(r.callers[0], spaces[i].ID, &m)
+			err := r.supers.describe(r.caller, spaces[i].ID, &m)
 			if errors.Is(err, unix.ENOENT) {
 				continue // it is gone; the next one of its superblock is asked
 			}

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -15,10 +13,6 @@ import (
 	"sexton.dev/linux/mounts/nsfs"
 	"sexton.dev/linux/mounts/statmount"
 )
-
-// workers halve the time: statmount takes the kernel's lock shared. More would
-// take a busy host's processors.
-const workers = 2
 
 // A fastReader asks listmount and statmount.
 type fastReader struct {
@@ -28,10 +22,10 @@ type fastReader struct {
 	outside int    // another, to read own from: see [statmount.Caller.List]; -1: none
 	blind   error  // why own is read from inside; nil if it is not
 	known   map[uint64]mounts.Namespace
-	callers [workers]*statmount.Caller
+	caller  *statmount.Caller
 	last    map[uint64][]mounts.Mount // of the pass before, by inode
-	ids     [workers][]uint64         // of one namespace, used again for the next
-	all     [workers][]mounts.Mount   // as ids
+	ids     []uint64                  // of one namespace, used again for the next
+	all     []mounts.Mount            // as ids
 	supers  superblocks
 	// Of a request for Device, by namespace: overlays, of which numbers are known.
 	overlays [][]mounts.Mount
@@ -43,11 +37,8 @@ func newFastReader(req Request) (*fastReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &fastReader{req: req, own: own, outside: -1, known: map[uint64]mounts.Namespace{}}
+	r := &fastReader{req: req, own: own, outside: -1, known: map[uint64]mounts.Namespace{}, caller: statmount.NewCaller()}
 	r.supers.texts, r.supers.sources = map[superblock]mounts.Mount{}, map[superblock]source{}
-	for i := range r.callers {
-		r.callers[i] = statmount.NewCaller()
-	}
 	if r.inode, err = nsfs.Inode(own); err != nil {
 		r.close()
 		return nil, err
@@ -75,8 +66,8 @@ func (r *fastReader) pass(ctx context.Context) ([]mounts.Namespace, error) {
 	}
 	gone := make([]bool, len(spaces))
 	r.overlays = make([][]mounts.Mount, len(spaces))
-	err = r.forEach(ctx, spaces, func(worker, i int) error {
-		err := r.list(worker, &spaces[i], &r.overlays[i])
+	err = r.forEach(ctx, spaces, func(i int) error {
+		err := r.list(&spaces[i], &r.overlays[i])
 		gone[i] = errors.Is(err, unix.ENOENT)
 		if gone[i] {
 			return nil
@@ -136,33 +127,23 @@ func (r *fastReader) namespaces(ctx context.Context) ([]mounts.Namespace, error)
 	return spaces, nil
 }
 
-// forEach calls do for every namespace, from one goroutine for each worker. The
+// forEach calls do for every namespace, one after the other: two at a time are
+// sooner done and cost a fifth more, for they fight for the kernel's lock. The
 // process's own is done from outside, where that is allowed.
-func (r *fastReader) forEach(ctx context.Context, spaces []mounts.Namespace, do func(worker, i int) error) error {
-	var next atomic.Int64
-	var group sync.WaitGroup
-	errs := make([]error, workers)
-	for w := range workers {
-		group.Go(func() {
-			for errs[w] == nil {
-				i := int(next.Add(1)) - 1
-				if i >= len(spaces) {
-					return
-				}
-				if errs[w] = ctx.Err(); errs[w] != nil {
-					return
-				}
-				call := func() error { return do(w, i) }
-				if spaces[i].Inode == r.inode {
-					errs[w] = r.fromOutside(call)
-				} else {
-					errs[w] = call()
-				}
-			}
-		})
+func (r *fastReader) forEach(ctx context.Context, spaces []mounts.Namespace, do func(i int) error) error {
+	for i := range spaces {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		call := func() error { return do(i) }
+		if spaces[i].Inode == r.inode {
+			call = func() error { return r.fromOutside(func() error { return do(i) }) }
+		}
+		if err := call(); err != nil {
+			return err
+		}
 	}
-	group.Wait()
-	return errors.Join(errs...)
+	return nil
 }
 
 func (r *fastReader) fromOutside(call func() error) error {
@@ -185,18 +166,18 @@ func (r *fastReader) fromOutside(call func() error) error {
 // list fills ns.Mounts with numbers, and with strings if they are to come along.
 // Those of nsfs's mounts are few and say what they bind, so they always come.
 // Where Device chooses, the overlays that it does not are put aside.
-func (r *fastReader) list(worker int, ns *mounts.Namespace, overlays *[]mounts.Mount) error {
-	c := r.callers[worker]
-	ids, err := c.List(ns.ID, r.ids[worker][:0])
+func (r *fastReader) list(ns *mounts.Namespace, overlays *[]mounts.Mount) error {
+	c := r.caller
+	ids, err := c.List(ns.ID, r.ids[:0])
 	if err != nil {
 		return err
 	}
-	r.ids[worker] = ids
+	r.ids = ids
 	mask := statmount.Device | statmount.Basic
 	if r.req.Whole {
 		mask |= statmount.Root | statmount.Point
 	}
-	all := r.all[worker][:0]
+	all := r.all[:0]
 	var layered []int // indexes of overlays
 	for _, id := range ids {
 		all = append(all, mounts.Mount{})
@@ -220,7 +201,7 @@ func (r *fastReader) list(worker int, ns *mounts.Namespace, overlays *[]mounts.M
 			return err
 		}
 	}
-	r.all[worker] = all
+	r.all = all
 	ns.Hidden = max(0, ns.Hidden-len(all))
 	if r.req.Device == nil {
 		ns.Mounts = r.last[ns.Inode]

@@ -3,7 +3,6 @@ package census
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -26,18 +25,15 @@ func (r *fastReader) recheck(ctx context.Context, spaces []mounts.Namespace) err
 	for key, from := range r.supers.sources {
 		bySpace[from.namespace] = append(bySpace[from.namespace], key)
 	}
-	var mu sync.Mutex
 	lives := map[superblock]bool{}
-	err := r.forEach(ctx, spaces, func(worker, i int) error {
+	err := r.forEach(ctx, spaces, func(i int) error {
 		for _, key := range bySpace[spaces[i].ID] {
 			var m mounts.Mount
-			_, _, err := r.callers[worker].Stat(spaces[i].ID, r.supers.sources[key].id, statmount.Device, &m)
+			_, _, err := r.caller.Stat(spaces[i].ID, r.supers.sources[key].id, statmount.Device, &m)
 			if err != nil && !errors.Is(err, unix.ENOENT) {
 				return err
 			}
-			mu.Lock()
 			lives[key] = err == nil
-			mu.Unlock()
 		}
 		return nil
 	})
@@ -53,7 +49,7 @@ func (r *fastReader) recheck(ctx context.Context, spaces []mounts.Namespace) err
 	if len(torn) == 0 {
 		return nil
 	}
-	return r.forEach(ctx, spaces, func(worker, i int) error { return r.reread(worker, &spaces[i], torn) })
+	return r.forEach(ctx, spaces, func(i int) error { return r.reread(&spaces[i], torn) })
 }
 
 // anyMagic is the key without what is known only while a mount is read.
@@ -61,13 +57,13 @@ func (s superblock) anyMagic() superblock { s.magic = 0; return s }
 
 // reread reads the strings of each mount of a torn superblock by itself. One that
 // is gone now is left out.
-func (r *fastReader) reread(worker int, ns *mounts.Namespace, torn map[superblock]bool) error {
+func (r *fastReader) reread(ns *mounts.Namespace, torn map[superblock]bool) error {
 	var failed error
 	kept := ns.Mounts[:0]
 	for _, m := range ns.Mounts {
 		if m.Type != "" && torn[superblock{m.Major, m.Minor, m.Root, 0}] {
 			m.Type, m.Source, m.Super = "", "", ""
-			_, _, err := r.callers[worker].Stat(ns.ID, m.UniqueID, superStrings, &m)
+			_, _, err := r.caller.Stat(ns.ID, m.UniqueID, superStrings, &m)
 			if errors.Is(err, unix.ENOENT) {
 				continue
 			}
