@@ -123,9 +123,11 @@ type Target struct {
 	PID      int           `json:"pid,omitempty"`   // process; children: of their parent
 	Start    uint64        `json:"start,omitempty"` // of PID, in clock ticks after boot
 	Comm     string        `json:"comm,omitempty"`
+	Switches uint64        `json:"switches,omitempty"` // context switches so far, of one that must not have run since
 	Children []snapshot.ID `json:"children,omitempty"`
 
 	Cgroup string `json:"cgroup,omitempty"` // path below the hierarchy's root
+	Inode  uint64 `json:"inode,omitempty"`  // of the cgroup's directory
 
 	Mount            uint64 `json:"mount,omitempty"` // unique id; before Linux 6.8 the one of mountinfo
 	MountNamespace   uint64 `json:"mountNamespace,omitempty"`

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sexton.dev/collect"
+	"sexton.dev/heal"
 	"sexton.dev/lab"
 )
 
@@ -22,6 +23,7 @@ const (
 	Usage    = 2 // the command line was wrong
 	Findings = 3 // findings at or above --fail-on
 	CantTell = 4 // a whole check could not be judged
+	Unhealed = 5 // a step of heal was refused, or did not help
 )
 
 // Version is set by the linker.
@@ -61,6 +63,9 @@ type session struct {
 func Main(ctx context.Context, env Env, args []string) int {
 	if collect.IsChild(args) {
 		return collect.ChildMain(args, env.Stdout, env.Stderr)
+	}
+	if heal.IsChild(args) {
+		return heal.ChildMain(env.Stdin, env.Stdout, env.Stderr)
 	}
 	if len(args) > 0 && args[0] == lab.ActorCommand {
 		return lab.Actor(args[1:])
@@ -112,7 +117,7 @@ Looking changes nothing, and a sick host cannot make it hang.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return withHint(wrongUse{err}, cmd.CommandPath()+" --help")
 	})
-	root.AddCommand(s.scanCommand(), s.whyCommand(), s.psCommand(), s.recordCommand(), s.checksCommand(),
+	root.AddCommand(s.scanCommand(), s.whyCommand(), s.healCommand(), s.journalCommand(), s.psCommand(), s.recordCommand(), s.checksCommand(),
 		s.holdersCommand(), s.propagationCommand(), s.labCommand(), s.initCommand(), s.versionCommand(), s.manCommand())
 	return root
 }

@@ -3,7 +3,9 @@ package collect
 import (
 	"path"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 
 	"sexton.dev/linux/cgroupfs"
 	"sexton.dev/linux/mounts"
@@ -175,8 +177,30 @@ func (l *looker) frozen() {
 			i = len(l.h.Cgroups)
 			l.h.Cgroups = append(l.h.Cgroups, snapshot.Cgroup{Path: at.Path, Container: at.ID})
 		}
-		l.h.Cgroups[i].Frozen, l.h.Cgroups[i].Freezing = is.frozen, is.freezing
+		g := &l.h.Cgroups[i]
+		g.Frozen, g.Freezing = is.frozen, is.freezing
+		g.Freezer, g.Inode = l.freezerFile(at.Freezer)
 	}
+}
+
+// freezerFile is what thaws a cgroup when it is written to, and the inode number by
+// which its directory is told from a later one of the same path; 0 is not known.
+func (l *looker) freezerFile(cgroup string) (string, uint64) {
+	dir := l.cgroups.dir("freezer", cgroup)
+	file := dir + "/cgroup.freeze"
+	if _, v1 := l.cgroups.v1["freezer"]; v1 {
+		file = dir + "/freezer.state"
+	}
+	text, err := l.Ask("inode"+dir, func() ([]byte, error) {
+		var st syscall.Stat_t
+		err := syscall.Lstat(path.Join("/", l.Root, dir), &st)
+		return strconv.AppendUint(nil, st.Ino, 10), err
+	})
+	if err != nil {
+		return file, 0
+	}
+	n, _ := strconv.ParseUint(string(text), 10, 64)
+	return file, n
 }
 
 // A freezer is the state of one cgroup's freezer. Version 1 says of itself that

@@ -208,12 +208,14 @@ func TestContainer(t *testing.T) {
 	f.process(80, 77, "Z", "curl", map[string]any{"cgroup": "0::/\n"}) // as version 1 shows the dead
 	f["ask/sockets"] = `[{"kind":"docker","path":"/run/docker.sock"}]`
 	f["ask/runtime/docker/run/docker.sock"] = `{"answer":{"kind":"docker","socket":"/run/docker.sock","containers":[{"id":"` + id64 + `","name":"web","state":"running","image":"busybox","health":true}]}}`
+	f["ask/inode/sys/fs/cgroup"+scope] = "4711"
 	h := one(t, f)
 	want := []snapshot.Container{{ID: id64, Runtime: "docker", Name: "web", Image: "busybox", State: "running", Cgroup: scope, Init: 77, Health: true}}
 	if diff := cmp.Diff(want, h.Containers); diff != "" {
 		t.Errorf("containers (-want +got)\n%s", diff)
 	}
-	groups := []snapshot.Cgroup{{Path: scope, Container: id64, PIDs: 45, PIDsMax: 50, PIDsFail: 3, Frozen: true}}
+	groups := []snapshot.Cgroup{{Path: scope, Container: id64, PIDs: 45, PIDsMax: 50, PIDsFail: 3, Frozen: true,
+		Freezer: "/sys/fs/cgroup" + scope + "/cgroup.freeze", Inode: 4711}}
 	if diff := cmp.Diff(groups, h.Cgroups); diff != "" {
 		t.Errorf("cgroups (-want +got)\n%s", diff)
 	}

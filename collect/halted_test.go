@@ -28,7 +28,9 @@ func TestVersionOneFreezer(t *testing.T) {
 	f.process(9, 1, "S", "calm", map[string]any{"cgroup": "2:pids:/\n1:freezer:/calm\n"})
 	f.process(10, 1, "S", "root", map[string]any{"cgroup": "2:pids:/\n1:freezer:/\n"})
 	h := one(t, f)
-	want := []snapshot.Cgroup{{Path: "/byhand", Frozen: true}, {Path: "/docker/" + id64, Container: id64, Freezing: true}}
+	want := []snapshot.Cgroup{
+		{Path: "/byhand", Frozen: true, Freezer: "/sys/fs/cgroup/freezer/byhand/freezer.state"},
+		{Path: "/docker/" + id64, Container: id64, Freezing: true, Freezer: "/sys/fs/cgroup/freezer/docker/" + id64 + "/freezer.state"}}
 	if diff := cmp.Diff(want, h.Cgroups); diff != "" {
 		t.Errorf("cgroups (-want +got)\n%s", diff)
 	}

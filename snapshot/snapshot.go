@@ -163,6 +163,8 @@ type Cgroup struct {
 	PIDsFail  uint64 `json:"pidsFail,omitempty"` // pids.events max: forks refused so far
 	Frozen    bool   `json:"frozen,omitempty"`
 	Freezing  bool   `json:"freezing,omitempty"` // asked to freeze, and not all of its tasks are; version 1
+	Freezer   string `json:"freezer,omitempty"`  // of one that is frozen: the file that thaws it
+	Inode     uint64 `json:"inode,omitempty"`    // of its directory; 0 not known
 }
 
 // A Container is what cgroup paths and runtimes know of a container.

@@ -1,0 +1,304 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/check"
+	"sexton.dev/heal"
+	"sexton.dev/plan"
+	"sexton.dev/snapshot"
+)
+
+// healFlags are what heal may do, and where it writes that down.
+type healFlags struct {
+	apply, yes, resume     bool
+	maxRisk, file, journal string
+}
+
+func (s *session) healCommand() *cobra.Command {
+	var host hostFlags
+	var out outputFlags
+	var do healFlags
+	cmd := &cobra.Command{
+		Use:   "heal [FINDING-ID | TARGET ...]",
+		Short: "plan the smallest acts that end what scan finds, and carry them out with --apply",
+		Long: `heal prints a plan and changes nothing: which acts would end what scan finds, in
+order, each with its target, its risk, what must still hold before it and what must
+hold after it. TARGET is what why takes; without one the plan is for the whole host.
+
+With --apply it asks, and carries the plan out. Before each act the target is looked
+at again: another process with its pid, another mount at its path, a plan of another
+boot are refused. After it the check that found the trouble looks again. What is done
+is written down first, in the journal.
+
+Steps above --max-risk are shown and refused. safe: no workload notices; disruptive:
+something that runs is stopped, restarted or let go on; destructive: data is lost.
+
+It exits with 0 if all steps are done or not needed, 5 if one was refused or did not
+help, 1 if one failed.`,
+		Example: `  sexton heal                                   # the plan, for the whole host
+  sexton heal leaked-mount/2147485021 --apply
+  sexton heal -o json > plan.json; sexton heal --plan plan.json --apply --yes
+  sexton heal --resume                          # after a crash: what was done and what was not`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := do.check(args, &host); err != nil {
+				return err
+			}
+			ctx, stop := interruptible(cmd.Context())
+			defer stop()
+			if do.resume {
+				return s.healResume(ctx, &host, out, do)
+			}
+			return s.heal(ctx, &host, out, do, args)
+		},
+	}
+	host.add(cmd)
+	host.addChecks(cmd)
+	out.add(cmd)
+	flags := cmd.Flags()
+	flags.BoolVar(&do.apply, "apply", false, "carry the plan out")
+	flags.BoolVarP(&do.yes, "yes", "y", false, "do not ask")
+	flags.BoolVar(&do.resume, "resume", false, "say of acts that a crash cut short whether they were done, and put back what they left")
+	flags.StringVar(&do.maxRisk, "max-risk", "safe", "highest risk that is carried out: "+strings.Join(plan.Risks, ", "))
+	flags.StringVar(&do.file, "plan", "", "carry out no more than this plan, a `file` of heal -o json")
+	flags.StringVar(&do.journal, "journal", heal.DefaultJournal, "`file` in which every act is written down")
+	cmd.MarkFlagFilename("plan", "json")
+	cmd.RegisterFlagCompletionFunc("max-risk", cobra.FixedCompletions(plan.Risks, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func (f *healFlags) check(args []string, host *hostFlags) error {
+	switch {
+	case !slices.Contains(plan.Risks, f.maxRisk):
+		return withHint(wrongUse{fmt.Errorf("--max-risk %q", f.maxRisk)}, "--max-risk "+strings.Join(plan.Risks, ", "))
+	case f.yes && !f.apply:
+		return withHint(wrongUse{errors.New("--yes without --apply")}, "sexton heal --apply --yes")
+	case f.resume && (f.apply || f.file != "" || len(args) > 0):
+		return wrongUse{errors.New("--resume goes alone: it makes no plan")}
+	case f.apply && host.from != "":
+		return withHint(wrongUse{errors.New("a recording cannot be healed")}, "without --apply: the plan for it")
+	case f.apply && (host.root != "/" || host.proc != ""):
+		return withHint(wrongUse{errors.New("a host is healed from its own namespaces, not through --root or --proc")}, "nsenter -t 1 -a sexton heal --apply, or without --apply: the plan for it")
+	}
+	return nil
+}
+
+// healPlan is what heal prints.
+type healPlan struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	plan.Plan
+	Unplanned []unplanned `json:"unplanned,omitempty"`
+}
+
+// unplanned is a finding for which there is no act.
+type unplanned struct {
+	Finding string   `json:"finding"`
+	Title   string   `json:"title"`
+	Advice  []string `json:"advice,omitempty"`
+}
+
+func (s *session) heal(ctx context.Context, host *hostFlags, out outputFlags, do healFlags, words []string) error {
+	v, err := s.see(ctx, host, snapshot.MountTables, snapshot.References)
+	if err != nil {
+		return err
+	}
+	found, err := v.named(words)
+	if err != nil {
+		return err
+	}
+	p := healPlan{apiVersion, "Plan", plan.Make(v.now, found), nil}
+	if do.file != "" {
+		old, err := readPlan(do.file)
+		if err != nil {
+			return withHint(fmt.Errorf("--plan %s: %w", do.file, err), "sexton heal -o json > "+do.file)
+		}
+		p.Plan = plan.Again(old, p.Plan)
+	} else {
+		p.Unplanned = without(found, p.Steps)
+	}
+	if do.apply {
+		if err := s.healApply(ctx, host, do, &p); err != nil {
+			return errors.Join(err, s.printPlan(out, p))
+		}
+	}
+	s.code = max(s.code, p.code(do.apply))
+	return s.printPlan(out, p)
+}
+
+// named returns the findings that concern one of the words; all, if there is none.
+func (v *sight) named(words []string) ([]check.Finding, error) {
+	if len(words) == 0 {
+		return v.Findings, nil
+	}
+	var out []check.Finding
+	for _, word := range words {
+		t, err := v.resolve(word)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range v.Findings {
+			if v.concerns(t, f) && !slices.ContainsFunc(out, func(o check.Finding) bool { return o.ID == f.ID }) {
+				out = append(out, f)
+			}
+		}
+	}
+	return out, nil
+}
+
+func without(found []check.Finding, steps []plan.Step) (out []unplanned) {
+	for _, f := range found {
+		if !slices.ContainsFunc(steps, func(s plan.Step) bool { return s.Finding == f.ID }) {
+			out = append(out, unplanned{f.ID, f.Title, f.Advice})
+		}
+	}
+	return out
+}
+
+// code is the exit code: that of a plan is 0 whatever it plans.
+func (p healPlan) code(applied bool) int {
+	code := Clean
+	for _, s := range p.Steps {
+		switch {
+		case !applied:
+		case s.Status == plan.Failed:
+			return Failed
+		case s.Status == plan.Refused || s.Status == plan.Unverified || s.Status == plan.Planned:
+			code = Unhealed
+		}
+	}
+	return code
+}
+
+// healApply carries a plan out, after asking.
+func (s *session) healApply(ctx context.Context, host *hostFlags, do healFlags, p *healPlan) error {
+	if len(p.Steps) == 0 {
+		return nil
+	}
+	if !do.yes {
+		if err := s.ask(p, do.maxRisk); err != nil {
+			s.code = Unhealed
+			return err
+		}
+	}
+	release, err := heal.Lock(heal.LockFile)
+	if err != nil {
+		s.code = Unhealed
+		return err
+	}
+	defer release()
+	journal, err := heal.OpenJournal(do.journal)
+	if err != nil {
+		s.code = Unhealed
+		return err
+	}
+	defer journal.Close()
+	done, err := heal.Apply(ctx, p.Plan, heal.Options{
+		Journal: journal, MaxRisk: do.maxRisk, Told: s.told, Look: s.lookAgain(host),
+		Wait: func(why string) { fmt.Fprintln(s.Stderr, printable(why)) },
+	})
+	p.Plan = done
+	if err != nil {
+		s.code = Unhealed
+	}
+	return err
+}
+
+// lookAgain is the look that heal takes between its acts: the same as before it.
+func (s *session) lookAgain(host *hostFlags) func(context.Context) (heal.Sight, error) {
+	return func(ctx context.Context) (heal.Sight, error) {
+		quiet := *s
+		quiet.Stderr = io.Discard
+		v, err := quiet.see(ctx, host, snapshot.MountTables, snapshot.References)
+		if err != nil {
+			return heal.Sight{}, err
+		}
+		return heal.Sight{Host: v.now, Findings: v.Findings, Unknown: v.Unknown}, nil
+	}
+}
+
+// told says how a step ended, while others go on.
+func (s *session) told(st plan.Step) {
+	fmt.Fprintf(s.Stderr, "%s: %s: %s\n", printable(st.Does), st.Status, printable(st.Why))
+}
+
+// ask shows the plan to whoever sits at the terminal and asks.
+func (s *session) ask(p *healPlan, maxRisk string) error {
+	f, ok := s.Stdin.(*os.File)
+	if !ok || !isTerminal(f) {
+		return withHint(errors.New("nobody is asked: standard input is no terminal"), "--yes, after a look at the plan: sexton heal")
+	}
+	n := 0
+	for _, st := range p.Steps {
+		if st.Status == plan.Planned && st.Refused == "" && !plan.Above(st.Risk, maxRisk) {
+			n++
+			fmt.Fprintf(s.Stderr, "%3d  %s (%s)\n", n, printable(st.Does), st.Risk)
+		}
+	}
+	if n == 0 {
+		return nil // each is refused, which the outcome tells
+	}
+	fmt.Fprintf(s.Stderr, "Carry out %s? [y/N] ", check.Count(n, "step"))
+	answer, _ := bufio.NewReader(f).ReadString('\n')
+	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
+		return withHint(errors.New("not confirmed: nothing was done"), "answer y, or --yes")
+	}
+	return nil
+}
+
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+const maxPlan = 16 << 20
+
+// readPlan reads a plan's file. Who could have written it could have chosen the
+// acts, so it must be root's or the caller's, and nobody else's to write.
+func readPlan(path string) (plan.Plan, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	owner := info.Sys().(*syscall.Stat_t).Uid
+	switch {
+	case !info.Mode().IsRegular():
+		return plan.Plan{}, errors.New("it is no regular file")
+	case owner != 0 && int(owner) != os.Geteuid():
+		return plan.Plan{}, fmt.Errorf("it belongs to uid %d: a plan must be root's or yours", owner)
+	case info.Mode().Perm()&0o022 != 0:
+		return plan.Plan{}, fmt.Errorf("others may write it (mode %v): chmod go-w", info.Mode().Perm())
+	case info.Size() > maxPlan:
+		return plan.Plan{}, fmt.Errorf("it is larger than a plan can be (%d MiB)", maxPlan>>20)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxPlan))
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	var p healPlan
+	if err := json.Unmarshal(text, &p); err != nil {
+		return plan.Plan{}, fmt.Errorf("it is no plan: %w", err)
+	}
+	if p.APIVersion != apiVersion || p.Kind != "Plan" {
+		return plan.Plan{}, fmt.Errorf("it is no plan of %s: kind %q, apiVersion %q", apiVersion, p.Kind, p.APIVersion)
+	}
+	return p.Plan, nil
+}

@@ -1,0 +1,110 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"sexton.dev/heal"
+	"sexton.dev/plan"
+	"sexton.dev/snapshot"
+)
+
+func (s *session) printPlan(out outputFlags, p healPlan) error {
+	items := make([]any, len(p.Steps))
+	for i := range p.Steps {
+		items[i] = p.Steps[i]
+	}
+	return s.print(out, p, items, p.draw)
+}
+
+// draw prints a plan for people.
+func (p healPlan) draw(page *page, wide bool) {
+	for i, st := range p.Steps {
+		drawStep(page, i+1, st, wide)
+	}
+	for _, u := range p.Unplanned {
+		page.line("%s  %s", styled{bold, u.Finding}, "there is no act for it")
+		page.para("  ", u.Title)
+		for _, a := range u.Advice {
+			page.para("  advice   ", a)
+		}
+		page.line("")
+	}
+	if len(p.Steps)+len(p.Unplanned) == 0 {
+		page.line("There is nothing to heal.")
+	}
+}
+
+func drawStep(p *page, n int, st plan.Step, wide bool) {
+	p.line("%d  %s  %s  %s", n, styled{bold, st.Action}, styled{colorOfRisk(st.Risk), st.Risk}, st.Finding)
+	p.para("   does     ", st.Does)
+	if st.Command != "" {
+		p.para("   by hand  ", st.Command)
+	}
+	for _, h := range st.Holds {
+		if !wide {
+			break
+		}
+		p.para("   if       ", h)
+	}
+	for _, t := range st.Then {
+		if wide {
+			p.para("   then     ", t)
+		}
+	}
+	for _, a := range st.Affects {
+		p.para("   affects  ", a)
+	}
+	if st.Refused != "" && st.Status == plan.Planned {
+		p.para("   refused  ", st.Refused)
+	}
+	if st.Status != plan.Planned {
+		p.para("   "+string(st.Status)+"  ", st.Why)
+	}
+	p.line("")
+}
+
+func colorOfRisk(risk string) style {
+	switch risk {
+	case "destructive":
+		return red
+	case "disruptive":
+		return yellow
+	}
+	return blue
+}
+
+// healResume says of each act that has no end in the journal whether it was done.
+func (s *session) healResume(ctx context.Context, host *hostFlags, out outputFlags, do healFlags) error {
+	release, err := heal.Lock(heal.LockFile)
+	if err != nil {
+		s.code = Unhealed
+		return err
+	}
+	defer release()
+	entries, bad := heal.ReadJournal(do.journal)
+	if bad != nil {
+		fmt.Fprintln(s.Stderr, printable(bad.Error()))
+	}
+	open := heal.Unfinished(entries)
+	p := healPlan{APIVersion: apiVersion, Kind: "Plan"}
+	if len(open) == 0 {
+		return s.print(out, p, nil, func(p *page, _ bool) { p.line("No act was cut short.") })
+	}
+	journal, err := heal.OpenJournal(do.journal)
+	if err != nil {
+		s.code = Unhealed
+		return err
+	}
+	defer journal.Close()
+	v, err := s.see(ctx, host, snapshot.MountTables, snapshot.References)
+	if err != nil {
+		return err
+	}
+	p.Host, p.BootID = v.now.Name, v.now.BootID
+	if p.Steps, err = heal.Resume(ctx, journal, open, heal.Sight{Host: v.now, Findings: v.Findings}); err != nil {
+		return err
+	}
+	s.code = p.code(true)
+	return s.printPlan(out, p)
+}

@@ -1,0 +1,64 @@
+package heal
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/plan"
+)
+
+// An Outcome is how an act ended, where that is known without another look.
+type Outcome struct {
+	Status plan.Status `json:"status,omitempty"` // "": look again
+	Why    string      `json:"why,omitempty"`
+}
+
+// An act changes one target, after it has looked at it again. It runs in a child
+// process that holds needs and no other capability. What it must have written
+// down before it changes something it gives to note.
+type act struct {
+	needs []capability
+	run   func(ctx context.Context, s plan.Step, note func(any) error) error
+}
+
+// acts are all that heal can do. Each has its page in docs/actions.md.
+var acts = map[string]act{
+	"nudge-parent":   {[]capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, nudge},
+	"resume-process": {[]capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, resume},
+	"thaw":           {[]capability{unix.CAP_DAC_OVERRIDE}, thaw},
+}
+
+// A refusal is why an act did not begin: nothing was changed. It says what to do instead.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+// errNotNeeded is of what is gone already.
+var errNotNeeded = errors.New("it is gone already")
+
+// perform runs an act and says how it ended.
+func perform(ctx context.Context, s plan.Step, note func(any) error) Outcome {
+	a, ok := acts[s.Action]
+	if !ok {
+		return Outcome{plan.Refused, "this sexton has no action named " + s.Action}
+	}
+	if err := keepOnly(a.needs); err != nil {
+		return Outcome{plan.Refused, err.Error()}
+	}
+	return outcomeOf(a.run(ctx, s, note))
+}
+
+func outcomeOf(err error) Outcome {
+	var no refusal
+	switch {
+	case err == nil:
+		return Outcome{}
+	case errors.Is(err, errNotNeeded):
+		return Outcome{plan.NotNeeded, err.Error()}
+	case errors.As(err, &no):
+		return Outcome{plan.Refused, err.Error()}
+	}
+	return Outcome{plan.Failed, err.Error()}
+}

@@ -1,0 +1,168 @@
+package heal
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"sexton.dev/plan"
+)
+
+// childCommand is the hidden command of a child: it reads a step from its
+// standard input, acts, and writes messages.
+const childCommand = "__act"
+
+// A message is one line of a child: what is to be written down before it goes on,
+// which it then waits for, or at last the outcome.
+type message struct {
+	Note    json.RawMessage `json:"note,omitempty"`
+	Outcome *Outcome        `json:"outcome,omitempty"`
+}
+
+const (
+	actWithin  = 20 * time.Second // an unmount of a dead server's file system may never return
+	reapWithin = 500 * time.Millisecond
+)
+
+// IsChild reports whether the program was started to act.
+func IsChild(args []string) bool { return len(args) > 0 && args[0] == childCommand }
+
+// ChildMain is that command. It returns its exit status.
+func ChildMain(stdin io.Reader, stdout, stderr io.Writer) int {
+	time.AfterFunc(actWithin+time.Second, func() { os.Exit(1) }) // its parent is gone, or it would have been killed
+	os.WriteFile("/proc/self/comm", []byte("sexton-act"), 0)
+	in := bufio.NewReader(stdin)
+	var s plan.Step
+	line, err := in.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &s)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "read a step:", err)
+		return 1
+	}
+	out := json.NewEncoder(stdout)
+	note := func(v any) error {
+		text, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		if err := out.Encode(message{Note: text}); err != nil {
+			return err
+		}
+		if _, err := in.ReadBytes('\n'); err != nil {
+			return fmt.Errorf("it could not be written down: %w", err)
+		}
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), actWithin)
+	defer cancel()
+	o := perform(ctx, s, note)
+	if err := out.Encode(message{Outcome: &o}); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// Child acts in a child process that executes this very program. What the act
+// wants written down goes to journal first. If the child does not end in time it
+// is killed, or abandoned where it cannot be, and the error is [context.DeadlineExceeded].
+func (j *Journal) Child(ctx context.Context, p plan.Plan, s plan.Step) (Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, actWithin)
+	defer cancel()
+	cmd := exec.Command("/proc/self/exe", childCommand)
+	cmd.Args[0] = "sexton"
+	cmd.Env = []string{"GOMAXPROCS=1"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return Outcome{}, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return Outcome{}, err
+	}
+	cmd.Stdout = w
+	runtime.LockOSThread() // Pdeathsig comes with the end of the thread that started the child: prctl(2)
+	defer runtime.UnlockOSThread()
+	err = cmd.Start()
+	w.Close()
+	defer r.Close()
+	if err != nil {
+		return Outcome{}, fmt.Errorf("start a child process: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	o, err := j.converse(p, s, in, r)
+	in.Close()
+	if ended := leave(cmd, err != nil); errors.Is(err, io.EOF) && ctx.Err() == nil {
+		text, _, _ := strings.Cut(complaint.String(), "\n")
+		return Outcome{}, fmt.Errorf("the child process ended without an answer: %w %s", ended, text)
+	}
+	if ctx.Err() != nil && err != nil {
+		return Outcome{}, context.DeadlineExceeded
+	}
+	return o, err
+}
+
+// converse gives the child its step, writes its notes down and returns its outcome.
+func (j *Journal) converse(p plan.Plan, s plan.Step, in io.Writer, r io.Reader) (Outcome, error) {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if _, err := in.Write(append(text, '\n')); err != nil {
+		return Outcome{}, fmt.Errorf("give the child its step: %w", err)
+	}
+	messages := json.NewDecoder(io.LimitReader(r, maxLine))
+	for {
+		var m message
+		if err := messages.Decode(&m); err != nil {
+			return Outcome{}, err
+		}
+		if m.Outcome != nil {
+			return *m.Outcome, nil
+		}
+		if err := j.append(p, Entry{Event: "note", Step: s, Note: m.Note}); err != nil {
+			return Outcome{}, err
+		}
+		if _, err := io.WriteString(in, "\n"); err != nil {
+			return Outcome{}, fmt.Errorf("let the child go on: %w", err)
+		}
+	}
+}
+
+// leave waits for a child's end, and kills it if it is not wanted any more. One in
+// state D cannot be killed now: it is left behind, and ends when its call returns.
+func leave(cmd *exec.Cmd, kill bool) error {
+	if kill {
+		cmd.Process.Kill()
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(reapWithin):
+		cmd.Process.Kill()
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(reapWithin):
+		return errors.New("it is blocked in the kernel")
+	}
+}

@@ -1,0 +1,200 @@
+// Package heal carries out a plan: it looks at each target again, acts, and looks
+// once more. It is the only changer of a host. Each act runs in a child process
+// with the capabilities that it needs and no others, and with a deadline.
+package heal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"sexton.dev/check"
+	"sexton.dev/plan"
+	"sexton.dev/snapshot"
+)
+
+// A Sight is what a look at the host gave.
+type Sight struct {
+	Host     *snapshot.Host
+	Findings []check.Finding
+	Unknown  []check.Unknown
+}
+
+// Options are what Apply needs of its caller.
+type Options struct {
+	Look    func(context.Context) (Sight, error)
+	Journal *Journal
+	MaxRisk string
+	Told    func(plan.Step)  // after each step's end
+	Wait    func(why string) // before a wait that a person notices
+}
+
+// Apply carries out the steps of a plan, one after the other, and returns it
+// with their outcomes. An error means that it stopped where it was, as when the
+// journal cannot be written: nothing is done that is not written down first.
+func Apply(ctx context.Context, p plan.Plan, o Options) (plan.Plan, error) {
+	h := &healer{Options: o, plan: p}
+	for i := range h.plan.Steps {
+		if err := ctx.Err(); err != nil {
+			return h.plan, fmt.Errorf("stopped before step %d of %d: %w", i+1, len(h.plan.Steps), context.Cause(ctx))
+		}
+		if err := h.step(ctx, &h.plan.Steps[i]); err != nil {
+			return h.plan, err
+		}
+	}
+	return h.plan, h.judge(ctx)
+}
+
+// fresh is how old the last look may be when an act begins.
+const fresh = 5 * time.Second
+
+type healer struct {
+	Options
+	plan  plan.Plan
+	seen  Sight
+	at    time.Time
+	acted []*plan.Step // since the last look; their end is not told yet
+}
+
+// step brings one step to an outcome, or to where only another look can tell.
+func (h *healer) step(ctx context.Context, s *plan.Step) error {
+	if s.Status == plan.Refused {
+		return h.end(s, plan.Refused, s.Why)
+	}
+	if err := h.see(ctx, s); err != nil {
+		return err
+	}
+	live := plan.Again(plan.Plan{BootID: h.plan.BootID, Steps: []plan.Step{*s}}, plan.Make(h.seen.Host, h.seen.Findings)).Steps[0]
+	gone, _ := plan.Gone(h.seen.Host, *s)
+	switch {
+	case live.Status == "" && (gone || !h.found(s.Finding)):
+		return h.end(s, plan.NotNeeded, "it is gone already")
+	case live.Status == "" || live.Status == plan.Refused:
+		return h.end(s, plan.Refused, live.Why)
+	case live.Refused != "":
+		return h.end(s, plan.Refused, live.Refused)
+	case plan.Above(live.Risk, h.MaxRisk):
+		return h.end(s, plan.Refused, fmt.Sprintf("its risk is %s; --max-risk %s allows it", live.Risk, live.Risk))
+	}
+	if wait := time.Until(s.NotBefore); wait > 0 {
+		return h.wait(ctx, s, wait)
+	}
+	*s = live
+	return h.act(ctx, s)
+}
+
+// wait lets the time pass that a step's target must stay as it is, and begins again.
+func (h *healer) wait(ctx context.Context, s *plan.Step, wait time.Duration) error {
+	h.Wait(fmt.Sprintf("waiting %d s: %s", int(wait.Seconds())+1, s.Until))
+	select {
+	case <-time.After(wait):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return h.step(ctx, s)
+}
+
+// see looks again where the last look does not tell how things are: it is too
+// old, or what was done since concerns this step's finding.
+func (h *healer) see(ctx context.Context, s *plan.Step) error {
+	for _, a := range h.acted {
+		if a.Finding == s.Finding {
+			return h.judge(ctx)
+		}
+	}
+	if !h.at.IsZero() && time.Since(h.at) < fresh {
+		return nil
+	}
+	return h.judge(ctx)
+}
+
+// judge looks, and says of each step that was done since the last look how it ended.
+func (h *healer) judge(ctx context.Context) error {
+	if len(h.acted) == 0 && !h.at.IsZero() && time.Since(h.at) < fresh {
+		return nil
+	}
+	seen, err := h.Look(ctx)
+	if err != nil {
+		var ends error
+		for _, s := range h.acted {
+			ends = errors.Join(ends, h.end(s, plan.Unverified, "it could not be looked again: "+err.Error()))
+		}
+		h.acted = nil
+		return errors.Join(fmt.Errorf("look again: %w", err), ends)
+	}
+	h.seen, h.at = seen, time.Now()
+	for _, s := range h.acted {
+		if err := h.verdict(s); err != nil {
+			return err
+		}
+	}
+	h.acted = nil
+	return nil
+}
+
+func (h *healer) verdict(s *plan.Step) error {
+	for _, u := range h.seen.Unknown {
+		if check, _, _ := strings.Cut(s.Finding, "/"); u.Check == check && u.Whole {
+			return h.end(s, plan.Unverified, fmt.Sprintf("looked again, and it cannot be told: %s: %s", u.What, u.Why))
+		}
+	}
+	gone, left := plan.Gone(h.seen.Host, *s)
+	switch {
+	case !gone && s.Why != "":
+		return h.end(s, plan.Unverified, s.Why+"; looked again: "+left)
+	case !gone:
+		return h.end(s, plan.Unverified, "looked again: "+left)
+	}
+	for _, f := range h.seen.Findings {
+		if f.ID == s.Finding {
+			return h.end(s, plan.Done, "gone; what remains: "+f.Title)
+		}
+	}
+	return h.end(s, plan.Done, "looked again: gone")
+}
+
+func (h *healer) found(id string) bool {
+	for _, f := range h.seen.Findings {
+		if f.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// act writes down what is about to be done, and does it.
+func (h *healer) act(ctx context.Context, s *plan.Step) error {
+	if err := h.Journal.begin(h.plan, *s, h.evidence(s.Finding)); err != nil {
+		s.Status, s.Why = plan.Refused, err.Error()
+		return err
+	}
+	out, err := h.Journal.Child(ctx, h.plan, *s)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		s.Why = "it did not return in time"
+	case err != nil:
+		s.Why = err.Error()
+	case out.Status != "":
+		return h.end(s, out.Status, out.Why)
+	}
+	h.acted = append(h.acted, s)
+	return nil
+}
+
+func (h *healer) evidence(id string) []check.Evidence {
+	for _, f := range h.seen.Findings {
+		if f.ID == id {
+			return append([]check.Evidence{{Source: f.Check, Text: f.Title}}, f.Evidence...)
+		}
+	}
+	return nil
+}
+
+// end sets how a step ended, and writes it down.
+func (h *healer) end(s *plan.Step, status plan.Status, why string) error {
+	s.Status, s.Why = status, why
+	h.Told(*s)
+	return h.Journal.end(h.plan, *s)
+}

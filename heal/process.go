@@ -1,0 +1,58 @@
+package heal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+
+	"sexton.dev/linux/freezer"
+	"sexton.dev/linux/pidfd"
+	"sexton.dev/plan"
+)
+
+func nudge(ctx context.Context, s plan.Step, _ func(any) error) error {
+	return signalled(s, func(p *pidfd.Process) error { return p.Nudge(ctx) })
+}
+
+func resume(ctx context.Context, s plan.Step, _ func(any) error) error {
+	return signalled(s, func(p *pidfd.Process) error { return p.Resume(ctx) })
+}
+
+// signalled sends a signal to the very process that a step names.
+func signalled(s plan.Step, send func(*pidfd.Process) error) error {
+	if s.Target.PID == 1 && s.Action != "nudge-parent" {
+		return refusal{errors.New("it is the host's own init")}
+	}
+	p, err := pidfd.Open(s.Target.PID, s.Target.Start)
+	if err == nil {
+		defer p.Close()
+		err = send(p)
+	}
+	switch {
+	case errors.Is(err, pidfd.ErrGone):
+		return fmt.Errorf("%w: %w", errNotNeeded, err)
+	case errors.Is(err, pidfd.ErrRefused), errors.Is(err, pidfd.ErrTooOld):
+		return refusal{err}
+	}
+	return err
+}
+
+// thaw thaws the very cgroup that a step names.
+func thaw(ctx context.Context, s plan.Step, _ func(any) error) error {
+	if s.Target.Inode == 0 {
+		return refusal{fmt.Errorf("the directory of cgroup %s could not be told apart from a later one: thaw it by hand: %s", s.Target.Cgroup, s.Command)}
+	}
+	c, err := freezer.Open(path.Dir(s.Target.Path), s.Target.Inode)
+	if err == nil {
+		defer c.Close()
+		err = c.Thaw(ctx)
+	}
+	switch {
+	case errors.Is(err, freezer.ErrGone), errors.Is(err, freezer.ErrThawed):
+		return fmt.Errorf("%w: %w", errNotNeeded, err)
+	case errors.Is(err, freezer.ErrRefused):
+		return refusal{err}
+	}
+	return err
+}

@@ -1,0 +1,147 @@
+// Package plan turns findings into steps: which act ends them, on what, at which
+// risk, what must still hold before it and what must hold then. It is pure: the
+// same look gives the same plan.
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"sexton.dev/check"
+	"sexton.dev/snapshot"
+)
+
+// A Plan is what would be done, in order.
+type Plan struct {
+	ID     string `json:"id"`     // of its steps: the same plan has the same id
+	Host   string `json:"host"`   // its name, for people
+	BootID string `json:"bootID"` // a plan is for one boot
+	Steps  []Step `json:"steps"`
+}
+
+// A Step is one act on one target.
+type Step struct {
+	ID      string       `json:"id"` // of action, target and risk
+	Finding string       `json:"finding"`
+	Action  string       `json:"action"`
+	Risk    string       `json:"risk"` // safe, disruptive, destructive
+	Does    string       `json:"does"` // the act, in words
+	Command string       `json:"command,omitempty"`
+	Target  check.Target `json:"target"`
+	Holds   []string     `json:"holds"`             // what must still hold, looked at again before the act
+	Then    []string     `json:"then"`              // what must hold after it
+	Affects []string     `json:"affects,omitempty"` // what else changes by it
+	Refused string       `json:"refused,omitempty"` // why it must not be done, found when it was planned
+
+	NotBefore time.Time `json:"notBefore,omitzero"` // until then its target must stay as it is, for the reason in Until
+	Until     string    `json:"until,omitempty"`
+
+	Round  int    `json:"round"` // steps of a later round are for what the earlier ones left
+	Status Status `json:"status"`
+	Why    string `json:"why,omitempty"` // of the status
+}
+
+// A Status says how a step ended.
+type Status string
+
+// What a step is before it ran, and how it can end.
+const (
+	Planned    Status = "planned"
+	Done       Status = "done"       // looked at again: what it names is gone
+	Refused    Status = "refused"    // not begun, for a reason that is told
+	Failed     Status = "failed"     // the host said no
+	NotNeeded  Status = "not-needed" // gone before its turn came
+	Unverified Status = "unverified" // done or under way, and not seen to help
+)
+
+// Risks are the words for it, the lowest first.
+var Risks = []string{"safe", "disruptive", "destructive"}
+
+// Above reports whether risk a is higher than b.
+func Above(a, b string) bool { return slices.Index(Risks, a) > slices.Index(Risks, b) }
+
+// Make plans the remedies of findings: the first remedies of all of them, then,
+// for what these leave, the second ones, and so on.
+func Make(h *snapshot.Host, findings []check.Finding) Plan {
+	p := Plan{Host: h.Name, BootID: h.BootID}
+	seen := map[string]bool{}
+	for round, more := 0, true; more; round++ {
+		more = false
+		for _, f := range findings {
+			if round >= len(f.Remedies) {
+				continue
+			}
+			more = true
+			for _, s := range steps(h, f, f.Remedies[round]) {
+				s.Round, s.Status = round, Planned
+				if s.ID = identity(s); !seen[s.ID] {
+					seen[s.ID] = true
+					p.Steps = append(p.Steps, s)
+				}
+			}
+		}
+	}
+	p.ID = planID(p)
+	return p
+}
+
+// identity names a step by what makes it equal to another one. Which children
+// of a parent are dead changes by the minute, so they do not count.
+func identity(s Step) string {
+	s.Target.Children = nil
+	return digest(struct {
+		Action, Risk string
+		Target       check.Target
+	}{s.Action, s.Risk, s.Target})
+}
+
+func planID(p Plan) string {
+	ids := []string{p.BootID}
+	for _, s := range p.Steps {
+		ids = append(ids, s.ID)
+	}
+	return digest(ids)
+}
+
+func digest(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic("plan: " + err.Error()) // plain data
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
+}
+
+// An action is what plan knows of one: how a remedy becomes steps, and whether
+// what a step named is gone.
+type action struct {
+	steps func(h *snapshot.Host, f check.Finding, r check.Remedy) []Step
+	gone  func(h *snapshot.Host, s Step) (gone bool, left string)
+}
+
+var actions = map[string]action{
+	"nudge-parent":   {nudge, reaped},
+	"resume-process": {resume, resumed},
+	"thaw":           {thaw, thawed},
+	"reap-by-ptrace": {reap, reaped},
+}
+
+func steps(h *snapshot.Host, f check.Finding, r check.Remedy) []Step {
+	a, ok := actions[r.Action]
+	if !ok {
+		return nil
+	}
+	out := a.steps(h, f, r)
+	for i := range out {
+		out[i].Finding, out[i].Action, out[i].Risk = f.ID, r.Action, r.Risk
+	}
+	return out
+}
+
+// Gone reports whether what a step names is gone in a look, and if not, what is left.
+func Gone(h *snapshot.Host, s Step) (gone bool, left string) {
+	return actions[s.Action].gone(h, s)
+}
