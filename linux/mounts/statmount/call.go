@@ -56,7 +56,13 @@ type request struct {
 // Source: listmount(2); Linux 6.11 fs/namespace.c, do_listmount.
 func (c *Caller) List(namespace uint64, ids []uint64) ([]uint64, error) {
 	const fromRoot = 1<<64 - 1 // LSMT_ROOT
-	req := request{id: fromRoot, ns: namespace}
+	return c.Below(namespace, fromRoot, ids)
+}
+
+// Below is [Caller.List] of the mounts below the one with this unique id, on it
+// or on those that are.
+func (c *Caller) Below(namespace, id uint64, ids []uint64) ([]uint64, error) {
+	req := request{id: id, ns: namespace}
 	req.size = uint32(unsafe.Sizeof(req))
 	for n := 0; n < maxMounts; {
 		got, _, errno := unix.Syscall6(unix.SYS_LISTMOUNT, uintptr(unsafe.Pointer(&req)), uintptr(unsafe.Pointer(&c.page[0])), uintptr(len(c.page)), 0, 0, 0)

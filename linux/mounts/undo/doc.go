@@ -1,0 +1,32 @@
+// Package undo has the system calls that free leaked mounts: an unmount in a
+// foreign mount namespace, taking a mount out of its peer group, and a new
+// directory under a mount point. Each does it to what it was told and to nothing
+// that came to its place meanwhile, or refuses.
+//
+// The functions may block, as an unmount that has to write to a dead server
+// does. [Apart] runs them in a process that can be abandoned.
+//
+// # Which mount an unmount hits
+//
+// umount2 takes a path, goes to the topmost mount there, and no flag stops it.
+// What that means was tried on Linux 6.18:
+//
+//	/proc/self/fd/N, UMOUNT_NOFOLLOW   EINVAL: the link itself is no mount
+//	/proc/self/fd/N                    EBUSY, for the descriptor uses the mount
+//	/proc/self/fd/N, MNT_DETACH        that mount, however it is called by now; if it is covered, its cover
+//	NAME in the parent's directory     whatever is there at that time, even while N is open on the one wanted
+//	NAME, MNT_EXPIRE                   the same, but only if the same call has marked it before and none has used it since
+//
+// So a plain unmount is made of two calls with MNT_EXPIRE. After the first has
+// marked a mount, and without touching it, which would take the mark off, the
+// kernel's tables must say that the wanted mount is where it was and has nothing
+// on it; and an inotify watch, older than the first look, that nothing was
+// renamed there. Then it is the wanted one that has the mark, and the second call
+// unmounts what has it. Two threads that do nothing else can still defeat that
+// watch in theory: a rename is told a moment after it is done.
+//
+// A detach is made by descriptor. Who mounts something onto the very mount in
+// the microseconds between the last look and the call has that detached instead.
+// It takes power over that mount namespace, with which he could do it himself;
+// [ErrUnverified] says that it happened.
+package undo

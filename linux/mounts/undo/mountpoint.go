@@ -1,0 +1,202 @@
+package undo
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Directory is one to take the place of, by what it is now.
+type Directory struct {
+	Path   string // below the root of its namespace, any bytes
+	Device string // of stat, "8:16"
+	Inode  uint64
+}
+
+// RemoveMountpoint puts a new empty directory in the place of an empty one, by
+// rename. The kernel then detaches what is mounted on the old one, in all mount
+// namespaces, used or not, with all that is mounted on that: also a mount that is
+// alive, so the caller has looked for those. In this namespace nothing may be
+// mounted on it, by whatever path. There is no moment in which the path is missing.
+//
+// The new directory has owner, mode, times and all extended attributes of the old,
+// the security label too. Where one of them cannot be given, or its project quota
+// or file flags would differ, it refuses, and nothing has changed. before is called with all of them
+// before the first change; its error ends it.
+//
+// It needs what [Unmount] needs, the right to write where the directory is, and
+// for its owner and attributes CAP_CHOWN, CAP_FOWNER and CAP_SYS_ADMIN.
+//
+// Source: Linux 3.18 fs/namei.c, vfs_rename, detach_mounts; fs/namespace.c,
+// __detach_mounts. Before, and on RHEL 7 without fs.may_detach_mounts, it is EBUSY.
+func RemoveMountpoint(namespace int, d Directory, before func(Saved) error) error {
+	if err := checkPath(d.Path); err != nil {
+		return err
+	}
+	return inside(namespace, true, func(table) error {
+		p, err := walk(d.Path)
+		if err != nil {
+			return failed("go to the directory above", err)
+		}
+		defer p.close()
+		old, err := p.directory()
+		if err != nil {
+			return err
+		}
+		defer old.Close()
+		saved, err := d.expected(old)
+		if err != nil {
+			return err
+		}
+		if err := before(saved); err != nil {
+			return failed("write the journal", err)
+		}
+		return p.replace(old, saved)
+	})
+}
+
+// Restore does what is left of a [RemoveMountpoint] that was broken off: it takes
+// the unfinished new directory away, and if there is nothing at the path, makes the
+// directory anew.
+func Restore(namespace int, s Saved) error {
+	if err := checkPath(string(s.Path)); err != nil {
+		return err
+	}
+	return inside(namespace, true, func(table) error {
+		p, err := walk(string(s.Path))
+		if err != nil {
+			return failed("go to the directory above", err)
+		}
+		defer p.close()
+		if !strings.HasPrefix(s.Temporary, temporary) || strings.Contains(s.Temporary, "/") {
+			return other("%q is no name of an unfinished directory", s.Temporary)
+		}
+		if err := unix.Unlinkat(p.parent, s.Temporary, unix.AT_REMOVEDIR); err != nil && err != unix.ENOENT {
+			return failed("remove the unfinished directory", err)
+		}
+		if fd, err := p.open(); err == nil {
+			return unix.Close(fd)
+		} else if !errors.Is(err, unix.ENOENT) {
+			return failed("look at the directory", err)
+		}
+		made, err := p.make(s)
+		if err != nil {
+			return err
+		}
+		made.Close()
+		return p.rename(s, unix.RENAME_NOREPLACE)
+	})
+}
+
+// directory opens a directory on the same mount as the one above.
+func (p place) directory() (*os.File, error) {
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_NOATIME | unix.O_NONBLOCK | unix.O_CLOEXEC
+	fd, err := unix.Openat2(p.parent, p.name, &unix.OpenHow{Flags: flags, Resolve: unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_SYMLINKS})
+	switch {
+	case errors.Is(err, unix.EXDEV):
+		return nil, &Error{Busy, fmt.Sprintf("something is mounted on %q in this namespace", p.name), "unmount it there"}
+	case errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
+		return nil, other("%q is no directory", p.name)
+	case errors.Is(err, unix.ENOENT):
+		return nil, other("%q is not there", p.name)
+	case errors.Is(err, unix.ENOSYS):
+		return nil, &Error{Failed, "this kernel has no openat2 (Linux 5.6), without which a mount could be taken for the directory", "unmount in each namespace"}
+	case err != nil:
+		return nil, failed("open the directory", err)
+	}
+	return os.NewFile(uintptr(fd), p.name), nil
+}
+
+// expected returns all of a directory, if it is the wanted one and empty.
+func (d Directory) expected(old *os.File) (Saved, error) {
+	s, err := save(old)
+	if err != nil {
+		return s, err
+	}
+	if s.Device != d.Device || s.Inode != d.Inode {
+		return s, other("%q is by now inode %d of device %s", d.Path, s.Inode, s.Device)
+	}
+	if names, _ := old.Readdirnames(1); len(names) > 0 {
+		return s, other("%q is not empty: it has %q", d.Path, names[0])
+	}
+	if s.Inode == subvolume {
+		return s, other("%q may be a subvolume, which a directory is no replacement for", d.Path)
+	}
+	s.Path, s.Temporary = []byte(d.Path), temporary+rand.Text()
+	return s, nil
+}
+
+const temporary = ".sexton-"
+
+// subvolume is the inode of the root of each btrfs subvolume.
+const subvolume = 256
+
+// replace proves by the old directory, which it has open, that it was that one.
+func (p place) replace(old *os.File, s Saved) error {
+	made, err := p.make(s)
+	if err != nil {
+		return err
+	}
+	defer made.Close()
+	if err := p.rename(s, 0); err != nil {
+		return err
+	}
+	was, err1 := stat(old)
+	is, err2 := stat(made)
+	if err := errors.Join(err1, err2); err != nil {
+		return failed("look again", err)
+	}
+	if was.Nlink != 0 {
+		return &Error{Unverified, fmt.Sprintf("another empty directory that came to %q was replaced", s.Path), lookAgain}
+	}
+	now, err := p.directory()
+	if err != nil {
+		return err
+	}
+	defer now.Close()
+	if there, err := stat(now); err != nil || there.Ino != is.Ino {
+		return &Error{Unverified, fmt.Sprintf("%q was replaced and is by now yet another directory", s.Path), lookAgain}
+	}
+	return nil
+}
+
+// make makes the new directory under its temporary name; if it fails, none is left.
+func (p place) make(s Saved) (made *os.File, err error) {
+	if err := unix.Mkdirat(p.parent, s.Temporary, 0o700); err != nil {
+		return nil, failed("make a directory", err)
+	}
+	defer func() {
+		if err != nil {
+			unix.Unlinkat(p.parent, s.Temporary, unix.AT_REMOVEDIR)
+		}
+	}()
+	unfinished := place{p.parent, s.Temporary}
+	if made, err = unfinished.directory(); err != nil {
+		return nil, err
+	}
+	if err := s.give(made); err != nil {
+		made.Close()
+		return nil, err
+	}
+	return made, nil
+}
+
+// rename puts the new directory in its place; if it fails, it is removed.
+func (p place) rename(s Saved, flags uint) error {
+	err := unix.Renameat2(p.parent, s.Temporary, p.parent, p.name, flags)
+	if err == nil {
+		return nil
+	}
+	unix.Unlinkat(p.parent, s.Temporary, unix.AT_REMOVEDIR)
+	switch {
+	case errors.Is(err, unix.EBUSY):
+		return &Error{Busy, fmt.Sprintf("%q is a mount point in this namespace, by this or another path", s.Path), "unmount it there"}
+	case errors.Is(err, unix.ENOTEMPTY), errors.Is(err, unix.EEXIST):
+		return other("%q is not empty, or has just come", s.Path)
+	}
+	return failed("put the new directory in its place", err)
+}

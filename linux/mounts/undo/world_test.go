@@ -1,0 +1,159 @@
+package undo
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/internal/hosttest"
+	"sexton.dev/linux/mounts"
+	"sexton.dev/linux/mounts/mountstest"
+	"sexton.dev/linux/mounts/nsfs"
+	"sexton.dev/linux/mounts/statmount"
+)
+
+func TestMain(m *testing.M) {
+	if IsChild(os.Args[1:]) {
+		os.Exit(ChildMain(os.Stdin, os.Stdout))
+	}
+	mountstest.Main(m)
+}
+
+// A world is a mount namespace without a process, with a shared tmpfs on dir.
+type world struct {
+	t   testing.TB
+	fd  int
+	dir string
+}
+
+func newWorld(t testing.TB) world {
+	t.Helper()
+	hosttest.NeedsRoot(t)
+	own, err := unix.Open("/proc/self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(own)
+	w := world{t, own, t.TempDir()}
+	w = w.clone(unix.MS_PRIVATE)
+	w.do(func() error { return errors.Join(tmpfs(w.dir), unix.Mount("", w.dir, "", unix.MS_SHARED, "")) })
+	return w
+}
+
+func tmpfs(at string) error {
+	if err := unix.Mount("undo", at, "tmpfs", 0, "size=256k,mode=755"); err != nil {
+		return fmt.Errorf("mount on %q: %w", at, err)
+	}
+	return nil
+}
+
+// clone is a copy of the namespace, with another propagation of all.
+func (w world) clone(propagation uintptr) world {
+	w.t.Helper()
+	copied := w
+	w.do(func() (err error) {
+		if err = unix.Unshare(unix.CLONE_NEWNS); err != nil {
+			return err
+		}
+		if err = unix.Mount("", "/", "", unix.MS_REC|propagation, ""); err != nil {
+			return err
+		}
+		copied.fd, err = unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		return err
+	})
+	w.t.Cleanup(func() { unix.Close(copied.fd) })
+	return copied
+}
+
+func (w world) do(f func() error) {
+	w.t.Helper()
+	if err := nsfs.Inside(w.fd, f); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// mount makes a directory below dir and mounts a tmpfs on it.
+func (w world) mount(name string) (point string) {
+	w.t.Helper()
+	point = w.dir + "/" + name
+	w.do(func() error { return errors.Join(os.MkdirAll(point, 0o755), tmpfs(point)) })
+	return point
+}
+
+// find is what a look would have told of the topmost mount there.
+func (w world) find(point string, unique bool) (m Mount) {
+	w.t.Helper()
+	err := inside(w.fd, unique, func(t table) error {
+		p, err := walk(point)
+		if err != nil {
+			return err
+		}
+		defer p.close()
+		fd, err := p.open()
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		id, err := t.id(fd)
+		if err != nil {
+			return err
+		}
+		all, err := t.mountinfo()
+		i := slices.IndexFunc(all, func(l mounts.Mount) bool { return l.MountPoint == point && (unique || uint64(l.ID) == id) })
+		if err == nil && i < 0 {
+			err = fmt.Errorf("nothing is mounted on %q", point)
+		}
+		if err != nil {
+			return err
+		}
+		m = Mount{id, unique, point, fmt.Sprintf("%d:%d", all[i].Major, all[i].Minor), all[i].Root, all[i].Super}
+		if unique { // the mountinfo line may be that of a lower one
+			m.Device, m.Root, m.Super = "", "", ""
+		}
+		return nil
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return m
+}
+
+// ids are the mounts of the namespace, seen from outside.
+func (w world) ids() []uint64 {
+	w.t.Helper()
+	id, err := nsfs.ID(w.fd)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	all, err := statmount.NewCaller().List(id, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return all
+}
+
+// lost are those that went since before, and whether any came.
+func (w world) lost(before []uint64) (gone []uint64) {
+	w.t.Helper()
+	now := w.ids()
+	for _, id := range before {
+		if !slices.Contains(now, id) {
+			gone = append(gone, id)
+		}
+	}
+	return gone
+}
+
+// both runs a story with unique ids and with those of mountinfo.
+func both(t *testing.T, story func(t *testing.T, unique bool)) {
+	t.Run("mountinfo", func(t *testing.T) { story(t, false) })
+	t.Run("unique", func(t *testing.T) {
+		_, err := statmount.Supported()
+		hosttest.Needs(t, "statmount", err == nil, "Linux 6.8 has unique mount ids")
+		story(t, true)
+	})
+}
