@@ -17,16 +17,16 @@
 //	NAME in the parent's directory     whatever is there at that time, even while N is open on the one wanted
 //	NAME, MNT_EXPIRE                   the same, but only if the same call has marked it before and none has used it since
 //
-// So a plain unmount is made of two calls with MNT_EXPIRE. After the first has
-// marked a mount, and without touching it, which would take the mark off, the
-// kernel's tables must say that the wanted mount is where it was and has nothing
-// on it; and an inotify watch, older than the first look, that nothing was
-// renamed there. Then it is the wanted one that has the mark, and the second call
-// unmounts what has it. Two threads that do nothing else can still defeat that
-// watch in theory: a rename is told a moment after it is done.
+// So a plain unmount holds every other mount beside the wanted one open: whichever
+// a rename may bring to its name is in use then. And it is made of two calls with
+// MNT_EXPIRE. After the first has marked a mount, the kernel's tables, which use no
+// mount, must say that around the directory all is mounted that was before and no
+// more: so the mark is on the wanted one. The second call unmounts what has the mark,
+// and that is on nothing that came later. Who unmounts one of those beside meanwhile,
+// some microseconds for each of them, gets EBUSY.
 //
-// A detach is made by descriptor. Who mounts something onto the very mount in
-// the microseconds between the last look and the call has that detached instead.
-// It takes power over that mount namespace, with which he could do it himself;
-// [ErrUnverified] says that it happened.
+// A detach is made by descriptor. Who mounts something onto the very mount in the
+// microseconds between the last look and the call has that detached instead; the
+// propagation of a mount elsewhere is one way to do so. [ErrUnverified] says that it
+// happened.
 package undo

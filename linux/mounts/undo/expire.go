@@ -3,124 +3,174 @@ package undo
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts"
 )
 
-// tries is how often a mount is marked that somebody uses for a moment now and
-// then, as a monitor does, or while others rename beside it.
-const tries = 100
+// How often it is tried while somebody uses the mount for a moment now and then, as
+// a monitor does, or others mount and rename beside it; and how often the answer
+// must be that it is busy.
+const tries, busyTries = 100, 5
+
+var errAgain, errBusy = errors.New("something came between"), errors.New("in use")
 
 // unmount unmounts the wanted mount if nothing uses it. See the package's comment.
 func (t table) unmount(m Mount) error {
-	err := errAgain
-	for n := 0; n < tries && errors.Is(err, errAgain); n++ {
-		err = t.once(m)
+	for busy, n := 0, 0; n < tries && busy < busyTries; n++ {
+		err := t.once(m)
+		if errors.Is(err, errBusy) {
+			busy++
+		} else if !errors.Is(err, errAgain) {
+			return err
+		}
 	}
-	if errors.Is(err, errAgain) {
-		return &Error{Busy, "mount points beside it are renamed all the time, or it is used", "find by whom with sexton holders, and end that"}
-	}
-	return err
+	return t.explain(m, unix.EBUSY)
 }
 
-var errAgain = errors.New("something came between")
-
 func (t table) once(m Mount) error {
-	p, fd, _, err := t.reach(m)
+	p, fd, below, err := t.reach(m)
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	watch, err := t.watch(p.parent)
-	if err == nil {
-		defer unix.Close(watch)
-		err = t.sameAt(p, m) // not before the watch
-	}
+	pinned, beside, err := t.pin(p, m)
+	defer pinned.close()
 	unix.Close(fd)
 	if err != nil {
 		return err
 	}
+	if len(below) > 0 {
+		return t.explain(m, unix.EBUSY)
+	}
 	if err := unix.Fchdir(p.parent); err != nil {
 		return failed("go to the directory above", err)
 	}
-	const expire = unix.MNT_EXPIRE | unix.UMOUNT_NOFOLLOW
-	switch err := unix.Unmount(p.name, expire); {
-	case err == nil: // another had marked it, and nobody has used it since
-		return t.gone(m)
-	case !errors.Is(err, unix.EAGAIN):
-		return t.refused(p, m, err)
+	for range 2 {
+		err := unix.Unmount(p.name, unix.MNT_EXPIRE|unix.UMOUNT_NOFOLLOW)
+		if err == nil {
+			return t.gone(m)
+		}
+		if !errors.Is(err, unix.EAGAIN) {
+			return t.refused(p, m, err)
+		}
+		if now, _, err := t.around(p); err != nil || !slices.Equal(now, beside) {
+			p.use()
+			return errors.Join(err, errAgain)
+		}
 	}
-	_, below, err := t.find(m)
-	if err == nil && (len(below) > 0 || moved(watch)) {
-		err = errAgain
-	}
-	if err != nil {
-		p.use()
-		return err
-	}
-	err = unix.Unmount(p.name, expire)
-	if err == nil {
-		return t.gone(m)
-	}
-	p.use()
-	if errors.Is(err, unix.EAGAIN) { // used meanwhile, or a mount came onto it, which has no mark
-		return errAgain
-	}
-	return t.refused(p, m, err)
+	p.use() // twice marked: it was used meanwhile
+	return errAgain
 }
 
-// refused explains the errno, if it was about the wanted mount.
+// refused tells what an errno was about: the name may have led to a link then, or
+// to another mount, which is pinned.
 func (t table) refused(p place, m Mount, err error) error {
-	if there := t.sameAt(p, m); there != nil {
+	if errors.Is(err, unix.EBUSY) {
+		return errBusy
+	}
+	fd, there := t.openAt(p, m)
+	if there != nil {
 		return there
 	}
-	return t.explain(m, err)
-}
-
-func (t table) sameAt(p place, m Mount) error {
-	fd, err := t.openAt(p, m)
-	if err == nil {
-		unix.Close(fd)
+	defer unix.Close(fd)
+	if !errors.Is(err, unix.EINVAL) {
+		return t.explain(m, err)
 	}
-	return err
+	if err := unix.Fchdir(t.proc); err != nil {
+		return failed("go to /proc", err)
+	}
+	if unix.Unmount(fmt.Sprintf("self/fd/%d", fd), unix.MNT_EXPIRE) != unix.EINVAL {
+		return errAgain // it is open, so EBUSY if it is not locked: see package probe
+	}
+	return t.explain(m, unix.EINVAL)
 }
 
-// use takes the mark off whatever is there.
+// use takes the mark off what is there.
 func (p place) use() {
 	if fd, err := p.open(); err == nil {
 		unix.Close(fd)
 	}
 }
 
-// watch begins to note what is renamed, made and removed in a directory.
-func (t table) watch(dir int) (int, error) {
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+// around returns the ids of all that is mounted below the mount of the directory
+// above, in order, and each of them.
+func (t table) around(p place) (ids []uint64, all []mounts.Mount, err error) {
+	above, err := t.id(p.parent)
 	if err != nil {
-		return -1, watchFailed(err)
+		return nil, nil, failed("tell on which mount it is", err)
 	}
-	if err := unix.Fchdir(t.proc); err != nil {
-		unix.Close(fd)
-		return -1, failed("go to /proc", err)
+	if all, err = t.below(above); err != nil {
+		return nil, nil, err
 	}
-	const events = unix.IN_MOVE | unix.IN_CREATE | unix.IN_DELETE | unix.IN_ONLYDIR
-	if _, err := unix.InotifyAddWatch(fd, fmt.Sprintf("self/fd/%d", dir), events); err != nil {
-		unix.Close(fd)
-		return -1, watchFailed(err)
+	for _, b := range all {
+		ids = append(ids, t.own(b))
 	}
-	return fd, nil
+	slices.Sort(ids)
+	return ids, all, nil
 }
 
-func watchFailed(err error) error {
-	e := failed("watch the directory of the mount point", err).(*Error)
-	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENOSPC) {
-		e.Try = "raise the sysctls fs.inotify.max_user_instances and max_user_watches"
+type pins []int
+
+func (p pins) close() {
+	for _, fd := range p {
+		unix.Close(fd)
 	}
-	return e
 }
 
-// moved reports whether anything was noted.
-func moved(watch int) bool {
-	var buffer [unix.SizeofInotifyEvent + unix.NAME_MAX + 1]byte
-	_, err := unix.Read(watch, buffer[:])
-	return !errors.Is(err, unix.EAGAIN)
+// pin opens each mount on the same mount as the wanted one, but that. They are all
+// that a rename could bring to its path, and cannot be unmounted while open. beside
+// is what there was then.
+func (t table) pin(p place, m Mount) (pinned pins, beside []uint64, err error) {
+	beside, all, err := t.around(p)
+	if err != nil {
+		return nil, nil, err
+	}
+	on := make(map[uint64][]mounts.Mount, len(all)) // by parent
+	for _, b := range all {
+		on[t.parent(b)] = append(on[t.parent(b)], b)
+	}
+	above, err := t.id(p.parent)
+	if err != nil {
+		return nil, nil, failed("tell on which mount it is", err)
+	}
+	for _, b := range on[above] {
+		if t.own(b) == m.ID {
+			continue
+		}
+		top, err := t.pinOne(b)
+		if errors.Is(err, unix.EMFILE) {
+			return pinned, beside, &Error{Failed, "too many mounts beside it to hold all of them", "raise the limit of open files (ulimit -n)"}
+		}
+		if err != nil {
+			return pinned, beside, errAgain
+		}
+		pinned = append(pinned, top)
+		if there, err := t.id(top); err != nil || there != topmost(t, b, on) {
+			return pinned, beside, errAgain
+		}
+	}
+	return pinned, beside, nil
+}
+
+func (t table) pinOne(b mounts.Mount) (int, error) {
+	p, err := walk(b.MountPoint)
+	if err != nil {
+		return -1, err
+	}
+	defer p.close()
+	return p.open()
+}
+
+// topmost is the id of the last of those that cover each other, from b on.
+func topmost(t table, b mounts.Mount, on map[uint64][]mounts.Mount) uint64 {
+	for {
+		i := slices.IndexFunc(on[t.own(b)], func(c mounts.Mount) bool { return c.MountPoint == b.MountPoint })
+		if i < 0 {
+			return t.own(b)
+		}
+		b = on[t.own(b)][i]
+	}
 }

@@ -40,7 +40,7 @@ func RemoveMountpoint(namespace int, d Directory, before func(Saved) error) erro
 	return inside(namespace, true, func(table) error {
 		p, err := walk(d.Path)
 		if err != nil {
-			return failed("go to the directory above", err)
+			return blocked(d.Path, err)
 		}
 		defer p.close()
 		old, err := p.directory()
@@ -69,7 +69,7 @@ func Restore(namespace int, s Saved) error {
 	return inside(namespace, true, func(table) error {
 		p, err := walk(string(s.Path))
 		if err != nil {
-			return failed("go to the directory above", err)
+			return blocked(string(s.Path), err)
 		}
 		defer p.close()
 		if !strings.HasPrefix(s.Temporary, temporary) || strings.Contains(s.Temporary, "/") {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -66,46 +67,59 @@ func (t table) ask(id uint64) (now mounts.Mount, below []mounts.Mount, err error
 	if err != nil {
 		return now, nil, failed("look at the mount", err)
 	}
+	below, err = t.below(id)
+	return now, below, err
+}
+
+// below returns what is mounted on the mount with this id and on those that are.
+func (t table) below(id uint64) (all []mounts.Mount, err error) {
+	if !t.unique {
+		lines, err := t.mountinfo()
+		if err != nil {
+			return nil, failed("read mountinfo", err)
+		}
+		return belowLine(lines, int(id)), nil
+	}
 	ids, err := t.calls.Below(0, id, nil)
 	if err != nil {
-		return now, nil, failed("list what is mounted below", err)
+		return nil, failed("list what is mounted below", err)
 	}
 	for _, id := range ids {
 		var m mounts.Mount
 		if _, _, err := t.calls.Stat(0, id, described, &m); err != nil && !errors.Is(err, unix.ENOENT) {
-			return now, nil, failed("look at what is mounted below", err)
+			return nil, failed("look at what is mounted below", err)
 		} else if err == nil {
-			below = append(below, m)
+			all = append(all, m)
 		}
 	}
-	return now, below, nil
+	return all, nil
 }
 
 // read does it by mountinfo, which does not show what is below a covered "/": so
 // what it has not got may be gone or not.
 func (t table) read(m Mount) (now mounts.Mount, below []mounts.Mount, err error) {
-	all, err := t.mountinfo()
+	lines, err := t.mountinfo()
 	if err != nil {
 		return now, nil, failed("read mountinfo", err)
 	}
-	within := map[int]bool{}
-	for _, line := range all {
-		if uint64(line.ID) == m.ID {
-			now, within[line.ID] = line, true
-		}
-	}
-	if len(within) == 0 {
+	i := slices.IndexFunc(lines, func(line mounts.Mount) bool { return uint64(line.ID) == m.ID })
+	if i < 0 {
 		return now, nil, other("mount %d is not to be seen in this namespace: it is gone, or below what covers \"/\"", m.ID)
 	}
+	return lines[i], belowLine(lines, lines[i].ID), nil
+}
+
+func belowLine(lines []mounts.Mount, id int) (below []mounts.Mount) {
+	within := map[int]bool{id: true}
 	for more := true; more; { // the lines are in no order that could be relied on
 		more = false
-		for _, line := range all {
+		for _, line := range lines {
 			if within[line.Parent] && !within[line.ID] {
 				below, within[line.ID], more = append(below, line), true, true
 			}
 		}
 	}
-	return now, below, nil
+	return below
 }
 
 func (t table) mountinfo() ([]mounts.Mount, error) {
@@ -176,6 +190,21 @@ func (t table) id(fd int) (uint64, error) {
 		return 0, err
 	}
 	return holders.ParseMountID(text)
+}
+
+// own and parent are the ids by which this table tells mounts.
+func (t table) own(m mounts.Mount) uint64 {
+	if t.unique {
+		return m.UniqueID
+	}
+	return uint64(m.ID)
+}
+
+func (t table) parent(m mounts.Mount) uint64 {
+	if t.unique {
+		return m.UniqueParent
+	}
+	return uint64(m.Parent)
 }
 
 // describe says which mount that is.

@@ -57,6 +57,7 @@ func (e *Error) Is(target error) bool {
 
 // One of each kind, for errors.Is.
 var (
+	ErrFailed     = &Error{Kind: Failed, Text: "it failed"}
 	ErrGone       = &Error{Kind: Gone, Text: "it is not mounted any more"}
 	ErrOther      = &Error{Kind: Other, Text: "it is another one"}
 	ErrRoot       = &Error{Kind: Root, Text: "it is the root of its mount namespace"}

@@ -80,7 +80,7 @@ func (t table) reach(m Mount) (p place, fd int, below []mounts.Mount, err error)
 		return p, -1, nil, err
 	}
 	if p, err = walk(m.Point); err != nil {
-		return p, -1, nil, blocked(m, err)
+		return p, -1, nil, blocked(m.Point, err)
 	}
 	if fd, err = t.openAt(p, m); err != nil {
 		p.close()
@@ -89,12 +89,12 @@ func (t table) reach(m Mount) (p place, fd int, below []mounts.Mount, err error)
 	return p, fd, below, nil
 }
 
-// blocked says why there is no way to a mount that is there.
-func blocked(m Mount, err error) error {
+// blocked says why there is no way to what was there.
+func blocked(path string, err error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
-		return other("%q does not lead to mount %d any more: %v on the way", m.Point, m.ID, err)
+		return other("%q does not lead there any more: %v on the way", path, err)
 	}
-	return failed("go to the mount", err)
+	return failed("go there", err)
 }
 
 // openAt opens what is at the place, if it is the wanted mount: its root, since
@@ -102,7 +102,7 @@ func blocked(m Mount, err error) error {
 func (t table) openAt(p place, m Mount) (int, error) {
 	fd, err := p.open()
 	if err != nil {
-		return -1, blocked(m, err)
+		return -1, blocked(m.Point, err)
 	}
 	there, err := t.id(fd)
 	if err == nil && there == m.ID {
@@ -148,14 +148,6 @@ func (t table) covers(there uint64, m Mount) error {
 		return &Error{Other, fmt.Sprintf("mount %d is covered by %s", m.ID, describe(now)), "unmount that first, if nobody needs it"}
 	}
 	return other("%q leads to %s, not to mount %d", m.Point, describe(now), m.ID)
-}
-
-// own is the id by which this table tells mounts.
-func (t table) own(m mounts.Mount) uint64 {
-	if t.unique {
-		return m.UniqueID
-	}
-	return uint64(m.ID)
 }
 
 // detach unmounts by descriptor: a rename anywhere changes nothing.

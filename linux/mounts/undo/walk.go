@@ -54,7 +54,7 @@ func cut(path string) (part, rest string) {
 // asked; else, and before Linux 5.12, it goes from name to name, which may wait
 // for one.
 func step(dir int, path string) (int, error) {
-	fd, err := nsfs.OpenCachedAt(dir, path)
+	fd, err := nsfs.OpenCachedAt(dir, path+"/") // else a link at the end would be opened itself
 	if !unanswered(err) {
 		return fd, err
 	}

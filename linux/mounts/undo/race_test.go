@@ -1,0 +1,164 @@
+package undo
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts/nsfs"
+)
+
+// A racer does one thing at the mount point over and over, in the namespace of the
+// unmount or in another that has the same directories.
+type racer struct {
+	name   string
+	inside bool
+	turn   func(w world) error // errors are normal: it races
+}
+
+var racers = []racer{
+	{"swaps it with another mount point", false, func(w world) error {
+		return unix.Renameat2(unix.AT_FDCWD, w.dir+"/in/a", unix.AT_FDCWD, w.dir+"/in/live", unix.RENAME_EXCHANGE)
+	}},
+	{"swaps it with a link to another", false, func(w world) error {
+		return unix.Renameat2(unix.AT_FDCWD, w.dir+"/in/a", unix.AT_FDCWD, w.dir+"/in/link", unix.RENAME_EXCHANGE)
+	}},
+	{"swaps the directory above with another's", false, func(w world) error {
+		return unix.Renameat2(unix.AT_FDCWD, w.dir+"/in", unix.AT_FDCWD, w.dir+"/live", unix.RENAME_EXCHANGE)
+	}},
+	{"swaps the directory above with a link", false, func(w world) error {
+		return unix.Renameat2(unix.AT_FDCWD, w.dir+"/in", unix.AT_FDCWD, w.dir+"/link", unix.RENAME_EXCHANGE)
+	}},
+	{"mounts on it and takes that off again", true, func(w world) error {
+		if err := tmpfs(w.dir + "/in/a"); err != nil {
+			return nil // it was unmounted on the way
+		}
+		for {
+			if err := unix.Unmount(w.dir+"/in/a", unix.UMOUNT_NOFOLLOW); !errors.Is(err, unix.EBUSY) { // a walk may have it open
+				return err
+			}
+		}
+	}},
+}
+
+// raced has the wanted mount on in/a, live ones wherever a racer may lead, and a
+// foreign namespace of the same directories without their mounts, in which what is
+// a mount point here can be renamed.
+func raced(t *testing.T) (w, foreign world) {
+	w = newWorld(t)
+	w.do(func() error {
+		return errors.Join(os.MkdirAll(w.dir+"/in/a", 0o755), os.MkdirAll(w.dir+"/in/live", 0o755), os.MkdirAll(w.dir+"/live/a", 0o755),
+			os.Symlink("live", w.dir+"/in/link"), os.Symlink("live", w.dir+"/link"))
+	})
+	foreign = w.clone(unix.MS_PRIVATE)
+	w.mount("in/live")
+	w.mount("live/a")
+	return w, foreign
+}
+
+// While somebody swaps what is at the path as fast as he can, only the wanted mount
+// ever goes; and what cannot be told is refused.
+func TestUnmountRaces(t *testing.T) {
+	rounds := 150
+	if os.Getenv("SEXTON_VERIFY") == "full" {
+		rounds = 5_000
+	}
+	for _, detach := range []bool{false, true} {
+		for _, r := range racers {
+			t.Run(map[bool]string{false: "plain ", true: "detach "}[detach]+r.name, func(t *testing.T) {
+				w, foreign := raced(t)
+				where := foreign
+				if r.inside {
+					where = w
+				}
+				(&race{racer: r, w: w, where: where}).run(t, rounds, detach)
+			})
+		}
+	}
+}
+
+// A race is one racer against unmounts.
+type race struct {
+	racer
+	w, where world
+	mu       sync.Mutex // held for a turn, and between two unmounts
+	turns    int        // that were made
+	robbed   int        // times that what the racer mounted was gone when it came
+}
+
+func (r *race) step() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch err := r.turn(r.w); {
+	case err == nil:
+		r.turns++
+	case r.inside && errors.Is(err, unix.EINVAL):
+		r.robbed++
+	}
+}
+
+// begin puts everything in its place and mounts the wanted one.
+func (r *race) begin(t *testing.T) Mount {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.inside && r.turns%2 == 1 {
+		r.where.do(func() error { return r.turn(r.w) })
+		r.turns++
+	}
+	point := r.w.dir + "/in/a"
+	r.w.do(func() error {
+		for unix.Unmount(point, unix.MNT_DETACH) == nil {
+		}
+		return tmpfs(point)
+	})
+	return r.w.find(point, true)
+}
+
+func (r *race) run(t *testing.T, rounds int, detach bool) {
+	live := r.w.ids()
+	var stop atomic.Bool
+	ended := make(chan error)
+	go func() {
+		ended <- nsfs.Inside(r.where.fd, func() error {
+			for !stop.Load() {
+				r.step()
+			}
+			return nil
+		})
+	}()
+	done, refused := 0, map[Kind]int{}
+	for n := 0; n < rounds && !t.Failed(); n++ {
+		m := r.begin(t)
+		err := Unmount(r.w.fd, m, detach)
+		r.mu.Lock()
+		gone := r.w.lost(append(slices.Clone(live), m.ID))
+		r.mu.Unlock()
+		switch e, _ := errors.AsType[*Error](err); {
+		case err == nil && slices.Equal(gone, []uint64{m.ID}):
+			done++
+		case e != nil && len(gone) == 0, e != nil && e.Kind == Unverified && detach && r.inside: // the racer has then unmounted the wanted one
+			refused[e.Kind]++
+		default:
+			t.Errorf("%v: gone: %d, wanted %d", err, gone, m.ID)
+		}
+	}
+	stop.Store(true)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d unmounted, refused by kind %v, %d turns, robbed %d times", done, refused, r.turns, r.robbed)
+	if r.turns == 0 || done == 0 {
+		t.Errorf("they did not meet")
+	}
+	if !detach && r.robbed+refused[Unverified] > 0 {
+		t.Errorf("a plain unmount hit another mount")
+	}
+	if !r.inside && refused[Unverified]+refused[Locked] > 0 {
+		t.Errorf("another mount was hit, or it was said to be locked")
+	}
+}
