@@ -27,12 +27,7 @@ func run(p check.Pass) []check.Finding {
 	if p.Now.Mounts == nil {
 		return nil
 	}
-	b := busy{h: p.Now, m: holding.MapOf(p.Now), held: map[uint64]bool{}}
-	for i := range p.Now.Mounts.References {
-		if m := p.Now.Mount(p.Now.Mounts.References[i].Mount); m != nil {
-			b.held[m.ID] = true
-		}
-	}
+	b := busy{h: p.Now, m: holding.MapOf(p.Now)}
 	seen := map[string]bool{}
 	var found []check.Finding
 	for i := range p.Now.Mounts.Namespaces {
@@ -54,7 +49,6 @@ func run(p check.Pass) []check.Finding {
 type busy struct {
 	h     *snapshot.Host
 	m     *holding.Map
-	held  map[uint64]bool // mounts with something open on them
 	table *propagation.Table
 }
 
@@ -97,7 +91,7 @@ func (b *busy) judge(ns *snapshot.MountNamespace, m *snapshot.Mount) (check.Find
 	if b.table == nil {
 		b.table, _ = holding.Table(b.h.Mounts)
 	}
-	v := b.table.Unmount(propagation.Call{Mount: m.ID, Namespace: ns.Inode, Held: b.held})
+	v := b.table.Unmount(propagation.Call{Mount: m.ID, Namespace: ns.Inode, Held: holding.Held(b.h)})
 	if v.New.Errno != ebusy {
 		return check.Finding{}, false
 	}

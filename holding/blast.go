@@ -1,0 +1,168 @@
+package holding
+
+import (
+	"fmt"
+	"slices"
+
+	"sexton.dev/check"
+	"sexton.dev/propagation"
+	"sexton.dev/snapshot"
+)
+
+// A Toll is what one unmount takes away, in all mount namespaces.
+type Toll struct {
+	Goes    []Loss  // the wanted one first
+	Stays   []Place // copies, and what looks like one, that stay
+	Refused string  // why the kernel will refuse it, and nothing goes; "" if it will not
+}
+
+// A Loss is a mount that goes.
+type Loss struct {
+	Place
+	Why  propagation.Reason // how the unmount comes to it
+	Live string             // why somebody will miss it; "" if nobody will
+}
+
+// Live are the mounts of a toll that somebody will miss.
+func (t Toll) Live() (out []Loss) {
+	for _, l := range t.Goes {
+		if l.Live != "" {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// Blast tells what an unmount of a mount in its own namespace takes away, with
+// detach as umount2(MNT_DETACH), and who will miss what of it:
+//
+//   - who has a file or directory of it open, has it mapped, swaps to it;
+//   - its owner, which has it mounted still, or who that is cannot be told;
+//   - a container that works in it;
+//   - for what is not on the wanted superblock, a daemon that mounts for containers,
+//     or whoever else lives where it is mounted. Those who live where the wanted
+//     superblock is are its holders, whom a finding names.
+//
+// It counts what goes by either kernel's rule, and as if nothing were locked: with
+// no lock the most goes. References are seen if the look had [snapshot.References].
+// A mount that is in no table is an error.
+func Blast(h *snapshot.Host, id uint64, detach bool) (Toll, error) {
+	wanted := h.Mount(id)
+	if wanted == nil {
+		return Toll{}, fmt.Errorf("mount %d is in no mount namespace that was read", id)
+	}
+	m := MapOf(h)
+	in := m.In(wanted)
+	v := unlocked(h).Unmount(propagation.Call{Mount: wanted.ID, Namespace: in.Inode, Lazy: detach, Held: Held(h)})
+	if v.New.Errno != 0 {
+		return Toll{Refused: refusal(h, v.New.Refused)}, nil
+	}
+	var t Toll
+	goes, seen := map[uint64]bool{}, map[uint64]bool{}
+	for _, lost := range append(v.New.Gone(), v.Old.Gone()...) {
+		goes[lost] = true
+	}
+	for _, f := range slices.Concat(v.New.Fates, v.Old.Fates) {
+		mount := h.Mount(f.Mount)
+		if seen[f.Mount] || goes[f.Mount] != f.Goes || mount == nil {
+			continue
+		}
+		seen[f.Mount] = true
+		p := Place{m.In(mount), mount}
+		if f.Goes {
+			t.Goes = append(t.Goes, Loss{p, f.Why, m.missed(p, wanted)})
+		} else {
+			t.Stays = append(t.Stays, p)
+		}
+	}
+	slices.SortStableFunc(t.Goes, func(a, b Loss) int { return first(a, wanted) - first(b, wanted) })
+	return t, nil
+}
+
+func first(l Loss, wanted *snapshot.Mount) int {
+	if l.Mount == wanted {
+		return 0
+	}
+	return 1
+}
+
+// openTable is the table as if nothing were locked.
+type openTable struct{ *propagation.Table }
+
+func unlocked(h *snapshot.Host) openTable {
+	return snapshot.Derived(h, func(h *snapshot.Host) openTable {
+		table, _ := Table(h.Mounts)
+		open := map[uint64]bool{}
+		for id := range Unsure(h.Mounts) {
+			open[id] = false
+		}
+		return openTable{table.Relock(open)}
+	})
+}
+
+// Held are the mounts that a process refers to, made once. They are seen if the
+// look had [snapshot.References].
+func Held(h *snapshot.Host) map[uint64]bool {
+	return snapshot.Derived(h, func(h *snapshot.Host) held {
+		out := held{}
+		for i := range h.Mounts.References {
+			if m := h.Mount(h.Mounts.References[i].Mount); m != nil {
+				out[m.ID] = true
+			}
+		}
+		return out
+	})
+}
+
+type held map[uint64]bool
+
+func refusal(h *snapshot.Host, f propagation.Fate) string {
+	about, by := h.Mount(f.Mount), h.Mount(f.By)
+	switch {
+	case f.Why == propagation.Root:
+		return "it is the root of its mount namespace"
+	case f.Why == propagation.Submount && by != nil:
+		return by.Point + " is mounted on it"
+	case f.Why == propagation.Held && about != nil && f.Of != 0:
+		return fmt.Sprintf("its copy on %s, which goes along, is in use", about.Point)
+	case f.Why == propagation.Held:
+		return "it is in use"
+	}
+	return string(f.Why)
+}
+
+// missed says why somebody will miss a mount that goes, "" if nobody will.
+func (m *Map) missed(p Place, wanted *snapshot.Mount) string {
+	for _, holder := range Of(m.h, Target{Word: p.Mount.Point, Mounts: []Place{p}}) {
+		if rank(holder.Kind) >= rank("fd") && holder.Kind != "submount" {
+			return fmt.Sprintf("%s uses it (%s)", whoUses(m.h, holder), holder.Kind)
+		}
+	}
+	owner, known := m.Owner(p.Mount)
+	lives := m.lives[m.number[p.Namespace]]
+	ours := p.Mount.Device == wanted.Device
+	switch {
+	case !ours && lives.daemon:
+		return m.label(p.Namespace) + " mounts for containers where it is mounted"
+	case !ours && lives.peopled:
+		return m.label(p.Namespace) + " has it mounted"
+	case known && owner != nil:
+		return "its owner has it mounted still: " + m.label(owner)
+	case !m.InUseByNone(p.Mount.Device):
+		return "a container works in it"
+	case ours && !known:
+		return "whose it is cannot be told"
+	}
+	return ""
+}
+
+// label names who keeps a namespace.
+func (m *Map) label(ns *snapshot.MountNamespace) string { return Who(m.h, Name(m.h, Pinned(m.h, ns))) }
+
+// whoUses names a holder, or what it is where there is no process.
+func whoUses(h *snapshot.Host, holder check.Holder) string {
+	if holder.PID == 0 {
+		return holder.Path
+	}
+	return Who(h, holder)
+}
