@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sexton.dev/internal/hosttest"
+	"sexton.dev/linux/fusectl"
 	"sexton.dev/linux/mounts"
 )
 
@@ -116,7 +117,7 @@ func TestStuckReaderHoldsNoMounts(t *testing.T) {
 	}
 }
 
-// Both ways out of the fault that a healer has leave its processes alive.
+// Each way out of the fault that a healer has leaves the reader alive.
 func TestStuckReaderHealed(t *testing.T) {
 	t.Run("the server goes on", func(t *testing.T) {
 		o := options(t, stuckReader)
@@ -130,6 +131,44 @@ func TestStuckReaderHealed(t *testing.T) {
 			t.Errorf("list says %+v", st)
 		}
 		if !ends(t, 3*time.Second, "cat", procPath(pidOf(t, st, "reader"), "cmdline")) {
+			t.Error("its command line cannot be read")
+		}
+	})
+	t.Run("its connection is aborted", func(t *testing.T) {
+		o := options(t, stuckReader)
+		st := mustUp(t, "stuck-reader", o)
+		reader := pidOf(t, st, "reader")
+		text, err := os.ReadFile(procPath(reader, "mountinfo"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		table, err := mounts.ParseMountinfo(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := table[len(table)-1]
+		if last.MountPoint != fuseDir {
+			t.Fatalf("the last mount is %+v", last)
+		}
+		c, err := fusectl.Open(t.Context(), int(last.Minor))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if n, err := c.Waiting(); err != nil || n == 0 {
+			t.Errorf("%d requests wait, %v", n, err)
+		}
+		if err := c.Abort(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		hosttest.Until(t, 20*time.Second, "the reader is out of D", func() bool {
+			s, err := readStat(reader)
+			return err == nil && s.State == 'S'
+		})
+		if s, err := readStat(pidOf(t, st, "server")); err != nil || s.State != 'T' {
+			t.Errorf("the server is %+v, %v: nobody resumed it", s, err)
+		}
+		if !ends(t, 3*time.Second, "cat", procPath(reader, "cmdline")) {
 			t.Error("its command line cannot be read")
 		}
 	})

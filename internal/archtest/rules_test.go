@@ -42,6 +42,9 @@ var rules = map[string]rule{
 	"linux/cgroupfs": {why: parses},
 	"linux/mounts":   {outside: "golang.org/x/sys", why: parses},
 	"linux/mounts/*": {mayImport: "linux/mounts linux/mounts/*", outside: "golang.org/x/sys", why: "each kernel interface is read on its own"},
+	"linux/pidfd":    {mayImport: "linux/procfs", outside: "golang.org/x/sys", why: "it compares what procfs tells of a process before it signals it"},
+	"linux/freezer":  {outside: "golang.org/x/sys", why: "each kernel interface is used on its own"},
+	"linux/fusectl":  {outside: "golang.org/x/sys", why: "each kernel interface is used on its own"},
 	"linux/*":        {outside: "*", why: "each kernel interface is read on its own"},
 
 	"runtimes":              {outside: "golang.org/x/sys", why: "it is the vocabulary of all runtimes and finds their sockets"},
