@@ -16,4 +16,10 @@ var (
 	// ErrOtherAPI is the error of a socket that answers, but not in the language
 	// that it was asked in: containerd without its CRI plugin, another daemon.
 	ErrOtherAPI = errors.New("another API")
+	// ErrGone is the error of an act on a container that the runtime does not know
+	// any more.
+	ErrGone = errors.New("no such container")
+	// ErrRefused is the error of an act that was not begun, as the container is not
+	// the one, or not in the state, that it is for.
+	ErrRefused = errors.New("refused")
 )

@@ -26,10 +26,15 @@ type asker struct {
 	service string
 }
 
-// call asks one method without a filter: v1 and v1alpha2 share the wire format.
+// call asks one method without a filter.
 func (a *asker) call(ctx context.Context, method string) ([]byte, error) {
+	return a.ask(ctx, method, nil)
+}
+
+// ask asks one method: v1 and v1alpha2 share the wire format.
+func (a *asker) ask(ctx context.Context, method string, message []byte) ([]byte, error) {
 	a.d.Begin(method, dial.MaxBytes)
-	return a.cc.Call(ctx, "/"+a.service+"/"+method, nil, nil)
+	return a.cc.Call(ctx, "/"+a.service+"/"+method, nil, message)
 }
 
 // List asks the runtime at a socket for its pods and containers. A pod's

@@ -1,6 +1,11 @@
 package cri
 
-import "sexton.dev/runtimes/rpc"
+import (
+	"time"
+
+	"sexton.dev/runtimes"
+	"sexton.dev/runtimes/rpc"
+)
 
 // The messages of the interface, as far as they are read. The numbers are those
 // of the fields.
@@ -13,8 +18,11 @@ type pod struct {
 	state                    uint64
 }
 
-// sandboxReady is PodSandboxState's SANDBOX_READY.
-const sandboxReady = 0
+// PodSandboxState's.
+const (
+	sandboxReady    = 0
+	sandboxNotReady = 1
+)
 
 // A record is a Container.
 type record struct {
@@ -131,4 +139,47 @@ func (r *record) parse(message []byte) error {
 		}
 		return nil
 	})
+}
+
+// A condition is a ContainerStatus, or a PodSandboxStatus as far as it has the same
+// fields: its id and state.
+type condition struct {
+	id      string
+	state   uint64
+	started int64 // nanoseconds since 1970; 0: never
+	labels  map[string]string
+}
+
+func (s condition) run() runtimes.Run {
+	r := runtimes.Run{ID: s.id, State: state(s.state)}
+	if s.started != 0 {
+		r.Started = time.Unix(0, s.started).UTC()
+	}
+	return r
+}
+
+// parseStatus reads a ContainerStatusResponse or a PodSandboxStatusResponse.
+func parseStatus(message []byte) (s condition, err error) {
+	s.labels = map[string]string{}
+	err = rpc.Fields(message, func(f rpc.Field) error {
+		if f.Number != 1 {
+			return nil
+		}
+		return rpc.Fields(f.Bytes, func(f rpc.Field) error {
+			switch f.Number {
+			case 1:
+				s.id = f.Text()
+			case 3:
+				s.state = f.Varint
+			case 5:
+				s.started = int64(f.Varint)
+			case 12:
+				key, value, err := rpc.Entry(f.Bytes)
+				s.labels[key] = value
+				return err
+			}
+			return nil
+		})
+	})
+	return s, err
 }

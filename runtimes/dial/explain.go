@@ -91,6 +91,12 @@ func (d *Dialer) Explain(ctx context.Context, err error) error {
 	return d.Fail(fmt.Sprintf("%s: %v", doing, err), err)
 }
 
+// Doubt is the error of a request to change something that brought no answer, as
+// Explain told it: it may have been heard all the same.
+func (d *Dialer) Doubt(err error) error {
+	return d.Fail(What(err)+"; it may be done yet: look again before anything else", err)
+}
+
 // unreached words a failed connect.
 func (d *Dialer) unreached(err error) error {
 	switch {

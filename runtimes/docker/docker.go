@@ -3,8 +3,9 @@
 // It asks three things, in the order of what they depend on: the ping, which
 // nothing but the daemon answers; the list, which is answered from memory
 // (since 17.10; before it took every container's lock); the version, for which
-// the daemon asks containerd and waits for it. It never inspects a container:
+// the daemon asks containerd and waits for it. Who looks inspects no container:
 // that takes the container's lock, and each call that hangs stays in the daemon.
+// Who acts on one does, as the last question before the act.
 package docker
 
 import (
@@ -74,7 +75,7 @@ func (c *client) containers(ctx context.Context, kind runtimes.Kind, socket stri
 	return answer, err
 }
 
-// A client makes three plain GET requests. Docker's own client library makes
+// A client makes plain requests. Docker's own client library makes
 // them too, but starting it costs every command of sexton a millisecond, and
 // its list holds every label and mount: 300 bytes for a five-byte "null,".
 type client struct {
@@ -94,12 +95,16 @@ func newClient(d *dial.Dialer) *client {
 	}}
 }
 
-// get asks for one path below the negotiated version. Only the socket counts: the host in the address is made up.
 func (c *client) get(ctx context.Context, path string) (*http.Response, error) {
+	return c.do(ctx, http.MethodGet, path)
+}
+
+// do asks for one path below the negotiated version. Only the socket counts: the host in the address is made up.
+func (c *client) do(ctx context.Context, method, path string) (*http.Response, error) {
 	if c.api != "" {
 		path = "/v" + c.api + path
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://docker"+path, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -225,7 +225,8 @@ func statusOf(reply *http.Response) error {
 }
 
 // Explain is [dial.Dialer.Explain] for errors of a Conn. It wraps
-// [runtimes.ErrOtherAPI] if the socket does not speak gRPC or lacks the service.
+// [runtimes.ErrOtherAPI] if the socket does not speak gRPC or lacks the service, and
+// [runtimes.ErrGone] if the server does not know what was named.
 func Explain(ctx context.Context, d *dial.Dialer, err error) error {
 	s := (*Status)(nil)
 	switch {
@@ -235,6 +236,8 @@ func Explain(ctx context.Context, d *dial.Dialer, err error) error {
 		return d.Explain(ctx, context.DeadlineExceeded)
 	case errors.As(err, &s) && s.Code == Unimplemented:
 		return d.Fail("speaks gRPC, but does not serve what was asked: "+s.Message, runtimes.ErrOtherAPI, err)
+	case s != nil && s.Code == NotFound:
+		return d.Fail(dial.What(d.Explain(ctx, err)), runtimes.ErrGone, err)
 	case s != nil || ctx.Err() != nil:
 		return d.Explain(ctx, err)
 	case len(d.First()) == 0:
@@ -243,6 +246,15 @@ func Explain(ctx context.Context, d *dial.Dialer, err error) error {
 		return d.Explain(ctx, d.Fail(errNotGRPC.Error(), runtimes.ErrOtherAPI, err))
 	}
 	return d.Explain(ctx, err)
+}
+
+// ExplainAct is [Explain] for a call that changes something.
+func ExplainAct(ctx context.Context, d *dial.Dialer, err error) error {
+	explained := Explain(ctx, d, err)
+	if err != nil && (CodeOf(err) == 0 || CodeOf(err) == DeadlineExceeded) {
+		return d.Doubt(explained)
+	}
+	return explained
 }
 
 // speaksHTTP2 reports whether a server began as every HTTP/2 server must, with

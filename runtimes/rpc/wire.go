@@ -80,3 +80,8 @@ func Entry(message []byte) (key, value string, err error) {
 func Text(number int, value string) []byte {
 	return protowire.AppendString(protowire.AppendTag(nil, protowire.Number(number), protowire.BytesType), value)
 }
+
+// Number is a message whose one field is a number.
+func Number(number int, value uint64) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(nil, protowire.Number(number), protowire.VarintType), value)
+}

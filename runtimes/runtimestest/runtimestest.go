@@ -161,7 +161,7 @@ func CheckError(t *testing.T, err error, part string, is error) {
 	if err == nil || !strings.Contains(err.Error(), part) {
 		t.Errorf("error %v, want one with %q", err, part)
 	}
-	for _, s := range []error{runtimes.ErrSilent, runtimes.ErrPartial, runtimes.ErrOtherAPI} {
+	for _, s := range []error{runtimes.ErrSilent, runtimes.ErrPartial, runtimes.ErrOtherAPI, runtimes.ErrGone, runtimes.ErrRefused} {
 		if errors.Is(err, s) != (s == is) {
 			t.Errorf("error %q: is %q: %v", err, s, s != is)
 		}
