@@ -57,6 +57,8 @@ func TestRules(t *testing.T) {
 		{"by another name", "checks/x/x.go", `import clock "time"; var t = clock.Since`, "uses time.Since"},
 		{"by none", "checks/x/x.go", `import . "time"; var t = Now()`, "dot import"},
 		{"a parser of a kernel interface that waits", "linux/kmsg/x.go", `import ("time"; "os"); func f() { time.Sleep(1) }`, "uses time.Sleep: linux/kmsg has no clock"},
+		{"the one that stops a process for a time", "linux/ptrace/x.go", `import "time"; var t = time.Now()`, ""},
+		{"the same with one of ours", "linux/ptrace/x.go", `import "sexton.dev/linux/procfs"`, "inside of other people's processes"},
 		{"a field that is named so", "checks/x/x.go", `import "time"; type host struct{ Now time.Time }; func f(h host) time.Time { return h.Now }`, ""},
 		{"a test with a clock", "checks/x/x_test.go", `import "time"; var t = time.Now()`, ""},
 	} {

@@ -154,7 +154,7 @@ func purity(files []file) (problems []string) {
 			if in(f.dir, hostless) && touches(to) {
 				problems = append(problems, fmt.Sprintf("%s imports %s: %s reaches no host, so that a recording is judged as a host is; collect reads", f.path(), to, f.dir))
 			}
-			if to != "time" || !in(f.dir, clockless) {
+			if to != "time" || !in(f.dir, clockless) || in(f.dir, waiting) {
 				continue
 			}
 			name := "time"

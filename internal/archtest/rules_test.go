@@ -45,6 +45,7 @@ var rules = map[string]rule{
 	"linux/pidfd":    {mayImport: "linux/procfs", outside: "golang.org/x/sys", why: "it compares what procfs tells of a process before it signals it"},
 	"linux/freezer":  {outside: "golang.org/x/sys", why: "each kernel interface is used on its own"},
 	"linux/fusectl":  {outside: "golang.org/x/sys", why: "each kernel interface is used on its own"},
+	"linux/ptrace":   {outside: "golang.org/x/sys", why: "it works inside of other people's processes: the less there is, the better"},
 	"linux/*":        {outside: "*", why: "each kernel interface is read on its own"},
 
 	"runtimes":              {outside: "golang.org/x/sys", why: "it is the vocabulary of all runtimes and finds their sockets"},
@@ -99,6 +100,8 @@ func forTests(dir string) bool { return strings.HasSuffix(dir, "test") }
 const (
 	// clockless packages get the time in what they judge. The clock is for agent and the mains, and for what waits: collect, heal, lab, runtimes.
 	clockless = "snapshot propagation errtext linux/* check checks checks/* plan"
+	// waiting packages are of those and may read it all the same.
+	waiting = "linux/ptrace" // it bounds the time for which a process is stopped
 	// hostless packages see a host only as a snapshot or as bytes.
 	hostless = "snapshot propagation errtext linux/procfs linux/cgroupfs check checks checks/* plan"
 )

@@ -2,8 +2,10 @@
 package hosttest
 
 import (
+	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -40,4 +42,25 @@ func Until(t testing.TB, deadline time.Duration, what string, ok func() bool) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// Trials is how many of a long trial are run: a slice, or all with
+// SEXTON_VERIFY=full. SEXTON_SEED repeats a run. It is for root.
+func Trials(t testing.TB, slice, full int) (n int, r *rand.Rand) {
+	t.Helper()
+	NeedsRoot(t)
+	n = slice
+	if os.Getenv("SEXTON_VERIFY") == "full" {
+		n = full
+	}
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("SEXTON_SEED"); text != "" {
+		given, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatalf("SEXTON_SEED: %v", err)
+		}
+		seed = given
+	}
+	t.Logf("%d of %d trials, SEXTON_SEED=%d", n, full, seed)
+	return n, rand.New(rand.NewPCG(seed, 1))
 }

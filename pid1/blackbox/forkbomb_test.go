@@ -88,7 +88,7 @@ wait; for (1 .. $n) { sysread $up, my $x, 1 } POSIX::_exit($code)`
 // TestTogether lets the main child leave together with hundreds of orphans, whose
 // signals become one: its exit code is not lost among theirs.
 func TestTogether(t *testing.T) {
-	n, random := trials(t, 25, 2000)
+	n, random := hosttest.Trials(t, 25, 2000)
 	binary := build(t, own, entryFlag(), "")
 	for i := range n {
 		want, flag := random.IntN(256), []string{"--drain", "--no-drain"}[random.IntN(2)]

@@ -3,7 +3,6 @@ package blackbox
 import (
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,27 +14,6 @@ import (
 
 	"sexton.dev/internal/hosttest"
 )
-
-// trials is how many of a long trial are run: a slice, or all with
-// SEXTON_VERIFY=full. SEXTON_SEED repeats a run.
-func trials(t *testing.T, slice, full int) (n int, r *rand.Rand) {
-	t.Helper()
-	hosttest.NeedsRoot(t)
-	n = slice
-	if os.Getenv("SEXTON_VERIFY") == "full" {
-		n = full
-	}
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("SEXTON_SEED"); text != "" {
-		given, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatalf("SEXTON_SEED: %v", err)
-		}
-		seed = given
-	}
-	t.Logf("%d of %d trials, SEXTON_SEED=%d", n, full, seed)
-	return n, rand.New(rand.NewPCG(seed, 1))
-}
 
 // begin starts our init with a main child and waits until the init is executed.
 func begin(t *testing.T, binary string, flags []string, command ...string) *run {
@@ -55,7 +33,7 @@ func begin(t *testing.T, binary string, flags []string, command ...string) *run 
 // TestTermAtStart sends TERM at a random moment in the 3 ms after the init was
 // executed: it must reach the main child, however early it comes.
 func TestTermAtStart(t *testing.T) {
-	n, random := trials(t, 150, 2000)
+	n, random := hosttest.Trials(t, 150, 2000)
 	binary := build(t, own, entryFlag(), "")
 	early := 0
 	defer func() { t.Logf("%d had not run their first instruction yet", early) }()
@@ -125,7 +103,7 @@ func kinds() (all []int) {
 // Standard signals merge while they are pending, so each kind is sent again only
 // when it arrived.
 func TestStorm(t *testing.T) {
-	n, random := trials(t, 3000, 100_000)
+	n, random := hosttest.Trials(t, 3000, 100_000)
 	python, err := exec.LookPath("python3")
 	hosttest.Needs(t, "python3", err == nil, "apt-get install python3-minimal")
 	binary := build(t, own, entryFlag(), "")
@@ -183,7 +161,7 @@ func tail(text string) string { return text[max(0, len(text)-500):] }
 // TestOrphans makes orphans in storms and trickles: all are reaped, and the init's
 // memory stays what it was.
 func TestOrphans(t *testing.T) {
-	n, _ := trials(t, 20_000, 1_000_000)
+	n, _ := hosttest.Trials(t, 20_000, 1_000_000)
 	binary := build(t, own, entryFlag(), "")
 	orphans := filepath.Join(t.TempDir(), "orphans")
 	if out, err := exec.Command("gcc", "-O2", "-static", "-o", orphans, "testdata/orphans.c").CombinedOutput(); err != nil {
@@ -212,7 +190,7 @@ func TestOrphans(t *testing.T) {
 
 // TestStarts starts and stops many times: nothing is left of any.
 func TestStarts(t *testing.T) {
-	n, random := trials(t, 300, 10_000)
+	n, random := hosttest.Trials(t, 300, 10_000)
 	binary := build(t, own, entryFlag(), "")
 	for i := range n {
 		want := random.IntN(256)

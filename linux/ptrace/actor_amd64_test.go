@@ -1,0 +1,263 @@
+package ptrace
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A board is memory that a target shares with its test.
+type board struct {
+	pid      int64 // of the target, as its test sees it
+	stop     int64 // the target ends with endCode when its call returns
+	calls    int64 // that returned
+	eintr    int64 // of those
+	early    int64 // before their timeout
+	wrong    int64 // with another result
+	result   int64 // the last one of those
+	longest  int64 // ns
+	beats    int64 // of another thread
+	released int64
+}
+
+const endCode = 42
+
+func (b *board) get(field *int64) int64 { return atomic.LoadInt64(field) }
+
+func mapBoard(f *os.File) (*board, error) {
+	page, err := unix.Mmap(int(f.Fd()), 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, err
+	}
+	return (*board)(unsafe.Pointer(&page[0])), nil
+}
+
+// finite is the timeout of the calls that have one.
+const finite = 100_000_000 // ns
+
+// A script is what a target does: the same call again and again.
+type script struct {
+	nr      uintptr
+	args    [6]uintptr
+	want    int64 // result, of a call that has a timeout
+	timed   bool
+	refresh *unix.Timeval // the kernel writes to it
+	busy    bool
+	mask    uint64 // signals blocked
+}
+
+var keep []any // what scripts point to
+
+// scripts are the targets of one thread, by name.
+func scripts(name string) (s script, err error) {
+	at := func(p unsafe.Pointer) uintptr { return uintptr(p) }
+	ts := &unix.Timespec{Nsec: finite}
+	word, event := new(uint32), new(unix.EpollEvent)
+	mask := new(uint64)
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		return s, err
+	}
+	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return s, err
+	}
+	unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, pipe[0], &unix.EpollEvent{Events: unix.EPOLLIN})
+	keep = append(keep, ts, word, event, mask)
+	forever := ^uintptr(0)
+	switch name {
+	case "epoll":
+		s = script{nr: unix.SYS_EPOLL_WAIT, args: [6]uintptr{uintptr(ep), at(unsafe.Pointer(event)), 1, forever}}
+	case "epoll-timed":
+		s = script{nr: unix.SYS_EPOLL_WAIT, args: [6]uintptr{uintptr(ep), at(unsafe.Pointer(event)), 1, finite / 1e6}, timed: true}
+	case "epoll_pwait-timed":
+		s = script{nr: unix.SYS_EPOLL_PWAIT, args: [6]uintptr{uintptr(ep), at(unsafe.Pointer(event)), 1, finite / 1e6, at(unsafe.Pointer(mask)), 8}, timed: true}
+	case "nanosleep":
+		s = script{nr: unix.SYS_NANOSLEEP, args: [6]uintptr{at(unsafe.Pointer(ts))}, timed: true}
+	case "clock_nanosleep":
+		s = script{nr: unix.SYS_CLOCK_NANOSLEEP, args: [6]uintptr{unix.CLOCK_MONOTONIC, 0, at(unsafe.Pointer(ts))}, timed: true}
+	case "read":
+		s = script{nr: unix.SYS_READ, args: [6]uintptr{uintptr(pipe[0]), at(unsafe.Pointer(word)), 1}}
+	case "futex":
+		s = script{nr: unix.SYS_FUTEX, args: [6]uintptr{at(unsafe.Pointer(word)), 128}}
+	case "futex-timed":
+		s = script{nr: unix.SYS_FUTEX, args: [6]uintptr{at(unsafe.Pointer(word)), 128, 0, at(unsafe.Pointer(ts))}, want: -int64(unix.ETIMEDOUT), timed: true}
+	case "poll":
+		s = script{nr: unix.SYS_POLL, args: [6]uintptr{0, 0, forever}}
+	case "poll-timed":
+		s = script{nr: unix.SYS_POLL, args: [6]uintptr{0, 0, finite / 1e6}, timed: true}
+	case "select-timed":
+		left := new(unix.Timeval)
+		s = script{nr: unix.SYS_SELECT, args: [6]uintptr{0, 0, 0, 0, at(unsafe.Pointer(left))}, timed: true, refresh: left}
+	case "pause":
+		s = script{nr: unix.SYS_PAUSE}
+	case "sigsuspend":
+		s = script{nr: unix.SYS_RT_SIGSUSPEND, args: [6]uintptr{at(unsafe.Pointer(mask)), 8}, mask: 1 << (unix.SIGUSR1 - 1)}
+	case "sigwaitinfo":
+		*mask = 1 << (unix.SIGUSR2 - 1)
+		s = script{nr: unix.SYS_RT_SIGTIMEDWAIT, args: [6]uintptr{at(unsafe.Pointer(mask)), 0, 0, 8}, mask: *mask}
+	case "sigtimedwait":
+		*mask = 1 << (unix.SIGUSR2 - 1)
+		s = script{nr: unix.SYS_RT_SIGTIMEDWAIT, args: [6]uintptr{at(unsafe.Pointer(mask)), 0, at(unsafe.Pointer(ts)), 8}, want: -int64(unix.EAGAIN), timed: true, mask: *mask}
+	case "busy":
+		s = script{busy: true}
+	default:
+		return s, errors.New("no such target")
+	}
+	return s, nil
+}
+
+// actor plays a target: "NAME,CHILDREN". Descriptor 3 is its board.
+func actor(role string) error {
+	name, count, _ := strings.Cut(role, ",")
+	children, err := strconv.Atoi(count)
+	if err != nil {
+		return err
+	}
+	b, err := mapBoard(os.NewFile(3, "board"))
+	if err != nil {
+		return err
+	}
+	if name == "go" {
+		return goTarget(b, children)
+	}
+	s, err := scripts(name)
+	if err != nil {
+		return err
+	}
+	runtime.LockOSThread()
+	if err := dropRestart(); err != nil {
+		return err
+	}
+	pid, errno := fork(&s, b, children)
+	if errno != 0 {
+		return errno
+	}
+	atomic.StoreInt64(&b.pid, int64(pid))
+	for {
+		var ws syscall.WaitStatus
+		got, err := syscall.Wait4(int(pid), &ws, 0, nil)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil || got != int(pid) {
+			return fmt.Errorf("wait: %d, %v", got, err)
+		}
+		if ws.Signaled() {
+			return fmt.Errorf("it died of %v", ws.Signal())
+		}
+		os.Exit(ws.ExitStatus())
+	}
+}
+
+type action struct {
+	handler, flags, restorer uintptr
+	mask                     uint64
+}
+
+// dropRestart has SIGUSR1 end system calls with EINTR; Go's handler does nothing else.
+func dropRestart() error {
+	var a action
+	if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGUSR1), 0, uintptr(unsafe.Pointer(&a)), 8, 0, 0); errno != 0 {
+		return errno
+	}
+	a.flags &^= 0x10000000 // SA_RESTART
+	if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGUSR1), uintptr(unsafe.Pointer(&a)), 0, 8, 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// fork makes the target: process 1 of a PID namespace, with this thread alone.
+// It runs no more than this and play: there is no Go scheduler in it.
+//
+//go:norace
+func fork(s *script, b *board, children int) (uintptr, syscall.Errno) {
+	all, none := ^uint64(0), uint64(0)
+	var default_ action
+	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), 0, 8, 0, 0)
+	pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD)|unix.CLONE_NEWPID, 0, 0, 0, 0, 0)
+	if pid != 0 || errno != 0 {
+		unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0)
+		return pid, errno
+	}
+	unix.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0, 0)
+	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), uintptr(unsafe.Pointer(&default_)), 0, 8, 0, 0)
+	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&s.mask)), 0, 8, 0, 0)
+	for i := 0; i < children; i++ {
+		child, _, _ := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+		if child == 0 {
+			unix.RawSyscall(unix.SYS_EXIT_GROUP, uintptr(i), 0, 0)
+		}
+	}
+	if s.busy {
+		compute(b)
+	}
+	play(s, b)
+	return 0, 0
+}
+
+//go:norace
+//go:nosplit
+func play(s *script, b *board) {
+	var from, to unix.Timespec
+	for b.stop == 0 {
+		if s.refresh != nil {
+			s.refresh.Sec, s.refresh.Usec = 0, finite/1000
+		}
+		unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&from)), 0)
+		r, _, errno := unix.RawSyscall6(s.nr, s.args[0], s.args[1], s.args[2], s.args[3], s.args[4], s.args[5])
+		unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&to)), 0)
+		took := (to.Sec-from.Sec)*1e9 + to.Nsec - from.Nsec
+		result := int64(r)
+		if errno != 0 {
+			result = -int64(errno)
+		}
+		switch {
+		case errno == unix.EINTR:
+			b.eintr++
+		case !s.timed || result != s.want:
+			b.wrong++
+			b.result = result
+		case took < finite-1_000_000: // the kernel counts some timeouts in milliseconds
+			b.early++
+		case took > b.longest:
+			b.longest = took
+		}
+		b.calls++
+	}
+	unix.RawSyscall(unix.SYS_EXIT_GROUP, endCode, 0, 0)
+}
+
+// compute works in registers alone, and finds out if one of them changes.
+//
+//go:norace
+//go:nosplit
+func compute(b *board) {
+	var first uint64
+	for round := 0; atomic.LoadInt64(&b.stop) == 0; round++ {
+		x, y, z := uint64(1), uint64(2), uint64(3)
+		for i := 0; i < 1000; i++ {
+			x = x*6364136223846793005 + 1442695040888963407
+			y = y ^ x>>7 + z
+			z = z*y | 1
+		}
+		sum := x ^ y ^ z
+		if round == 0 {
+			first = sum
+		}
+		if sum != first {
+			b.wrong++
+		}
+		b.calls++
+	}
+	unix.RawSyscall(unix.SYS_EXIT_GROUP, endCode, 0, 0)
+}

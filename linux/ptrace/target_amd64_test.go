@@ -1,0 +1,208 @@
+package ptrace
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/internal/hosttest"
+)
+
+// A running target and what its test knows of it.
+type runningTarget struct {
+	t     testing.TB
+	cmd   *exec.Cmd
+	board *board
+	pid   int
+	start uint64
+	ended chan struct{}
+}
+
+const patience = 20 * time.Second // for what should come at once, on a machine that is busy
+
+// startTarget starts a target with dead children, and waits until it is at its work.
+func startTarget(t testing.TB, name string, children int, change func(*exec.Cmd)) *runningTarget {
+	t.Helper()
+	hosttest.NeedsRoot(t)
+	fd, err := unix.MemfdCreate("board", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), "board")
+	defer f.Close()
+	if err := f.Truncate(int64(os.Getpagesize())); err != nil {
+		t.Fatal(err)
+	}
+	b, err := mapBoard(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s,%d", roleEnv, name, children), "GODEBUG=asyncpreemptoff=1")
+	cmd.ExtraFiles = []*os.File{f}
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if change != nil {
+		change(cmd)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r := &runningTarget{t: t, cmd: cmd, board: b, ended: make(chan struct{})}
+	go func() { cmd.Wait(); close(r.ended) }()
+	t.Cleanup(func() {
+		if r.pid != 0 && r.pid != cmd.Process.Pid {
+			unix.Kill(r.pid, unix.SIGKILL) // our grandchild: its parent waits for it
+		}
+		select {
+		case <-r.ended:
+		case <-time.After(time.Second):
+			cmd.Process.Kill()
+			<-r.ended
+		}
+	})
+	hosttest.Until(t, patience, name+" is there", func() bool { r.pid = int(b.get(&b.pid)); return r.pid != 0 })
+	hosttest.Until(t, patience, "all children are dead", func() bool { return len(r.dead()) >= children })
+	r.start = r.stat().start
+	if !strings.HasPrefix(name, "go") && name != "busy" {
+		hosttest.Until(t, patience, name+" is at rest", func() bool { return r.stat().state == 'S' })
+	}
+	return r
+}
+
+func (r *runningTarget) stat() stat {
+	r.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.pid))
+	if err != nil {
+		r.t.Fatalf("the target has ended: %v", err)
+	}
+	s, ok := parseStat(text)
+	if !ok {
+		r.t.Fatalf("stat: %q", text)
+	}
+	return s
+}
+
+// line is the value of a line of status.
+func (r *runningTarget) line(name string) string {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.pid))
+	for l := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(l, name+":"); ok {
+			return strings.TrimSpace(rest)
+		}
+	}
+	return ""
+}
+
+// dead lists the dead children.
+func (r *runningTarget) dead() (all []Child) {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", r.pid))
+	for _, list := range lists {
+		text, _ := os.ReadFile(list)
+		for _, word := range strings.Fields(string(text)) {
+			pid, _ := strconv.Atoi(word)
+			text, err := os.ReadFile("/proc/" + word + "/stat")
+			if s, ok := parseStat(text); err == nil && ok && s.state == 'Z' {
+				all = append(all, Child{pid, s.start})
+			}
+		}
+	}
+	return all
+}
+
+func (r *runningTarget) request(dead []Child) Request {
+	return Request{Proc: "/proc", PID: r.pid, Start: r.start, Dead: dead}
+}
+
+// end asks the target to end by itself.
+func (r *runningTarget) end() {
+	r.t.Helper()
+	r.board.stop = 1
+	hosttest.Until(r.t, patience, "the target ends", func() bool {
+		unix.Kill(r.pid, unix.SIGUSR1)
+		select {
+		case <-r.ended:
+			return true
+		default:
+			return false
+		}
+	})
+	if code := r.cmd.ProcessState.ExitCode(); code != endCode {
+		r.t.Errorf("it ended with code %d, not %d", code, endCode)
+	}
+}
+
+var names = []string{"epoll", "epoll-timed", "epoll_pwait-timed", "nanosleep", "clock_nanosleep", "read", "futex", "futex-timed", "poll", "poll-timed",
+	"select-timed", "pause", "sigsuspend", "sigwaitinfo", "sigtimedwait", "busy"}
+
+// TestTargets injects many times into programs of one thread that wait in each
+// kind of call, as the only thing they do: none of them ever sees it.
+func TestTargets(t *testing.T) {
+	n, random := hosttest.Trials(t, 480, 10_000)
+	each := n / (len(names) + 1) // the one more is TestGo
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			r := startTarget(t, name, each, nil)
+			i := startInjector(t, nil)
+			blocked := r.line("SigBlk")
+			spare := r.dead()
+			longest := time.Duration(0)
+			for len(spare) > 0 {
+				k := min(1+random.IntN(12), len(spare))
+				given := slices.Clone(spare[:k])
+				spare = spare[k:]
+				outcomes, end := i.reap(order{Request: r.request(given)})
+				longest = max(longest, end.Took)
+				if end.Error != "" {
+					t.Fatal(end.Error)
+				}
+				for _, o := range outcomes {
+					if !o.Reaped || o.Status&^0xff00 != 0 {
+						t.Errorf("%+v", o)
+					}
+				}
+				if len(outcomes) != k {
+					t.Fatalf("%d outcomes of %d", len(outcomes), k)
+				}
+				if got := r.dead(); !slices.Equal(got, spare) {
+					t.Fatalf("%d are left, not the %d that were not given", len(got), len(spare))
+				}
+				time.Sleep(time.Duration(random.IntN(10_000)) * time.Microsecond)
+			}
+			r.undisturbed(blocked, longest)
+			r.end()
+		})
+	}
+}
+
+// undisturbed fails the test unless the target is as if nothing had been.
+func (r *runningTarget) undisturbed(blocked string, longest time.Duration) {
+	r.t.Helper()
+	b := r.board
+	for what, n := range map[string]int64{"EINTR": b.get(&b.eintr), "early returns": b.get(&b.early), "wrong results": b.get(&b.wrong)} {
+		if n != 0 {
+			r.t.Errorf("%d %s, result %d, in %d calls", n, what, b.result, b.calls)
+		}
+	}
+	if late := time.Duration(b.get(&b.longest)) - finite - longest; late > 500*time.Millisecond {
+		r.t.Errorf("a call of %v took %v more, and the longest injection %v", time.Duration(finite), late, longest)
+	}
+	if got := r.line("SigBlk"); got != blocked {
+		r.t.Errorf("SigBlk is %s, was %s", got, blocked)
+	}
+	if got := r.line("TracerPid"); got != "0" {
+		r.t.Errorf("TracerPid is %s", got)
+	}
+	if s := r.stat().state; s == 'T' || s == 't' {
+		r.t.Errorf("state %c", s)
+	}
+}

@@ -1,0 +1,64 @@
+package ptrace
+
+import (
+	"encoding/binary"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	vdsoEntry = 33   // AT_SYSINFO_EHDR, the address of the vdso
+	vdsoSize  = 4096 // bytes of its first page, which has the code that falls back to a system call
+)
+
+// vdsoCall finds a syscall instruction in the target's vdso, for a thread that is in none of its own.
+//
+// Source: vdso(7), getauxval(3).
+func (t *target) vdsoCall() (uint64, error) {
+	text, errno := t.proc.read(t.pid, 0, "auxv")
+	if errno != 0 {
+		return 0, errno
+	}
+	var base uint64
+	for ; len(text) >= 16; text = text[16:] {
+		if binary.LittleEndian.Uint64(text) == vdsoEntry {
+			base = binary.LittleEndian.Uint64(text[8:])
+		}
+	}
+	if base == 0 {
+		return 0, refuse(restart, "process %d has no vdso", t.pid)
+	}
+	code := make([]byte, vdsoSize)
+	local := []unix.Iovec{{Base: &code[0], Len: vdsoSize}}
+	n, err := unix.ProcessVMReadv(t.pid, local, []unix.RemoteIovec{{Base: uintptr(base), Len: vdsoSize}}, 0)
+	if err != nil {
+		return 0, err
+	}
+	for i := 0; i+8 <= n; i++ {
+		if isCall(binary.LittleEndian.Uint64(code[i:])) {
+			return base + uint64(i), nil
+		}
+	}
+	return 0, refuse(restart, "the vdso of process %d has no system call", t.pid)
+}
+
+// inCritical reports whether the thread is in a restartable sequence, which
+// would lose its abort; unknown counts as yes.
+//
+// Source: ptrace(2), PTRACE_GET_RSEQ_CONFIGURATION; rseq(2).
+func inCritical(tid int) bool {
+	var c struct {
+		at                     uint64
+		size, sign, flags, pad uint32
+	}
+	n, errno := ptraceN(unix.PTRACE_GET_RSEQ_CONFIGURATION, tid, unsafe.Sizeof(c), unsafe.Pointer(&c))
+	if errno != 0 || n < 8 {
+		return true
+	}
+	if c.at == 0 {
+		return false
+	}
+	sequence, errno := peek(tid, c.at+8) // rseq_cs
+	return errno != 0 || sequence != 0
+}
