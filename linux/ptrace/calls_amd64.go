@@ -2,6 +2,7 @@ package ptrace
 
 import (
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -54,13 +55,33 @@ func endsWithEINTR(call int64) bool {
 	return false
 }
 
-// timeLeft is the timeout of a call that is [prolonged]: the call starts with all
-// of it again. One in the thread's memory is not read.
-func timeLeft(p place) time.Duration {
-	if p.call == unix.SYS_EPOLL_PWAIT2 {
+// timeout of a call that a stop ends with EINTR: it is started again with all of
+// it. 0: it has none.
+func (t *target) timeout(p place) time.Duration {
+	var at uint64
+	switch p.call {
+	case unix.SYS_EPOLL_WAIT, unix.SYS_EPOLL_PWAIT:
+		return max(0, time.Duration(int32(p.args[3]))*time.Millisecond)
+	case unix.SYS_EPOLL_PWAIT2:
+		at = p.args[3]
+	case unix.SYS_RT_SIGTIMEDWAIT:
+		at = p.args[2]
+	}
+	if at == 0 {
+		return 0
+	}
+	ts, err := t.timespec(at)
+	if err != nil || ts.Sec < 0 || ts.Sec > int64(longestWait/time.Second) {
 		return longestWait
 	}
-	return time.Duration(int32(p.args[3])) * time.Millisecond
+	return time.Duration(ts.Sec)*time.Second + time.Duration(ts.Nsec)
+}
+
+// timespec reads one in the target's memory.
+func (t *target) timespec(at uint64) (ts unix.Timespec, err error) {
+	local := []unix.Iovec{{Base: (*byte)(unsafe.Pointer(&ts)), Len: uint64(unsafe.Sizeof(ts))}}
+	_, err = unix.ProcessVMReadv(t.pid, local, []unix.RemoteIovec{{Base: uintptr(at), Len: int(unsafe.Sizeof(ts))}}, 0)
+	return ts, err
 }
 
 // registers are those of a stopped thread.

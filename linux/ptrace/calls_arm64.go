@@ -29,7 +29,7 @@ func callUse(p place) use {
 	return never
 }
 
-func timeLeft(place) time.Duration { return 0 }
+func (t *target) timeout(place) time.Duration { return 0 }
 
 // registers are those of a stopped thread.
 type registers struct{ unix.PtraceRegs }

@@ -167,14 +167,12 @@ func (r *reaper) one(ctx context.Context) error {
 		return err
 	}
 	b := burst{reaper: r, tid: tid, plan: at.use()}
-	switch b.plan {
-	case prolonged:
-		r.untilAnew(ctx, tid, at)
-	case running:
+	if b.plan == running {
 		if b.vdso, err = r.vdsoCall(); err != nil {
 			return err
 		}
 	}
+	r.untilAnew(ctx, tid, r.timeout(at))
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -191,9 +189,8 @@ func (r *reaper) one(ctx context.Context) error {
 // untilAnew waits until a call has just begun whose timeout a burst makes begin
 // anew, unless the last one that began is still in its first quarter. So no call
 // of up to 5 s is prolonged by more than that, and a longer one once.
-func (r *reaper) untilAnew(ctx context.Context, tid int, at place) {
-	timeout := timeLeft(at)
-	if time.Since(r.began) < timeout/4 {
+func (r *reaper) untilAnew(ctx context.Context, tid int, timeout time.Duration) {
+	if timeout == 0 || time.Since(r.began) < timeout/4 {
 		return
 	}
 	first, errno := r.proc.status(r.pid, tid)
