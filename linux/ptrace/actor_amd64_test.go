@@ -16,16 +16,16 @@ import (
 
 // A board is memory that a target shares with its test.
 type board struct {
-	pid      int64 // of the target, as its test sees it
-	stop     int64 // the target ends with endCode when its call returns
-	calls    int64 // that returned
-	eintr    int64 // of those
-	early    int64 // before their timeout
-	wrong    int64 // with another result
-	result   int64 // the last one of those
-	longest  int64 // ns
-	beats    int64 // of another thread
-	released int64
+	pid     int64 // of the target, as its test sees it
+	stop    int64 // the target ends with endCode when its call returns
+	calls   int64 // that returned
+	eintr   int64 // of those
+	early   int64 // before their timeout
+	wrong   int64 // with another result
+	result  int64 // the last one of those
+	longest int64 // ns
+	free    int64 // the target may make more children
+	signals int64 // that came to a Go target
 }
 
 const endCode = 42
@@ -51,7 +51,11 @@ type script struct {
 	timed   bool
 	refresh *unix.Timeval // the kernel writes to it
 	busy    bool
+	waiter  bool
 	mask    uint64 // signals blocked
+	filter  []insn // its seccomp filter
+	strict  bool   // it is in the strict mode of seccomp
+	rseq    *[32]byte
 }
 
 var keep []any // what scripts point to
@@ -109,19 +113,23 @@ func scripts(name string) (s script, err error) {
 		s = script{nr: unix.SYS_RT_SIGTIMEDWAIT, args: [6]uintptr{at(unsafe.Pointer(mask)), 0, at(unsafe.Pointer(ts)), 8}, want: -int64(unix.EAGAIN), timed: true, mask: *mask}
 	case "busy":
 		s = script{busy: true}
+	case "waiter":
+		s = script{waiter: true}
 	default:
 		return s, errors.New("no such target")
 	}
 	return s, nil
 }
 
-// actor plays a target: "NAME,CHILDREN". Descriptor 3 is its board.
+// actor plays a target: "NAME,CHILDREN,MORE". Descriptor 3 is its board.
 func actor(role string) error {
-	name, count, _ := strings.Cut(role, ",")
-	children, err := strconv.Atoi(count)
+	words := strings.Split(role, ",")
+	name, more := words[0], words[2]
+	children, err := strconv.Atoi(words[1])
 	if err != nil {
 		return err
 	}
+	unix.CloseOnExec(3)
 	b, err := mapBoard(os.NewFile(3, "board"))
 	if err != nil {
 		return err
@@ -134,6 +142,9 @@ func actor(role string) error {
 		return err
 	}
 	runtime.LockOSThread()
+	if err := s.add(more); err != nil {
+		return err
+	}
 	if err := dropRestart(); err != nil {
 		return err
 	}
@@ -156,6 +167,36 @@ func actor(role string) error {
 		}
 		os.Exit(ws.ExitStatus())
 	}
+}
+
+// add adds something that gets in the way.
+func (s *script) add(more string) error {
+	waitid := func(answer uint32) []insn {
+		return []insn{{0x20, 0, 0, 0}, {0x15, 0, 1, unix.SYS_WAITID}, {0x06, 0, 0, answer}, {0x06, 0, 0, unix.SECCOMP_RET_ALLOW}}
+	}
+	switch more {
+	case "":
+	case "log":
+		s.filter = waitid(unix.SECCOMP_RET_LOG)
+	case "errno":
+		s.filter = waitid(unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM))
+	case "kill":
+		s.filter = waitid(unix.SECCOMP_RET_KILL_PROCESS)
+	case "notify":
+		s.filter = waitid(unix.SECCOMP_RET_USER_NOTIF)
+	case "strict":
+		s.strict = true
+	case "rseq": // inherited by fork
+		s.rseq = new([32]byte)
+		keep = append(keep, s.rseq)
+		at := uintptr(unsafe.Pointer(&s.rseq[0]))
+		if _, _, errno := unix.RawSyscall6(unix.SYS_RSEQ, at, 32, 0, 0x53053053, 0, 0); errno != 0 {
+			return errno
+		}
+	default:
+		return errors.New("no such obstacle")
+	}
+	return nil
 }
 
 type action struct {
@@ -194,15 +235,71 @@ func fork(s *script, b *board, children int) (uintptr, syscall.Errno) {
 	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&s.mask)), 0, 8, 0, 0)
 	for i := 0; i < children; i++ {
 		child, _, _ := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
-		if child == 0 {
-			unix.RawSyscall(unix.SYS_EXIT_GROUP, uintptr(i), 0, 0)
+		if child != 0 {
+			if s.waiter {
+				unix.RawSyscall6(unix.SYS_WAIT4, child, 0, 0, 0, 0, 0)
+			}
+			continue
 		}
+		if s.waiter { // an orphan
+			if child, _, _ = unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0); child == 0 {
+				nap()
+			}
+		}
+		unix.RawSyscall(unix.SYS_EXIT_GROUP, uintptr(i), 0, 0)
 	}
-	if s.busy {
-		compute(b)
+	if len(s.filter) > 0 {
+		fprog := struct {
+			n     uint16
+			insns *insn
+		}{uint16(len(s.filter)), &s.filter[0]}
+		unix.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&fprog)), 0, 0, 0)
 	}
-	play(s, b)
+	if s.strict {
+		unix.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_STRICT, 0, 0, 0, 0)
+	}
+	switch {
+	case s.busy:
+		compute(b, s.rseq)
+	case s.waiter:
+		waitOften(b)
+	default:
+		play(s, b)
+	}
 	return 0, 0
+}
+
+//go:norace
+//go:nosplit
+func nap() {
+	ts := unix.Timespec{Nsec: 2_000_000}
+	unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0)
+}
+
+// waitOften makes children and waits for each of them, by its pid: none of their
+// statuses may be lost.
+//
+//go:norace
+//go:nosplit
+func waitOften(b *board) {
+	for i := uintptr(1); b.stop == 0; i++ {
+		child, _, _ := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+		if child == 0 {
+			nap()
+			unix.RawSyscall(unix.SYS_EXIT_GROUP, i, 0, 0)
+		}
+		var status int32
+		got, _, errno := unix.RawSyscall6(unix.SYS_WAIT4, child, uintptr(unsafe.Pointer(&status)), 0, 0, 0, 0)
+		if errno == unix.EINTR { // SIGUSR1, to end
+			continue
+		}
+		if got != child || status != int32(i&0xff)<<8 {
+			b.wrong++
+			b.result = int64(got)
+		}
+		b.calls++
+	}
+	unix.RawSyscall(unix.SYS_EXIT_GROUP, endCode, 0, 0)
 }
 
 //go:norace
@@ -213,9 +310,13 @@ func play(s *script, b *board) {
 		if s.refresh != nil {
 			s.refresh.Sec, s.refresh.Usec = 0, finite/1000
 		}
-		unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&from)), 0)
+		if s.timed {
+			unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&from)), 0)
+		}
 		r, _, errno := unix.RawSyscall6(s.nr, s.args[0], s.args[1], s.args[2], s.args[3], s.args[4], s.args[5])
-		unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&to)), 0)
+		if s.timed {
+			unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&to)), 0)
+		}
 		took := (to.Sec-from.Sec)*1e9 + to.Nsec - from.Nsec
 		result := int64(r)
 		if errno != 0 {
@@ -241,11 +342,19 @@ func play(s *script, b *board) {
 //
 //go:norace
 //go:nosplit
-func compute(b *board) {
+func compute(b *board, rseq *[32]byte) {
 	var first uint64
+	var sequence struct { // one that we are never in
+		version, flags     uint32
+		start, size, abort uint64
+	}
+	sequence.start, sequence.size, sequence.abort = 4096, 1, 8192
 	for round := 0; atomic.LoadInt64(&b.stop) == 0; round++ {
 		x, y, z := uint64(1), uint64(2), uint64(3)
 		for i := 0; i < 1000; i++ {
+			if rseq != nil { // the kernel forgets it at each switch
+				*(*uintptr)(unsafe.Pointer(&rseq[8])) = uintptr(unsafe.Pointer(&sequence))
+			}
 			x = x*6364136223846793005 + 1442695040888963407
 			y = y ^ x>>7 + z
 			z = z*y | 1

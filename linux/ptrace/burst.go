@@ -39,7 +39,7 @@ func (b *burst) run() error {
 	case unix.ESRCH:
 		return nil // it has ended; check looks for the process
 	case unix.EPERM:
-		return refuse("run as root of the host; where AppArmor, SELinux or Yama forbid ptrace, allow it to sexton", "process %d may not be traced: %v", b.pid, errno)
+		return b.forbidden(errno)
 	default:
 		return errno
 	}
@@ -249,7 +249,7 @@ func (b *burst) refusal(err error) error {
 	case nil:
 		return nil
 	case errBits:
-		return refuse(restart, "process %d runs 32-bit code", b.pid)
+		return b.narrow()
 	case errMode:
 		return refuse(restart, "process %d is in the strict mode of seccomp, which would kill it", b.pid)
 	case errUnread:

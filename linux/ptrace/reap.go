@@ -40,7 +40,7 @@ const (
 	burstLimit = 50 * time.Millisecond // for which a thread is stopped
 	pause      = 10 * time.Millisecond // for which it then runs
 	stopLimit  = 2 * time.Second       // for a thread to stop
-	mostIdle   = 300                   // bursts one after the other that reap nothing
+	mostIdle   = 100                   // bursts one after the other that reap nothing
 
 	longestWait = 5 * time.Second // for a call to begin
 )

@@ -2,6 +2,7 @@ package ptrace
 
 import (
 	"bytes"
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -102,6 +103,9 @@ func (t *target) check() error {
 	if t.depth = t.known.depth; t.known.tracer != 0 {
 		return refuse("end the debugger and try again", "process %d is traced by process %d", t.pid, t.known.tracer)
 	}
+	if err := t.wide(); err != nil {
+		return err
+	}
 	return t.notFrozen(t.pid)
 }
 
@@ -121,6 +125,25 @@ func (t *target) notFrozen(tid int) error {
 		}
 	}
 	return nil
+}
+
+// wide refuses 32-bit code, by its auxiliary vector: the first value is not 0, and
+// in the place of the upper half of a 64-bit type.
+func (t *target) wide() error {
+	text, errno := t.proc.read(t.pid, 0, "auxv")
+	switch {
+	case errno == unix.EACCES || errno == unix.EPERM:
+		return t.forbidden(errno)
+	case len(text) >= 16 && binary.LittleEndian.Uint32(text[4:]) != 0:
+		return t.narrow()
+	}
+	return nil // one that is half dead has none
+}
+
+func (t *target) narrow() error { return refuse(restart, "process %d runs 32-bit code", t.pid) }
+
+func (t *target) forbidden(errno unix.Errno) error {
+	return refuse("run as root of the host, outside of any user namespace; where AppArmor, SELinux or Yama forbid ptrace, allow it to sexton", "process %d may not be traced: %v", t.pid, errno)
 }
 
 // mostThreads are looked at for one that can be borrowed.

@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,7 +28,7 @@ type runningTarget struct {
 
 const patience = 20 * time.Second // for what should come at once, on a machine that is busy
 
-// startTarget starts a target with dead children, and waits until it is at its work.
+// startTarget starts a target, NAME or NAME+OBSTACLE, with dead children, and waits until it is at its work.
 func startTarget(t testing.TB, name string, children int, change func(*exec.Cmd)) *runningTarget {
 	t.Helper()
 	hosttest.NeedsRoot(t)
@@ -47,15 +46,25 @@ func startTarget(t testing.TB, name string, children int, change func(*exec.Cmd)
 		t.Fatal(err)
 	}
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s,%d", roleEnv, name, children), "GODEBUG=asyncpreemptoff=1")
+	name, more, _ := strings.Cut(name, "+")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s,%d,%s", roleEnv, name, children, more))
+	if name != "go" { // a preemption would end system calls with EINTR
+		cmd.Env = append(cmd.Env, "GODEBUG=asyncpreemptoff=1")
+	}
 	cmd.ExtraFiles = []*os.File{f}
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if name == "go" {
+		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWPID
+	}
 	if change != nil {
 		change(cmd)
 	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
+	}
+	if name == "go" {
+		b.pid = int64(cmd.Process.Pid)
 	}
 	r := &runningTarget{t: t, cmd: cmd, board: b, ended: make(chan struct{})}
 	go func() { cmd.Wait(); close(r.ended) }()
@@ -73,7 +82,7 @@ func startTarget(t testing.TB, name string, children int, change func(*exec.Cmd)
 	hosttest.Until(t, patience, name+" is there", func() bool { r.pid = int(b.get(&b.pid)); return r.pid != 0 })
 	hosttest.Until(t, patience, "all children are dead", func() bool { return len(r.dead()) >= children })
 	r.start = r.stat().start
-	if !strings.HasPrefix(name, "go") && name != "busy" {
+	if name != "go" && name != "busy" {
 		hosttest.Until(t, patience, name+" is at rest", func() bool { return r.stat().state == 'S' })
 	}
 	return r
@@ -138,49 +147,6 @@ func (r *runningTarget) end() {
 	})
 	if code := r.cmd.ProcessState.ExitCode(); code != endCode {
 		r.t.Errorf("it ended with code %d, not %d", code, endCode)
-	}
-}
-
-var names = []string{"epoll", "epoll-timed", "epoll_pwait-timed", "nanosleep", "clock_nanosleep", "read", "futex", "futex-timed", "poll", "poll-timed",
-	"select-timed", "pause", "sigsuspend", "sigwaitinfo", "sigtimedwait", "busy"}
-
-// TestTargets injects many times into programs of one thread that wait in each
-// kind of call, as the only thing they do: none of them ever sees it.
-func TestTargets(t *testing.T) {
-	n, random := hosttest.Trials(t, 480, 10_000)
-	each := n / (len(names) + 1) // the one more is TestGo
-	for _, name := range names {
-		t.Run(name, func(t *testing.T) {
-			r := startTarget(t, name, each, nil)
-			i := startInjector(t, nil)
-			blocked := r.line("SigBlk")
-			spare := r.dead()
-			longest := time.Duration(0)
-			for len(spare) > 0 {
-				k := min(1+random.IntN(12), len(spare))
-				given := slices.Clone(spare[:k])
-				spare = spare[k:]
-				outcomes, end := i.reap(order{Request: r.request(given)})
-				longest = max(longest, end.Took)
-				if end.Error != "" {
-					t.Fatal(end.Error)
-				}
-				for _, o := range outcomes {
-					if !o.Reaped || o.Status&^0xff00 != 0 {
-						t.Errorf("%+v", o)
-					}
-				}
-				if len(outcomes) != k {
-					t.Fatalf("%d outcomes of %d", len(outcomes), k)
-				}
-				if got := r.dead(); !slices.Equal(got, spare) {
-					t.Fatalf("%d are left, not the %d that were not given", len(got), len(spare))
-				}
-				time.Sleep(time.Duration(random.IntN(10_000)) * time.Microsecond)
-			}
-			r.undisturbed(blocked, longest)
-			r.end()
-		})
 	}
 }
 
