@@ -55,8 +55,9 @@ type script struct {
 	mask    uint64 // signals blocked
 	filter  []insn // its seccomp filter
 	strict  bool   // it is in the strict mode of seccomp
-	rseq    *[32]byte
 }
+
+const rseqSignature = 0x53053053
 
 var keep []any // what scripts point to
 
@@ -113,12 +114,27 @@ func scripts(name string) (s script, err error) {
 		s = script{nr: unix.SYS_RT_SIGTIMEDWAIT, args: [6]uintptr{at(unsafe.Pointer(mask)), 0, at(unsafe.Pointer(ts)), 8}, want: -int64(unix.EAGAIN), timed: true, mask: *mask}
 	case "busy":
 		s = script{busy: true}
+	case "flock":
+		s = script{nr: unix.SYS_FLOCK, args: [6]uintptr{lockedFile(), unix.LOCK_EX}}
 	case "waiter":
 		s = script{waiter: true}
 	default:
 		return s, errors.New("no such target")
 	}
 	return s, nil
+}
+
+// lockedFile is a file that another descriptor of this process has locked.
+func lockedFile() uintptr {
+	f, err := os.CreateTemp("", "sexton-test-")
+	if err != nil {
+		return 0
+	}
+	defer os.Remove(f.Name())
+	keep = append(keep, f)
+	unix.Flock(int(f.Fd()), unix.LOCK_EX)
+	other, _ := unix.Open(f.Name(), unix.O_RDWR|unix.O_CLOEXEC, 0)
+	return uintptr(other)
 }
 
 // actor plays a target: "NAME,CHILDREN,MORE". Descriptor 3 is its board.
@@ -186,11 +202,11 @@ func (s *script) add(more string) error {
 		s.filter = waitid(unix.SECCOMP_RET_USER_NOTIF)
 	case "strict":
 		s.strict = true
-	case "rseq": // inherited by fork
-		s.rseq = new([32]byte)
-		keep = append(keep, s.rseq)
-		at := uintptr(unsafe.Pointer(&s.rseq[0]))
-		if _, _, errno := unix.RawSyscall6(unix.SYS_RSEQ, at, 32, 0, 0x53053053, 0, 0); errno != 0 {
+	case "rseq": // an area for restartable sequences, inherited by fork
+		area := new([32]byte)
+		keep = append(keep, area)
+		at := uintptr(unsafe.Pointer(area))
+		if _, _, errno := unix.RawSyscall6(unix.SYS_RSEQ, at, 32, 0, rseqSignature, 0, 0); errno != 0 {
 			return errno
 		}
 	default:
@@ -260,7 +276,7 @@ func fork(s *script, b *board, children int) (uintptr, syscall.Errno) {
 	}
 	switch {
 	case s.busy:
-		compute(b, s.rseq)
+		compute(b)
 	case s.waiter:
 		waitOften(b)
 	default:
@@ -342,19 +358,11 @@ func play(s *script, b *board) {
 //
 //go:norace
 //go:nosplit
-func compute(b *board, rseq *[32]byte) {
+func compute(b *board) {
 	var first uint64
-	var sequence struct { // one that we are never in
-		version, flags     uint32
-		start, size, abort uint64
-	}
-	sequence.start, sequence.size, sequence.abort = 4096, 1, 8192
 	for round := 0; atomic.LoadInt64(&b.stop) == 0; round++ {
 		x, y, z := uint64(1), uint64(2), uint64(3)
 		for i := 0; i < 1000; i++ {
-			if rseq != nil { // the kernel forgets it at each switch
-				*(*uintptr)(unsafe.Pointer(&rseq[8])) = uintptr(unsafe.Pointer(&sequence))
-			}
 			x = x*6364136223846793005 + 1442695040888963407
 			y = y ^ x>>7 + z
 			z = z*y | 1

@@ -140,8 +140,8 @@ func (r *reaper) number(dead []Child) error {
 // all makes bursts until no child is left.
 func (r *reaper) all(ctx context.Context) error {
 	for idle := 0; len(r.left) > 0; idle++ {
-		if idle > mostIdle {
-			return refuse("try again when it is less busy", "process %d was never found at rest: %s", r.pid, r.busy)
+		if err := r.givenUp(idle); err != nil {
+			return err
 		}
 		before := len(r.left)
 		if err := r.one(ctx); err != nil {
@@ -155,6 +155,13 @@ func (r *reaper) all(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (r *reaper) givenUp(idle int) error {
+	if idle <= mostIdle {
+		return nil
+	}
+	return refuse("try again when it is less busy", "process %d was never found at rest: %s", r.pid, r.busy)
 }
 
 // one makes a burst and says what came of it.

@@ -106,16 +106,20 @@ func (t *target) check() error {
 	if err := t.wide(); err != nil {
 		return err
 	}
-	return t.notFrozen(t.pid)
+	return t.notFrozen()
 }
 
 const kernelThread = 0x00200000 // PF_KTHREAD, include/linux/sched.h
 
-// notFrozen refuses a thread that sleeps in the freezer: it stops only when it is thawed.
+// inD is the call of a thread in state D, which does not stop.
+const inD = -2
+
+// notFrozen refuses a target that sleeps in the freezer: it stops only when it is
+// thawed. One that version 1 of cgroups froze shows where it was before; it is in D.
 //
 // Source: Linux 6.12 kernel/freezer.c, kernel/signal.c.
-func (t *target) notFrozen(tid int) error {
-	text, errno := t.proc.read(t.pid, tid, "wchan")
+func (t *target) notFrozen() error {
+	text, errno := t.proc.read(t.pid, 0, "wchan")
 	if errno != 0 {
 		return nil // a kernel without: the stop then comes too late
 	}
@@ -158,7 +162,7 @@ func (t *target) choose() (tid int, at place, err error) {
 	}
 	defer dir.Close()
 	names, _ := dir.Readdirnames(mostThreads)
-	best, other := never, int64(-1)
+	best, other, deep := never, int64(-1), false
 	for _, name := range names {
 		id, err := strconv.Atoi(name)
 		if err != nil || t.only != 0 && id != t.only {
@@ -166,6 +170,7 @@ func (t *target) choose() (tid int, at place, err error) {
 		}
 		p, ok := t.place(id)
 		if !ok {
+			deep = deep || p.call == inD
 			continue
 		}
 		if p.use() < best {
@@ -177,8 +182,11 @@ func (t *target) choose() (tid int, at place, err error) {
 			break
 		}
 	}
+	if best == never && deep {
+		return 0, at, refuse("resume the container if it is paused (docker unpause); else /proc/PID/wchan says what it waits for", "process %d cannot be stopped: it is frozen, or waits for a device (state D)", t.pid)
+	}
 	if best == never {
-		return 0, at, refuse(restart, "no thread of process %d can be borrowed: each is in a call that must not be disturbed, as system call %d, or in D", t.pid, other)
+		return 0, at, refuse(restart, "no thread of process %d can be borrowed: each is in a call that must not be disturbed, as system call %d", t.pid, other)
 	}
 	return tid, at, nil
 }
@@ -186,7 +194,12 @@ func (t *target) choose() (tid int, at place, err error) {
 // place says where a thread is; not ok for one that does not stop or has gone.
 func (t *target) place(tid int) (p place, ok bool) {
 	s, errno := t.proc.stat(t.pid, tid)
-	if errno != 0 || s.state != 'S' && s.state != 'R' {
+	switch {
+	case errno != 0:
+		return p, false
+	case s.state == 'D':
+		return place{call: inD}, false
+	case s.state != 'S' && s.state != 'R':
 		return p, false
 	}
 	text, errno := t.proc.read(t.pid, tid, "syscall")

@@ -1,0 +1,5 @@
+//go:build !cgo
+
+package ptrace
+
+const cgo = false
