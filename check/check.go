@@ -135,8 +135,10 @@ type Target struct {
 	Path             string `json:"path,omitempty"`             // below the root of the namespace
 	Device           string `json:"device,omitempty"`           // mount: of its superblock; fuse: of the connection
 	Root             string `json:"root,omitempty"`             // mount: the part of the file system
+	Super            string `json:"super,omitempty"`            // mount: options of its superblock, which tell it from a later one before Linux 6.8
 
 	Runtime   string `json:"runtime,omitempty"` // container: docker, containerd, cri, podman
+	Socket    string `json:"socket,omitempty"`  // where that runtime answers
 	Container string `json:"container,omitempty"`
 	Unit      string `json:"unit,omitempty"`
 }

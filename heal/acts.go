@@ -3,6 +3,7 @@ package heal
 import (
 	"context"
 	"errors"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,15 +20,26 @@ type Outcome struct {
 // process that holds needs and no other capability. What it must have written
 // down before it changes something it gives to note.
 type act struct {
-	needs []capability
-	run   func(ctx context.Context, s plan.Step, note func(any) error) error
+	needs  []capability
+	within time.Duration
+	run    func(ctx context.Context, s plan.Step, note func(any) error) error
 }
+
+const (
+	soon  = 20 * time.Second // an unmount of a dead server's file system may never return
+	later = time.Minute      // what a runtime does gives processes time to end
+)
 
 // acts are all that heal can do. Each has its page in docs/actions.md.
 var acts = map[string]act{
-	"nudge-parent":   {[]capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, nudge},
-	"resume-process": {[]capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, resume},
-	"thaw":           {[]capability{unix.CAP_DAC_OVERRIDE}, thaw},
+	"nudge-parent":         {[]capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, soon, nudge},
+	"resume-process":       {[]capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, soon, resume},
+	"thaw":                 {[]capability{unix.CAP_DAC_OVERRIDE}, soon, thaw},
+	"reap-by-ptrace":       {[]capability{unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH, unix.CAP_SYS_ADMIN}, soon, reap},
+	"unmount-in-namespace": {[]capability{unix.CAP_SYS_ADMIN, unix.CAP_SYS_CHROOT, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH}, soon, unmount},
+	"abort-fuse":           {[]capability{unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE}, soon, abort},
+	"restart-holder":       {[]capability{unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_PTRACE}, later, restart},
+	"retry-remove":         {[]capability{unix.CAP_DAC_OVERRIDE}, later, remove},
 }
 
 // A refusal is why an act did not begin: nothing was changed. It says what to do instead.

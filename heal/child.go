@@ -29,17 +29,14 @@ type message struct {
 	Outcome *Outcome        `json:"outcome,omitempty"`
 }
 
-const (
-	actWithin  = 20 * time.Second // an unmount of a dead server's file system may never return
-	reapWithin = 500 * time.Millisecond
-)
+const reapWithin = 500 * time.Millisecond
 
 // IsChild reports whether the program was started to act.
 func IsChild(args []string) bool { return len(args) > 0 && args[0] == childCommand }
 
 // ChildMain is that command. It returns its exit status.
 func ChildMain(stdin io.Reader, stdout, stderr io.Writer) int {
-	time.AfterFunc(actWithin+time.Second, func() { os.Exit(1) }) // its parent is gone, or it would have been killed
+	time.AfterFunc(later+time.Second, func() { os.Exit(1) }) // its parent is gone, or it would have been killed
 	os.WriteFile("/proc/self/comm", []byte("sexton-act"), 0)
 	in := bufio.NewReader(stdin)
 	var s plan.Step
@@ -65,7 +62,7 @@ func ChildMain(stdin io.Reader, stdout, stderr io.Writer) int {
 		}
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), actWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), acts[s.Action].within)
 	defer cancel()
 	o := perform(ctx, s, note)
 	if err := out.Encode(message{Outcome: &o}); err != nil {
@@ -79,7 +76,7 @@ func ChildMain(stdin io.Reader, stdout, stderr io.Writer) int {
 // wants written down goes to journal first. If the child does not end in time it
 // is killed, or abandoned where it cannot be, and the error is [context.DeadlineExceeded].
 func (j *Journal) Child(ctx context.Context, p plan.Plan, s plan.Step) (Outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, actWithin)
+	ctx, cancel := context.WithTimeout(ctx, acts[s.Action].within)
 	defer cancel()
 	cmd := exec.Command("/proc/self/exe", childCommand)
 	cmd.Args[0] = "sexton"

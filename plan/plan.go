@@ -127,6 +127,11 @@ var actions = map[string]action{
 	"resume-process": {resume, resumed},
 	"thaw":           {thaw, thawed},
 	"reap-by-ptrace": {reap, reaped},
+
+	"unmount-in-namespace": {unmount, unmounted},
+	"restart-holder":       {restart, restarted},
+	"retry-remove":         {remove, removed},
+	"abort-fuse":           {abort, aborted},
 }
 
 func steps(h *snapshot.Host, f check.Finding, r check.Remedy) []Step {

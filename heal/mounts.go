@@ -1,0 +1,67 @@
+package heal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts"
+	"sexton.dev/linux/mounts/census"
+	"sexton.dev/linux/mounts/holders"
+	"sexton.dev/linux/mounts/undo"
+	"sexton.dev/plan"
+)
+
+// unmount unmounts the very mount that a step names, in its namespace.
+func unmount(ctx context.Context, s plan.Step, _ func(any) error) error {
+	ns, err := namespace(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(ns)
+	return undone(undo.Unmount(ns, wanted(s), false))
+}
+
+// wanted is the mount of a step. Unique ids are from 2^31 on, those of mountinfo below.
+//
+// Source: Linux 6.12 fs/namespace.c, MNT_UNIQUE_ID_OFFSET.
+func wanted(s plan.Step) undo.Mount {
+	const firstUnique = 1 << 31
+	t := s.Target
+	return undo.Mount{ID: t.Mount, Unique: t.Mount >= firstUnique, Point: t.Path, Device: t.Device, Root: t.Root, Super: t.Super}
+}
+
+// namespace opens the mount namespace of a step, also one without a process.
+func namespace(ctx context.Context, s plan.Step) (int, error) {
+	all, _, err := holders.Pins(ctx, holders.PinRequest{Descriptors: true})
+	if err != nil {
+		return -1, err
+	}
+	want := mounts.Namespace{Inode: s.Target.MountNamespace, ID: s.Target.MountNamespaceID}
+	fd, err := census.Open("/proc", want, all[want.Inode])
+	if errors.Is(err, fs.ErrNotExist) {
+		return -1, fmt.Errorf("%w: %w", errNotNeeded, err)
+	}
+	if err != nil {
+		return -1, refusal{fmt.Errorf("open mnt:[%d]: %w: nothing that this process may use leads to it", want.Inode, err)}
+	}
+	return fd, nil
+}
+
+// undone sorts the errors of undo into ours.
+func undone(err error) error {
+	e, ok := errors.AsType[*undo.Error](err)
+	if !ok {
+		return err
+	}
+	switch e.Kind {
+	case undo.Gone:
+		return fmt.Errorf("%w: %w", errNotNeeded, err)
+	case undo.Failed, undo.Unverified:
+		return err
+	}
+	return refusal{err}
+}

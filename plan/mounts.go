@@ -1,0 +1,116 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"sexton.dev/check"
+	"sexton.dev/holding"
+	"sexton.dev/snapshot"
+)
+
+// unmount plans the end of every copy of a finding's superblock, the deepest ones
+// first. What goes along with one by propagation needs no step of its own.
+func unmount(h *snapshot.Host, f check.Finding, _ check.Remedy) (out []Step) {
+	if h.Mounts == nil {
+		return nil
+	}
+	todo := holding.MapOf(h).OnDevice(f.Subject.Device).Mounts
+	if f.Check == "busy-mount" {
+		todo = submounts(h, f)
+	}
+	todo = slices.Clone(todo)
+	slices.SortStableFunc(todo, func(a, b holding.Place) int {
+		return cmp.Compare(strings.Count(b.Mount.Point, "/"), strings.Count(a.Mount.Point, "/"))
+	})
+	gone := map[uint64]bool{}
+	for _, p := range todo {
+		if gone[p.Mount.ID] {
+			continue
+		}
+		s := unmountStep(h, p)
+		toll, err := holding.Blast(h, p.Mount.ID, false)
+		switch live := toll.Live(); {
+		case err != nil:
+			s.Refused = err.Error()
+		case toll.Refused != "":
+			s.Refused = toll.Refused
+		case len(live) > 0:
+			s.Refused = fmt.Sprintf("mount %d on %s in mnt:[%d] would go along, and %s", live[0].Mount.ID, live[0].Mount.Point, live[0].Namespace.Inode, live[0].Live)
+		}
+		for _, l := range toll.Goes {
+			gone[l.Mount.ID] = true
+			if l.Mount.ID != p.Mount.ID {
+				s.Affects = append(s.Affects, fmt.Sprintf("mount %d on %s in mnt:[%d] goes along by propagation", l.Mount.ID, l.Mount.Point, l.Namespace.Inode))
+			}
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// submounts are the mounts that keep a mount busy by being on it.
+func submounts(h *snapshot.Host, f check.Finding) (out []holding.Place) {
+	for _, holder := range f.Holders {
+		if m := h.Mount(holder.MountID); holder.Kind == "submount" && m != nil {
+			out = append(out, holding.Place{Namespace: holding.MapOf(h).In(m), Mount: m})
+		}
+	}
+	return out
+}
+
+func unmountStep(h *snapshot.Host, p holding.Place) Step {
+	t := mountTarget(p)
+	in := holding.Name(h, holding.Pinned(h, p.Namespace))
+	return Step{
+		Does:    fmt.Sprintf("unmount %s (%s, mount %d) in the mount namespace of %s", t.Path, t.Device, t.Mount, holding.Who(h, in)),
+		Command: enter(p.Namespace) + "umount " + quote(t.Path),
+		Target:  t,
+		Holds: []string{fmt.Sprintf("the mount on that path is still mount %d of %s", t.Mount, t.Device), "nothing uses it and nothing is mounted on it",
+			"no mount that somebody uses would go along, in any mount namespace"},
+		Then: []string{fmt.Sprintf("mount %d is in no mount namespace", t.Mount)},
+	}
+}
+
+func mountTarget(p holding.Place) check.Target {
+	return check.Target{Kind: "mount", Mount: p.Mount.ID, MountNamespace: p.Namespace.Inode, MountNamespaceID: p.Namespace.ID,
+		Path: p.Mount.Point, Device: p.Mount.Device, Root: p.Mount.Root, Super: p.Mount.Super}
+}
+
+// enter is how a person gets into a mount namespace.
+func enter(ns *snapshot.MountNamespace) string {
+	for _, kind := range []string{"process", "thread", "fd", "bind"} {
+		for _, p := range ns.Pins {
+			if p.Kind != kind {
+				continue
+			}
+			switch kind {
+			case "process":
+				return fmt.Sprintf("nsenter -t %d -m ", p.PID)
+			case "thread":
+				return fmt.Sprintf("nsenter -m/proc/%d/task/%d/ns/mnt ", p.PID, p.TID)
+			case "fd":
+				return fmt.Sprintf("nsenter -m/proc/%d/fd/%d ", p.PID, p.FD)
+			}
+			return fmt.Sprintf("nsenter -m%s ", quote(p.Path))
+		}
+	}
+	return "" // nothing leads there by hand
+}
+
+// quote is a word as a shell reads it.
+func quote(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-:@%+,=", r)
+	}
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !plain(r) }) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+func unmounted(h *snapshot.Host, s Step) (bool, string) {
+	return h.Mount(s.Target.Mount) == nil, fmt.Sprintf("mount %d is still mounted", s.Target.Mount)
+}
