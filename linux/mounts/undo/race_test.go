@@ -116,7 +116,7 @@ func (r *race) begin(t *testing.T) Mount {
 		}
 		return tmpfs(point)
 	})
-	return r.w.find(point, true)
+	return r.w.find(point, hasUnique())
 }
 
 func (r *race) run(t *testing.T, rounds int, detach bool) {

@@ -152,7 +152,13 @@ func (t table) covers(there uint64, m Mount) error {
 
 // detach unmounts by descriptor: a rename anywhere changes nothing.
 func (t table) detach(m Mount) error {
-	now, below, err := t.find(m)
+	p, fd, below, err := t.reach(m)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	defer unix.Close(fd)
+	now, _, err := t.find(m)
 	if err != nil {
 		return err
 	}
@@ -161,23 +167,16 @@ func (t table) detach(m Mount) error {
 			return &Error{Device, "a detach would hide who keeps the block device of " + describe(b), "end what uses it (sexton holders), then unmount it without detach"}
 		}
 	}
-	p, fd, _, err := t.reach(m)
-	if err != nil {
-		return err
-	}
-	defer p.close()
-	defer unix.Close(fd)
 	if err := unix.Fchdir(t.proc); err != nil {
 		return failed("go to /proc", err)
 	}
-	name := fmt.Sprintf("self/fd/%d", fd)
-	if again, err := t.openAt(p, m); err != nil { // nothing has come onto it
+	again, err := t.openAt(p, m) // nothing has come onto it
+	if err != nil {
 		return err
-	} else if err := unix.Unmount(name, unix.MNT_DETACH); err != nil {
-		unix.Close(again)
+	}
+	defer unix.Close(again)
+	if err := unix.Unmount(fmt.Sprintf("self/fd/%d", fd), unix.MNT_DETACH); err != nil {
 		return t.explain(m, err)
-	} else {
-		unix.Close(again)
 	}
 	return t.gone(m)
 }
