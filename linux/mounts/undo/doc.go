@@ -26,7 +26,9 @@
 // some microseconds for each of them, gets EBUSY.
 //
 // A detach is made by descriptor. Who mounts something onto the very mount in the
-// microseconds between the last look and the call has that detached instead; the
-// propagation of a mount elsewhere is one way to do so. [ErrUnverified] says that it
-// happened.
+// microseconds between the last look and the call has that detached instead, and
+// [ErrUnverified] says so. That takes a process of the namespace with the power to
+// unmount it itself: a mount on which nothing is mounted is made private before, so
+// that nothing comes onto it by propagation, and what is taken off it is told to no
+// other namespace.
 package undo

@@ -1,6 +1,7 @@
 package undo
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -79,13 +80,21 @@ func (t table) refused(p place, m Mount, err error) error {
 	if !errors.Is(err, unix.EINVAL) {
 		return t.explain(m, err)
 	}
+	locked, err := t.locked(fd)
+	if err == nil && locked {
+		err = t.explain(m, unix.EINVAL)
+	}
+	return cmp.Or(err, errAgain)
+}
+
+// locked asks to expire the mount that fd keeps in use: that is EINVAL if it is
+// locked, else EBUSY, as package probe explains. It leaves the working directory at
+// /proc.
+func (t table) locked(fd int) (bool, error) {
 	if err := unix.Fchdir(t.proc); err != nil {
-		return failed("go to /proc", err)
+		return false, failed("go to /proc", err)
 	}
-	if unix.Unmount(fmt.Sprintf("self/fd/%d", fd), unix.MNT_EXPIRE) != unix.EINVAL {
-		return errAgain // it is open, so EBUSY if it is not locked: see package probe
-	}
-	return t.explain(m, unix.EINVAL)
+	return unix.Unmount(fmt.Sprintf("self/fd/%d", fd), unix.MNT_EXPIRE) == unix.EINVAL, nil
 }
 
 // use takes the mark off what is there.
@@ -122,7 +131,7 @@ func (p pins) close() {
 
 // pin opens each mount on the same mount as the wanted one, but that. They are all
 // that a rename could bring to its path, and cannot be unmounted while open. beside
-// is what there was then.
+// is what there was then, and nothing was on the wanted one.
 func (t table) pin(p place, m Mount) (pinned pins, beside []uint64, err error) {
 	beside, all, err := t.around(p)
 	if err != nil {
@@ -131,6 +140,9 @@ func (t table) pin(p place, m Mount) (pinned pins, beside []uint64, err error) {
 	on := make(map[uint64][]mounts.Mount, len(all)) // by parent
 	for _, b := range all {
 		on[t.parent(b)] = append(on[t.parent(b)], b)
+	}
+	if len(on[m.ID]) > 0 { // it has come since the first look
+		return nil, nil, errAgain
 	}
 	above, err := t.id(p.parent)
 	if err != nil {

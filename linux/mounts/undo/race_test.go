@@ -2,11 +2,13 @@ package undo
 
 import (
 	"errors"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -17,33 +19,40 @@ import (
 // unmount or in another that has the same directories.
 type racer struct {
 	name   string
-	inside bool
+	inside bool                // in the namespace of the unmount
+	master bool                // in the one that it receives from
 	turn   func(w world) error // errors are normal: it races
 }
 
 var racers = []racer{
-	{"swaps it with another mount point", false, func(w world) error {
+	{"swaps it with another mount point", false, false, func(w world) error {
 		return unix.Renameat2(unix.AT_FDCWD, w.dir+"/in/a", unix.AT_FDCWD, w.dir+"/in/live", unix.RENAME_EXCHANGE)
 	}},
-	{"swaps it with a link to another", false, func(w world) error {
+	{"swaps it with a link to another", false, false, func(w world) error {
 		return unix.Renameat2(unix.AT_FDCWD, w.dir+"/in/a", unix.AT_FDCWD, w.dir+"/in/link", unix.RENAME_EXCHANGE)
 	}},
-	{"swaps the directory above with another's", false, func(w world) error {
+	{"swaps the directory above with another's", false, false, func(w world) error {
 		return unix.Renameat2(unix.AT_FDCWD, w.dir+"/in", unix.AT_FDCWD, w.dir+"/live", unix.RENAME_EXCHANGE)
 	}},
-	{"swaps the directory above with a link", false, func(w world) error {
+	{"swaps the directory above with a link", false, false, func(w world) error {
 		return unix.Renameat2(unix.AT_FDCWD, w.dir+"/in", unix.AT_FDCWD, w.dir+"/link", unix.RENAME_EXCHANGE)
 	}},
-	{"mounts on it and takes that off again", true, func(w world) error {
-		if err := tmpfs(w.dir + "/in/a"); err != nil {
-			return nil // it was unmounted on the way
+	{"mounts on it and takes that off again", true, false, cover},
+	{"mounts on it from elsewhere", false, true, cover},
+}
+
+// cover mounts on the mount point and takes that off again.
+func cover(w world) error {
+	if err := tmpfs(w.dir + "/in/a"); err != nil {
+		return nil // it was unmounted on the way
+	}
+	for end := time.Now().Add(time.Duration(rand.IntN(500)) * time.Microsecond); time.Now().Before(end); {
+	}
+	for {
+		if err := unix.Unmount(w.dir+"/in/a", unix.UMOUNT_NOFOLLOW); !errors.Is(err, unix.EBUSY) { // a walk may have it open
+			return err
 		}
-		for {
-			if err := unix.Unmount(w.dir+"/in/a", unix.UMOUNT_NOFOLLOW); !errors.Is(err, unix.EBUSY) { // a walk may have it open
-				return err
-			}
-		}
-	}},
+	}
 }
 
 // raced has the wanted mount on in/a, live ones wherever a racer may lead, and a
@@ -72,11 +81,14 @@ func TestUnmountRaces(t *testing.T) {
 		for _, r := range racers {
 			t.Run(map[bool]string{false: "plain ", true: "detach "}[detach]+r.name, func(t *testing.T) {
 				w, foreign := raced(t)
-				where := foreign
+				race := race{racer: r, w: w, where: foreign, mounter: w}
 				if r.inside {
-					where = w
+					race.where = w
 				}
-				(&race{racer: r, w: w, where: where}).run(t, rounds, detach)
+				if r.master {
+					race.where, race.mounter, race.w = w, w, w.clone(unix.MS_SLAVE)
+				}
+				race.run(t, rounds, detach)
 			})
 		}
 	}
@@ -86,6 +98,7 @@ func TestUnmountRaces(t *testing.T) {
 type race struct {
 	racer
 	w, where world
+	mounter  world      // mounts the wanted one
 	mu       sync.Mutex // held for a turn, and between two unmounts
 	turns    int        // that were made
 	robbed   int        // times that what the racer mounted was gone when it came
@@ -106,16 +119,18 @@ func (r *race) step() {
 func (r *race) begin(t *testing.T) Mount {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.inside && r.turns%2 == 1 {
+	if !r.inside && !r.master && r.turns%2 == 1 {
 		r.where.do(func() error { return r.turn(r.w) })
 		r.turns++
 	}
 	point := r.w.dir + "/in/a"
-	r.w.do(func() error {
+	clear := func() error {
 		for unix.Unmount(point, unix.MNT_DETACH) == nil {
 		}
-		return tmpfs(point)
-	})
+		return nil
+	}
+	r.w.do(clear)
+	r.mounter.do(func() error { return errors.Join(clear(), tmpfs(point)) })
 	return r.w.find(point, hasUnique())
 }
 

@@ -19,6 +19,7 @@ import (
 // Never the root of a namespace: to unmount its own root, the kernel makes the
 // whole superblock read-only, for all. No detach with a block device behind the
 // mount or one below: the device would stay in use, and nothing would show by whom.
+// A detach that is refused at the last moment may leave the mount private.
 //
 // It needs CAP_SYS_ADMIN in the user namespace that owns the mount namespace, and
 // CAP_SYS_ADMIN and CAP_SYS_CHROOT in its own to enter it; CAP_DAC_READ_SEARCH to
@@ -56,14 +57,8 @@ func MakePrivate(namespace int, m Mount) error {
 		}
 		defer p.close()
 		defer unix.Close(fd)
-		err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Propagation: unix.MS_PRIVATE})
-		if errors.Is(err, unix.ENOSYS) {
-			if err = unix.Fchdir(t.proc); err == nil {
-				err = unix.Mount("", fmt.Sprintf("self/fd/%d", fd), "", unix.MS_PRIVATE, "")
-			}
-		}
-		if err != nil {
-			return failed("make it private", err)
+		if err := t.private(fd); err != nil {
+			return err
 		}
 		now, _, err := t.find(m)
 		if err == nil && now.Shared|now.Master != 0 {
@@ -71,6 +66,19 @@ func MakePrivate(namespace int, m Mount) error {
 		}
 		return err
 	})
+}
+
+func (t table) private(fd int) error {
+	err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Propagation: unix.MS_PRIVATE})
+	if errors.Is(err, unix.ENOSYS) {
+		if err = unix.Fchdir(t.proc); err == nil {
+			err = unix.Mount("", fmt.Sprintf("self/fd/%d", fd), "", unix.MS_PRIVATE, "")
+		}
+	}
+	if err != nil {
+		return failed("make it private", err)
+	}
+	return nil
 }
 
 // reach goes to the mount by its path and opens it there, and returns what is
@@ -163,18 +171,31 @@ func (t table) detach(m Mount) error {
 		return err
 	}
 	for _, b := range append(below, now) {
+		if t.parent(b) == m.ID && b.MountPoint == m.Point {
+			return t.covers(t.own(b), m)
+		}
 		if onDevice(b) {
 			return &Error{Device, "a detach would hide who keeps the block device of " + describe(b), "end what uses it (sexton holders), then unmount it without detach"}
 		}
 	}
-	if err := unix.Fchdir(t.proc); err != nil {
-		return failed("go to /proc", err)
+	locked, err := t.locked(fd)
+	if err == nil && locked {
+		err = t.explain(m, unix.EINVAL)
+	}
+	if err == nil && len(below) == 0 { // as the unmount does itself: from here on nothing comes onto it from elsewhere
+		err = t.private(fd)
+	}
+	if err != nil {
+		return err
 	}
 	again, err := t.openAt(p, m) // nothing has come onto it
 	if err != nil {
 		return err
 	}
 	defer unix.Close(again)
+	if err := unix.Fchdir(t.proc); err != nil {
+		return failed("go to /proc", err)
+	}
 	if err := unix.Unmount(fmt.Sprintf("self/fd/%d", fd), unix.MNT_DETACH); err != nil {
 		return t.explain(m, err)
 	}
