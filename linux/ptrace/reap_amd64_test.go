@@ -128,7 +128,7 @@ func TestSignals(t *testing.T) {
 // The injector is killed at any moment: the target lives, no signal is blocked, it
 // answers and ends as it would have.
 func TestKilled(t *testing.T) {
-	n, random := hosttest.Trials(t, 18, 200)
+	n, random := hosttest.Trials(t, 12, 200)
 	kinds := []string{"epoll", "epoll-timed", "nanosleep", "futex", "futex-timed", "poll", "select-timed", "pause", "sigsuspend", "go", "read", "sigwaitinfo"}
 	const times, children = 3, 300 // of one target
 	amid := 0

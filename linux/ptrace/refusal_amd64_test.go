@@ -37,10 +37,11 @@ func (r *runningTarget) refuses(i *injection, o order, why string) {
 
 // A target that is as it should not be.
 func TestRefusals(t *testing.T) {
-	for _, tt := range []struct {
+	type row struct {
 		name, target, why string
 		prepare           func(t *testing.T, r *runningTarget, o *order) // the end of the test undoes it
-	}{
+	}
+	rows := []row{
 		{"the first process", "futex", "process 1 is the first process", func(_ *testing.T, _ *runningTarget, o *order) { o.PID = 1 }},
 		{"no pid", "futex", "process -1 is the first process", func(_ *testing.T, _ *runningTarget, o *order) { o.PID = -1 }},
 		{"another process", "futex", "is another one than was found", func(_ *testing.T, _ *runningTarget, o *order) { o.Start++ }},
@@ -59,10 +60,6 @@ func TestRefusals(t *testing.T) {
 		}},
 		{"traced", "futex", "is traced by process", func(t *testing.T, r *runningTarget, _ *order) { trace(t, r, false) }},
 		{"in a debugger", "futex", "is stopped by a debugger", func(t *testing.T, r *runningTarget, _ *order) { trace(t, r, true) }},
-		{"frozen, version 1", "futex", "is frozen", func(t *testing.T, r *runningTarget, _ *order) {
-			freeze(t, r, "/sys/fs/cgroup/freezer", "freezer.state", "FROZEN", "THAWED")
-		}},
-		{"frozen, version 2", "futex", "is frozen", func(t *testing.T, r *runningTarget, _ *order) { freeze(t, r, version2(), "cgroup.freeze", "1", "0") }},
 		{"filter: EPERM", "nanosleep+errno", "does not let waitid pass: it answers 0x50001", nil},
 		{"filter: kill", "nanosleep+kill", "does not let waitid pass: it answers 0x80000000", nil},
 		{"filter: ask a supervisor", "nanosleep+notify", "does not let waitid pass: it answers 0x7fc00000", nil},
@@ -70,7 +67,11 @@ func TestRefusals(t *testing.T) {
 		{"a call that must not be disturbed", "flock", "no thread of process", nil},
 		{"a proc that is none", "futex", "open /nowhere", func(_ *testing.T, _ *runningTarget, o *order) { o.Proc = "/nowhere" }},
 		{"a directory that is no proc", "futex", "does not know this process", func(_ *testing.T, _ *runningTarget, o *order) { o.Proc = "/tmp" }},
-	} {
+	}
+	for _, f := range freezers(t) {
+		rows = append(rows, row{"frozen by " + f.root, "futex", "is frozen", func(t *testing.T, r *runningTarget, _ *order) { f.freeze(t, r) }})
+	}
+	for _, tt := range rows {
 		t.Run(tt.name, func(t *testing.T) {
 			r := startTarget(t, tt.target, 3, nil)
 			o := order{Request: r.request(r.dead())}
@@ -162,40 +163,43 @@ func trace(t *testing.T, r *runningTarget, stopped bool) {
 	}
 }
 
-func version2() string {
-	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
-		if _, err := os.Stat(root + "/cgroup.controllers"); err == nil {
-			return root
+// A freezer is a hierarchy of cgroups that can be frozen, in either version.
+type freezer struct{ root, file, on, off string }
+
+func freezers(t *testing.T) (all []freezer) {
+	hosttest.NeedsRoot(t)
+	for _, f := range []freezer{{"/sys/fs/cgroup/freezer", "freezer.state", "FROZEN", "THAWED"}, {"/sys/fs/cgroup", "cgroup.freeze", "1", "0"}, {"/sys/fs/cgroup/unified", "cgroup.freeze", "1", "0"}} {
+		_, v1 := os.Stat(f.root + "/tasks")
+		_, v2 := os.Stat(f.root + "/cgroup.controllers")
+		if f.on == "FROZEN" && v1 == nil || f.on == "1" && v2 == nil {
+			all = append(all, f)
 		}
 	}
-	return ""
+	hosttest.Needs(t, "cgroups", len(all) > 0, "mount cgroup2 at /sys/fs/cgroup")
+	return all
 }
 
-// freeze pauses the target in a cgroup of its own until the end of the test. A
-// version of cgroups that the machine has not is nothing to prove there.
-func freeze(t *testing.T, r *runningTarget, root, file, on, off string) {
-	if _, err := os.Stat(root + "/cgroup.procs"); root == "" || err != nil {
-		t.Skipf("this machine has no %s", file)
-	}
-	dir := filepath.Join(root, fmt.Sprintf("sexton-test-%d", os.Getpid()))
+// freeze pauses the target in a cgroup of its own until the end of the test.
+func (f freezer) freeze(t *testing.T, r *runningTarget) {
+	dir := filepath.Join(f.root, fmt.Sprintf("sexton-test-%d", os.Getpid()))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		hosttest.Needs(t, "cgroups", false, err.Error())
 	}
 	t.Cleanup(func() {
-		os.WriteFile(filepath.Join(dir, file), []byte(off), 0)
+		os.WriteFile(filepath.Join(dir, f.file), []byte(f.off), 0)
 		unix.Kill(r.pid, unix.SIGKILL)
 		hosttest.Until(t, patience, "the cgroup is empty", func() bool { return os.Remove(dir) == nil })
 	})
 	if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(r.pid)), 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, file), []byte(on), 0); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, f.file), []byte(f.on), 0); err != nil {
 		t.Fatal(err)
 	}
 	hosttest.Until(t, patience, "it is frozen", func() bool {
-		text, _ := os.ReadFile(filepath.Join(dir, file))
+		text, _ := os.ReadFile(filepath.Join(dir, f.file))
 		events, _ := os.ReadFile(filepath.Join(dir, "cgroup.events"))
-		return on == "FROZEN" && strings.TrimSpace(string(text)) == on || bytes.Contains(events, []byte("frozen 1"))
+		return f.on == "FROZEN" && strings.TrimSpace(string(text)) == f.on || bytes.Contains(events, []byte("frozen 1"))
 	})
 }
 

@@ -1,0 +1,118 @@
+package ptrace
+
+import (
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/internal/hosttest"
+)
+
+// python is a program that sleeps, and ends with 42 when SIGUSR1 has come and no
+// sleep was short.
+const python = `
+import os, signal, sys, time
+for i in range(60):
+    if os.fork() == 0:
+        os._exit(i & 7)
+stop = []
+signal.signal(signal.SIGUSR1, lambda *_: stop.append(1))
+while not stop:
+    began = time.monotonic()
+    time.sleep(0.03)
+    if time.monotonic() - began < 0.03 and not stop:
+        sys.exit(1)
+sys.exit(42)`
+
+// node is one with timers and a pool of threads, and orphans left to it.
+const node = `
+const child = require("child_process"), fs = require("fs")
+child.spawnSync("/bin/sh", ["-c", "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do (/bin/true &); done"])
+let stop = false
+process.on("SIGUSR2", () => { stop = true })
+let last = Date.now()
+setInterval(() => {
+	const now = Date.now()
+	if (now - last < 15) process.exit(1)
+	last = now
+	if (stop) process.exit(42)
+}, 20)
+const again = () => fs.readFile("/proc/version", err => err ? process.exit(2) : setTimeout(again, 3))
+again()
+const run = () => child.execFile("/bin/sh", ["-c", "exit 7"], err => err && err.code === 7 ? setTimeout(run, 30) : process.exit(3))
+setTimeout(run, 400)`
+
+// Interpreters as people use them for a first process. A machine may have neither.
+func TestPrograms(t *testing.T) {
+	n, random := hosttest.Trials(t, 60, 900)
+	for _, tt := range []struct {
+		name     string
+		argv     []string
+		children int
+		end      syscall.Signal
+	}{
+		{"python3", []string{"-c", python}, 60, unix.SIGUSR1},
+		{"node", []string{"-e", node}, 30, unix.SIGUSR2},
+	} {
+		path, err := exec.LookPath(tt.name)
+		if err != nil {
+			t.Logf("no %s on this machine", tt.name)
+			continue
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			for range max(1, n/2/tt.children) {
+				r := &runningTarget{t: t, board: new(board), ended: make(chan struct{})}
+				r.cmd = exec.Command(path, tt.argv...)
+				r.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
+				if err := r.cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				go func() { r.cmd.Wait(); close(r.ended) }()
+				defer func() { r.cmd.Process.Kill(); <-r.ended }()
+				r.pid = r.cmd.Process.Pid
+				hosttest.Until(t, patience, "all children are dead", func() bool { return len(r.dead()) >= tt.children })
+				r.start = r.stat().start
+				blocked, _ := r.reapAll(random)
+				time.Sleep(50 * time.Millisecond)
+				if got := r.line("SigBlk"); got != blocked && tt.name != "node" { // whose threads block signals for moments
+					t.Errorf("SigBlk is %s, was %s", got, blocked)
+				}
+				if got := r.line("TracerPid"); got != "0" {
+					t.Errorf("TracerPid is %s", got)
+				}
+				hosttest.Until(t, patience, "it ends", func() bool {
+					unix.Kill(r.pid, tt.end)
+					select {
+					case <-r.ended:
+						return true
+					default:
+						return false
+					}
+				})
+				if code := r.cmd.ProcessState.ExitCode(); code != endCode {
+					t.Fatalf("it ended with %v", r.cmd.ProcessState)
+				}
+			}
+		})
+	}
+}
+
+// A target in a user namespace, whose user owns its files of /proc: root's right
+// to trace reaches there.
+func TestInUserNamespace(t *testing.T) {
+	r := startTarget(t, "clock_nanosleep", 20, func(c *exec.Cmd) {
+		ids := []syscall.SysProcIDMap{{HostID: 100000, Size: 1}}
+		c.Path = readable(t)
+		c.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
+		c.SysProcAttr.UidMappings, c.SysProcAttr.GidMappings = ids, ids
+		c.SysProcAttr.Credential = &syscall.Credential{}
+	})
+	outcomes, end := startInjector(t, nil).reap(order{Request: r.request(r.dead())})
+	if end.Error != "" || len(outcomes) != 20 || len(r.dead()) != 0 {
+		t.Errorf("%d outcomes, %d are left: %s", len(outcomes), len(r.dead()), end.Error)
+	}
+	r.end()
+}
