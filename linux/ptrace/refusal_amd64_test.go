@@ -294,20 +294,31 @@ func TestChildren(t *testing.T) {
 	defer other.Wait()
 	defer other.Process.Kill()
 	foreign := &runningTarget{t: t, pid: other.Process.Pid}
-	given := []Child{{other.Process.Pid, foreign.stat().start}, {dead[0].PID, dead[0].Start + 1}, dead[1], {1, 1}, {-1, 1}, dead[1]}
-	outcomes, end := startInjector(t, nil).reap(order{Request: r.request(given)})
+	twin := startTarget(t, "poll", 3, nil) // its children have the same pids in its PID namespace
+	given := []Child{{other.Process.Pid, foreign.stat().start}, twin.dead()[0], {dead[0].PID, dead[0].Start + 1}, dead[1], {1, 1}, {-1, 1}, dead[1]}
+	i := startInjector(t, nil)
+	outcomes, end := i.reap(order{Request: r.request(given)})
 	if end.Error != "" {
 		t.Fatal(end.Error)
+	}
+	parent := &runningTarget{t: t, pid: r.cmd.Process.Pid}
+	parent.start = parent.stat().start
+	alive, end := i.reap(order{Request: parent.request([]Child{{r.pid, r.start}})})
+	if outcomes = append(outcomes, alive...); end.Error != "" {
+		t.Error(end.Error)
 	}
 	got := map[string]int{}
 	for _, o := range outcomes {
 		got[fmt.Sprintf("%v %s", o.Reaped, o.Why)]++
 	}
 	for want, n := range map[string]int{"false it is not in the PID namespace of its parent": 1, "false its pid belongs to another process by now": 1, "true ": 1,
-		"false it is no child's pid": 2, "false it has gone already": 1} {
+		"false it is not a child of this parent": 1, "false it is not dead": 1, "false it is no child's pid": 2, "false it has gone already": 1} {
 		if got[want] != n {
 			t.Errorf("%q: %d, want %d", want, got[want], n)
 		}
+	}
+	if left := twin.dead(); len(left) != 3 {
+		t.Errorf("the other parent has %d", len(left))
 	}
 	if left := r.dead(); len(left) != 2 || left[0] != dead[0] || left[1] != dead[2] {
 		t.Errorf("left: %v of %v", left, dead)
