@@ -38,7 +38,13 @@ func (b *burst) run() error {
 	case 0:
 	case unix.ESRCH:
 		return nil // it has ended; check looks for the process
-	case unix.EPERM:
+	case unix.EPERM: // it may have ended too, or a debugger came first
+		if s, errno := b.proc.status(b.pid, b.tid); errno == 0 && s.tracer != 0 {
+			return b.traced(s.tracer)
+		}
+		if _, ok := b.place(b.tid); !ok {
+			return nil
+		}
 		return b.forbidden(errno)
 	default:
 		return errno
@@ -219,6 +225,9 @@ func (b *burst) end() {
 	var s unix.Signal
 	if b.last.kind == bySignal {
 		s = b.last.signal
+	}
+	if s == unix.SIGSYS && b.changed {
+		s = 0 // our call was caught by syscall user dispatch: prctl(2)
 	}
 	switch {
 	case b.hold.ended && !b.interrupts(s):

@@ -10,6 +10,8 @@ import (
 const (
 	auditArch = 0xc000003e // AUDIT_ARCH_X86_64
 	callSize  = 2          // bytes of a syscall instruction
+
+	runningToo = true // threads in no call are borrowed, if there are no others
 )
 
 // callUse is [place.use] for a system call.

@@ -11,6 +11,8 @@ import (
 const (
 	auditArch = 0xc00000b7 // AUDIT_ARCH_AARCH64
 	callSize  = 4          // bytes of an instruction
+
+	runningToo = false // no thread is borrowed that is in no call
 )
 
 // callUse is [place.use] for a system call: only those are taken that the kernel
@@ -64,7 +66,7 @@ func (h *hold) look(tid int) unix.Errno {
 	return 0
 }
 
-func isCall(uint64) bool { return false } // no thread in no call is taken
+func isCall(uint64) bool { return false }
 
 // waitid makes the registers of waitid(P_PID, pid, NULL, WEXITED|WNOHANG, NULL),
 // which returns 0 and writes nothing.

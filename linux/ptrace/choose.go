@@ -43,10 +43,13 @@ func parsePlace(text []byte) (p place, ok bool) {
 
 // use says how well a thread can be borrowed there.
 func (p place) use() use {
-	if p.call < 0 {
+	switch {
+	case p.call >= 0:
+		return callUse(p)
+	case runningToo:
 		return running
 	}
-	return callUse(p)
+	return never
 }
 
 // infinite reports whether an int argument is a timeout that never comes.

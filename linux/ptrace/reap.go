@@ -49,8 +49,9 @@ const (
 // each outcome to said, never while the parent is stopped.
 //
 // It runs in a process of its own: the caller executes itself for it. It drops
-// capabilities, takes itself out of the reach of the OOM killer where it may, and
-// turns off the garbage collector. SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP and
+// capabilities, takes itself out of the reach of the OOM killer and
+// before others in the queue for a processor where it may, and turns off the
+// garbage collector. SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP and
 // the end of ctx end it between two bursts.
 //
 // Errors are a [*Refusal] where the parent cannot or must not be touched; what was
@@ -74,6 +75,7 @@ func reap(ctx context.Context, q Request, said func(Outcome) error) error {
 	}
 	defer p.close()
 	_ = os.WriteFile(filepath.Join(q.Proc, "self/oom_score_adj"), []byte("-1000"), 0) // needs CAP_SYS_RESOURCE
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, -20)                                   // CAP_SYS_NICE: bursts are short on a busy machine too
 	s, _ := p.status(q.PID, 0)
 	if err := confine(Capabilities(s.seccomp != 0)); err != nil {
 		return err
@@ -180,8 +182,8 @@ func (r *reaper) one(ctx context.Context) error {
 		}
 	}
 	r.untilAnew(ctx, tid, r.timeout(at))
-	if err := ctx.Err(); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	failed := b.run()
 	for _, o := range r.out {

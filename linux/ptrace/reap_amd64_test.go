@@ -3,6 +3,7 @@ package ptrace
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -187,6 +188,35 @@ func (r *runningTarget) wellAfter(blocked string) {
 		unix.Kill(r.pid, unix.SIGUSR1)
 		return answers() > before
 	})
+}
+
+// A signal, or the end of time, ends it between two bursts.
+func TestTerm(t *testing.T) {
+	r := startTarget(t, "futex", 600, nil)
+	i := startInjector(t, nil)
+	given := r.dead()
+	if err := i.in.Encode(order{Request: r.request(given)}); err != nil {
+		t.Fatal(err)
+	}
+	reaped := 0
+	for {
+		var got reply
+		if err := i.out.Decode(&got); err != nil {
+			t.Fatalf("it was killed: %v", err)
+		}
+		if got.End {
+			left := len(r.dead())
+			if done := got.Error == "" && left == 0; !done && !strings.Contains(got.Error, "terminated") || left+reaped != len(given) {
+				t.Errorf("%q, %d reaped, %d left", got.Error, reaped, left)
+			}
+			break
+		}
+		if reaped++; reaped == 1 {
+			i.cmd.Process.Signal(unix.SIGTERM)
+		}
+	}
+	r.wellAfter(r.line("SigBlk"))
+	r.end()
 }
 
 // Two thousand: the time is told, not tested.

@@ -101,7 +101,7 @@ func (t *target) check() error {
 		return errno
 	}
 	if t.depth = t.known.depth; t.known.tracer != 0 {
-		return refuse("end the debugger and try again", "process %d is traced by process %d", t.pid, t.known.tracer)
+		return t.traced(t.known.tracer)
 	}
 	if err := t.wide(); err != nil {
 		return err
@@ -142,6 +142,10 @@ func (t *target) wide() error {
 		return t.narrow()
 	}
 	return nil // one that is half dead has none
+}
+
+func (t *target) traced(by int) error {
+	return refuse("end the debugger and try again", "process %d is traced by process %d", t.pid, by)
 }
 
 func (t *target) narrow() error { return refuse(restart, "process %d runs 32-bit code", t.pid) }
