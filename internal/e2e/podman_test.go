@@ -13,6 +13,15 @@ import (
 	"sexton.dev/internal/hosttest"
 )
 
+func podmanDirs() (dir, run string) { return filepath.Join(work, "podman"), "/run/p" }
+
+// podmanArgs is what timeout(1) runs podman with, on storage of its own.
+func podmanArgs(args ...string) []string {
+	dir, run := podmanDirs()
+	return append([]string{"60", "podman", "--root", dir + "/root", "--runroot", run + "/root", "--tmpdir", run + "/tmp", "--storage-driver", "vfs",
+		"--cgroup-manager", "cgroupfs", "--events-backend", "file", "--runtime", "runc"}, args...)
+}
+
 // startPodman returns a function that runs podman with storage of its own.
 func startPodman(t *testing.T) func(args ...string) string {
 	t.Helper()
@@ -21,12 +30,10 @@ func startPodman(t *testing.T) func(args ...string) string {
 		_, err := exec.LookPath(name)
 		hosttest.Needs(t, "podman", err == nil, name+" is missing: scripts/install-test-needs.sh")
 	}
-	dir, run := filepath.Join(work, "podman"), "/run/p"
-	global := []string{"60", "podman", "--root", dir + "/root", "--runroot", run + "/root", "--tmpdir", run + "/tmp", "--storage-driver", "vfs",
-		"--cgroup-manager", "cgroupfs", "--events-backend", "file", "--runtime", "runc"}
+	dir, run := podmanDirs()
 	podman := func(args ...string) string {
 		t.Helper()
-		cmd := exec.Command("timeout", append(global, args...)...)
+		cmd := exec.Command("timeout", podmanArgs(args...)...)
 		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + work, "TMPDIR=" + work}
 		if args[0] == "import" {
 			cmd.Stdin = bytes.NewReader(rootTar(t))

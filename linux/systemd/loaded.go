@@ -49,23 +49,14 @@ type Unit struct {
 //
 // Source: org.freedesktop.systemd1(5); systemd.exec(5).
 func Loaded(ctx context.Context, root string, units []string) ([]Unit, error) {
-	fd, err := openSocket(root)
+	c, err := open(ctx, root)
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(fd)
-	c, err := sd.NewConnection(func() (*dbus.Conn, error) { return connect(ctx, fd) })
-	if err != nil {
-		return nil, fmt.Errorf("connect to systemd: %w", because(ctx, err))
-	}
 	defer c.Close()
-	all, err := c.ListUnitsContext(ctx)
+	paths, err := loaded(ctx, c)
 	if err != nil {
-		return nil, fmt.Errorf("systemd: list units: %w", because(ctx, err))
-	}
-	paths := map[string]dbus.ObjectPath{}
-	for _, u := range all {
-		paths[u.Name] = u.Path
+		return nil, err
 	}
 	var out []Unit
 	for _, name := range units {
@@ -84,6 +75,33 @@ func Loaded(ctx context.Context, root string, units []string) ([]Unit, error) {
 		out = append(out, unitOf(name, u, service))
 	}
 	return out, nil
+}
+
+// open connects to the systemd below root. The caller closes the connection.
+func open(ctx context.Context, root string) (*sd.Conn, error) {
+	fd, err := openSocket(root)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	c, err := sd.NewConnection(func() (*dbus.Conn, error) { return connect(ctx, fd) })
+	if err != nil {
+		return nil, fmt.Errorf("connect to systemd: %w", because(ctx, err))
+	}
+	return c, nil
+}
+
+// loaded lists the units that systemd has loaded. To ask for another by name would load it.
+func loaded(ctx context.Context, c *sd.Conn) (map[string]dbus.ObjectPath, error) {
+	all, err := c.ListUnitsContext(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("systemd: list units: %w", because(ctx, err))
+	}
+	paths := map[string]dbus.ObjectPath{}
+	for _, u := range all {
+		paths[u.Name] = u.Path
+	}
+	return paths, nil
 }
 
 // because is the error of a call that may have ended with the context.
