@@ -183,10 +183,7 @@ func TestRestartHolderUnit(t *testing.T) {
 	m.write("broken.service", service("ExecStartPre="+busybox+" test ! -e /run/broken", "ExecStart="+busybox+" sleep 1000"))
 	m.ctl("daemon-reload")
 	m.ctl("start", "holder.service", "slow.service", "broken.service")
-	t.Cleanup(func() {
-		m.ctl("kill", "--signal=KILL", "slow.service")
-		m.ctl("stop", "holder.service", "broken.service")
-	})
+	t.Cleanup(func() { m.ctl("stop", "holder.service", "slow.service", "broken.service") })
 	runOf := func(unit string) sd.Run {
 		t.Helper()
 		run, err := sd.RunOf(ctx, "", unit)
