@@ -77,7 +77,7 @@ func openError(pid int, err error) error {
 func (p *Process) Close() { unix.Close(p.fd) }
 
 // Resume sends SIGCONT, if the process is stopped (state T) and no debugger has it.
-// It runs on when the call returns, or within the time that its freezer takes.
+// One in a frozen cgroup runs on when that is thawed.
 //
 // It needs CAP_KILL over the process's user namespace, or the process's own uid.
 func (p *Process) Resume(ctx context.Context) error {

@@ -24,7 +24,8 @@ type Run struct {
 }
 
 // RunOf tells the run that a service is in, as a restart wants it named. The
-// service must be loaded and active: errors wrap [ErrRefused] else.
+// service must be loaded and active: errors wrap [ErrRefused] else. It needs what
+// [Restart] does.
 func RunOf(ctx context.Context, root, unit string) (Run, error) {
 	c, err := open(ctx, root)
 	if err != nil {
@@ -36,7 +37,7 @@ func RunOf(ctx context.Context, root, unit string) (Run, error) {
 
 // Restart restarts a service, if it is in the run that the caller saw, and returns
 // the run that it is in then. It waits for the job's end, which is when the service
-// has started as its Type= says; ctx should have a deadline that leaves time for the
+// has started as its Type= says; ctx must have a deadline, and leave time for the
 // stop (TimeoutStopSec=, 90 s if not set) and the start.
 //
 // A service that stops meanwhile is not started, and a job that somebody else

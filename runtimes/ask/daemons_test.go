@@ -146,7 +146,8 @@ func testCRI(t *testing.T, dir, image string, sockets []runtimes.Socket) {
 	made, err := api.CreateContainer(t.Context(), &criv1.CreateContainerRequest{PodSandboxId: pod.PodSandboxId, SandboxConfig: podConfig,
 		Config: &criv1.ContainerConfig{Metadata: &criv1.ContainerMetadata{Name: "nginx"}, Image: &criv1.ImageSpec{Image: imageName},
 			Labels: map[string]string{"io.kubernetes.container.name": "nginx", "io.kubernetes.pod.name": "web-0", "io.kubernetes.pod.namespace": "shop", "io.kubernetes.pod.uid": "u1"},
-			Envs:   []*criv1.KeyValue{{Key: "PASSWORD", Value: []byte("SECRET")}}}})
+			Envs:   []*criv1.KeyValue{{Key: "PASSWORD", Value: []byte("SECRET")}},
+			Linux:  &criv1.LinuxContainerConfig{SecurityContext: &criv1.LinuxContainerSecurityContext{NamespaceOptions: host}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,6 +173,7 @@ func testCRI(t *testing.T, dir, image string, sockets []runtimes.Socket) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	sameByContainerd(t, sockets[0], both.Containers)
+	t.Run("acts", func(t *testing.T) { testCRIActs(t, sockets, pod.PodSandboxId, made.ContainerId) })
 }
 
 // sameByContainerd checks that containerd's own API names a pod's containers as

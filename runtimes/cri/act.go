@@ -37,7 +37,10 @@ func Inspect(ctx context.Context, socket, id string) (runtimes.Run, error) {
 	}
 	defer a.cc.Close()
 	s, err := a.container(ctx, id)
-	return s.run(), err
+	if err != nil {
+		return runtimes.Run{}, err
+	}
+	return s.run(), nil
 }
 
 // Remove removes a container that has exited; it never runs again. Errors wrap
