@@ -207,13 +207,18 @@ func Run(checks []*Check, p Pass) Result {
 // DocOf returns the section headed "# Check <name>" of a doc.go's package
 // comment, as plain text. It panics if there is none: a check without a page
 // is a mistake in the program.
-func DocOf(source, name string) string {
+func DocOf(source, name string) string { return Section(source, "Check "+name) }
+
+// Section returns what stands below a heading of a package comment, as plain text.
+// It panics if there is no such heading.
+func Section(source, heading string) string {
 	text := strings.ReplaceAll(source, "\n// ", "\n")
 	text = strings.ReplaceAll(text, "\n//", "\n")
-	_, after, ok := strings.Cut(text, "# Check "+name+"\n")
+	_, after, ok := strings.Cut(text, "# "+heading+"\n")
 	if !ok {
-		panic("check: doc.go has no heading '# Check " + name + "'")
+		panic("check: doc.go has no heading '# " + heading + "'")
 	}
+	after, _, _ = strings.Cut(after, "\n# ")
 	doc, _, _ := strings.Cut(after, "\npackage ")
 	return strings.TrimSpace(doc)
 }

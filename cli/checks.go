@@ -2,41 +2,60 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"sexton.dev/checks"
+	"sexton.dev/heal"
 )
 
 func (s *session) checksCommand() *cobra.Command {
+	var pages []docPage
+	for _, c := range checks.All() {
+		pages = append(pages, docPage{c.Name, c.Summary(), c.Doc})
+	}
+	return s.pagesCommand("checks", "check", "FINDS", "unreaped-children", pages)
+}
+
+func (s *session) actionsCommand() *cobra.Command {
+	var pages []docPage
+	for _, a := range heal.Pages() {
+		pages = append(pages, docPage{a.Name, a.Summary, a.Text})
+	}
+	return s.pagesCommand("actions", "action", "DOES", "unmount-in-namespace", pages)
+}
+
+// pagesCommand lists pages of documentation, or prints one.
+func (s *session) pagesCommand(many, one, column, example string, pages []docPage) *cobra.Command {
 	var out outputFlags
 	cmd := &cobra.Command{
-		Use:   "checks [NAME]",
-		Short: "list the checks, or print the page of one",
-		Example: `  sexton checks
-  sexton checks unreaped-children`,
+		Use:     many + " [NAME]",
+		Short:   "list the " + many + ", or print the page of one",
+		Example: "  sexton " + many + "\n  sexton " + many + " " + example,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 {
 				return nil
 			}
 			return exactly(1, "at most one NAME")(cmd, args)
 		},
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return checkNames(), cobra.ShellCompDirectiveNoFileComp
+		ValidArgsFunction: func(*cobra.Command, []string, string) (names []string, _ cobra.ShellCompDirective) {
+			for _, p := range pages {
+				names = append(names, p.Name+"\t"+p.Summary)
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			list := checkList{APIVersion: apiVersion, Kind: "Checks"}
-			for _, c := range checks.All() {
-				if len(args) == 0 || args[0] == c.Name {
-					list.Items = append(list.Items, checkPage{c.Name, c.Summary(), c.Doc})
+			list := docPages{APIVersion: apiVersion, Kind: strings.ToUpper(many[:1]) + many[1:]}
+			var items []any
+			for _, p := range pages {
+				if len(args) == 0 || args[0] == p.Name {
+					list.Items = append(list.Items, p)
+					items = append(items, p)
 				}
 			}
-			if len(list.Items) == 0 {
-				return withHint(wrongUse{fmt.Errorf("no check is named %q", args[0])}, "sexton checks")
-			}
-			var items []any
-			for _, c := range list.Items {
-				items = append(items, c)
+			if len(items) == 0 {
+				return withHint(wrongUse{fmt.Errorf("no %s is named %q", one, args[0])}, "sexton "+many)
 			}
 			return s.print(out, list, items, func(p *page, _ bool) {
 				if len(args) == 1 {
@@ -44,10 +63,10 @@ func (s *session) checksCommand() *cobra.Command {
 					return
 				}
 				var rows [][]string
-				for _, c := range list.Items {
-					rows = append(rows, []string{c.Name, c.Summary})
+				for _, d := range list.Items {
+					rows = append(rows, []string{d.Name, d.Summary})
 				}
-				p.table([]string{"CHECK", "FINDS"}, rows)
+				p.table([]string{strings.ToUpper(one), column}, rows)
 			})
 		},
 	}
@@ -55,13 +74,13 @@ func (s *session) checksCommand() *cobra.Command {
 	return cmd
 }
 
-type checkList struct {
-	APIVersion string      `json:"apiVersion"`
-	Kind       string      `json:"kind"`
-	Items      []checkPage `json:"items"`
+type docPages struct {
+	APIVersion string    `json:"apiVersion"`
+	Kind       string    `json:"kind"`
+	Items      []docPage `json:"items"`
 }
 
-type checkPage struct {
+type docPage struct {
 	Name    string `json:"name"`
 	Summary string `json:"summary"`
 	Page    string `json:"page"`

@@ -1,6 +1,3 @@
-// Package heal carries out a plan: it looks at each target again, acts, and looks
-// once more. It is the only changer of a host. Each act runs in a child process
-// with the capabilities that it needs and no others, and with a deadline.
 package heal
 
 import (

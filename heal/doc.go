@@ -1,0 +1,113 @@
+// Package heal carries out a plan: it looks at each target again, acts, and looks
+// once more. It is the only changer of a host. Each act runs in a child process
+// with the capabilities that it needs and no others, and with a deadline.
+//
+// The pages of the actions follow.
+//
+// # Action nudge-parent
+//
+// nudge-parent: SIGCHLD to a parent that catches it and missed one
+//
+// A parent that waits for its children in a handler of SIGCHLD leaves one dead
+// if it missed the signal: two that come at the same time are one. The next one
+// makes it look again. Who has no handler does not notice, so it is refused.
+//
+// Target: the process, by pid and start time, held by a pidfd (Linux 5.3) from
+// before the last look until the signal is sent. Refused for what is stopped,
+// blocks SIGCHLD, or has no handler. Proved by: the children are gone.
+//
+// # Action resume-process
+//
+// resume-process: SIGCONT to what was stopped and forgotten
+//
+// A stopped dockerd, containerd or shim answers nothing, and everybody who asks
+// waits. It runs on from where it was. Of a runtime's processes that is safe:
+// nobody stops one for a purpose. Of others it is disruptive.
+//
+// Target: the process, by pid and start time, held by a pidfd. It must stay
+// stopped for a minute without running once, counted from the look; heal waits
+// for that. Refused for what a debugger holds and what a runtime calls paused.
+// Proved by: it is not stopped.
+//
+// # Action thaw
+//
+// thaw: let a frozen cgroup run on that no runtime calls paused
+//
+// A freezer that was left on, by a crashed runc or by hand, stops all that is in
+// the cgroup and below: exec, probes and stop hang. Disruptive: somebody may
+// have frozen it for a checkpoint.
+//
+// Target: the cgroup, by path and inode number of its directory, which is opened
+// first and written through. Refused if a cgroup above it is what freezes it, or
+// its runtime says paused. Proved by: it is not frozen.
+//
+// # Action reap-by-ptrace
+//
+// reap-by-ptrace: reap adopted orphans of a PID 1 that never waits
+//
+// Nobody but the parent can reap, and it does not. For an instant one of its
+// threads, which waits in a system call, is stopped by ptrace and made to call
+// waitid(2) for one dead child after the other, 50 ms at a time; then it goes on
+// with what it was in. Children that PID 1 started itself are never reaped: it
+// may still ask for their status. Proved adopted is who is in another session
+// than its own and that of PID 1. Those that started in the last five minutes
+// are disruptive to reap. How each ended is in the journal.
+//
+// Target: the parent and each child, by pid and start time, looked at again in
+// the same instant. Refused for what is stopped, frozen or traced; the host's
+// PID 1; 32-bit programs; where a seccomp filter would not let waitid through
+// (the program's own filters are run to find out); in a restartable sequence.
+// If sexton is killed in the middle the program goes on. On amd64; the arm64
+// part is built and has not been run. Proved by: the children are gone.
+//
+// # Action unmount-in-namespace
+//
+// unmount-in-namespace: end a leaked copy of a mount where it is
+//
+// The owner has unmounted it; another mount namespace still has it. It is
+// unmounted there, never with -l, by a thread that enters the namespace, also
+// one without a process. Before, the effect in all mount namespaces is computed
+// by the rules of this kernel: if a mount would go that a process uses, that its
+// owner still has, or that a container works in, it is refused.
+//
+// Target: the mount, by its unique id (Linux 6.8; before by id, device, root and
+// options) in the namespace, by its id. The path is walked without following
+// any symbolic link, and held, so that what is swapped in cannot be hit. Never
+// "/" of a namespace: that would make the superblock read-only for all.
+// Proved by: the kernel knows the mount no more, and it is in no namespace.
+//
+// # Action retry-remove
+//
+// retry-remove: ask the runtime again to remove a container that it failed to remove
+//
+// A removal that failed with "device or resource busy" leaves the container Dead.
+// When what kept it is gone, the runtime's own removal succeeds. Never by force,
+// never with volumes, and only in state Dead or RemovalInProgress.
+//
+// Target: the container, by its full id, through its runtime's socket. Docker,
+// podman and the CRI. Proved by: the runtime does not list it.
+//
+// # Action restart-holder
+//
+// restart-holder: restart the container or unit that holds a mount or file
+//
+// What nobody can unmount, as a detached tree, ends with who holds it. A container
+// is restarted by its runtime (over the CRI: stopped, and the kubelet starts
+// another one), a unit by systemd. A process of neither is a person's to end.
+//
+// Target: the run of the container or unit, by its first process's pid and start
+// time. Refused if another run has begun. Proved by: that process is gone.
+//
+// # Action abort-fuse
+//
+// abort-fuse: end the requests on a FUSE file system whose server does not answer
+//
+// A process that waits for such a server is in state D as soon as a signal
+// comes, and docker stop does not end it. Aborted, every request ends with an
+// error, and the process can be ended. The file system is of no use afterwards.
+// Only where requests wait.
+//
+// Target: the connection, by the minor number of the superblock. Where its control
+// files are not mounted they are, for an instant and for nobody else.
+// Proved by: no request waits.
+package heal

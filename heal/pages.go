@@ -1,0 +1,37 @@
+package heal
+
+import (
+	_ "embed"
+	"fmt"
+	"slices"
+	"strings"
+
+	"sexton.dev/check"
+)
+
+//go:embed doc.go
+var doc string
+
+// A Page says what one action is.
+type Page struct {
+	Name    string
+	Summary string
+	Text    string // with the capabilities that it needs
+}
+
+// Pages are those of all actions, by name.
+func Pages() (out []Page) {
+	for name, a := range acts {
+		text := check.Section(doc, "Action "+name)
+		first, _, _ := strings.Cut(text, "\n")
+		var needs []string
+		for _, c := range a.needs {
+			needs = append(needs, c.String())
+		}
+		slices.Sort(needs)
+		out = append(out, Page{name, strings.TrimPrefix(first, name+": "),
+			fmt.Sprintf("%s\n\nIt needs %s and gives up all other capabilities before it begins. It is\ngiven up itself after %v.", text, strings.Join(needs, ", "), a.within)})
+	}
+	slices.SortFunc(out, func(a, b Page) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
