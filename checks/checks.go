@@ -4,6 +4,7 @@ package checks
 import (
 	"sexton.dev/check"
 	"sexton.dev/checks/busymount"
+	"sexton.dev/checks/deadcontainer"
 	"sexton.dev/checks/detachedmount"
 	"sexton.dev/checks/halfdead"
 	"sexton.dev/checks/helddevice"
@@ -31,6 +32,7 @@ func All() []*check.Check {
 		hungtask.Check,
 		leakedmount.Check,
 		busymount.Check,
+		deadcontainer.Check,
 		detachedmount.Check,
 		helddevice.Check,
 		mountmultiplication.Check,

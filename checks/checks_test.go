@@ -47,7 +47,7 @@ func TestPages(t *testing.T) {
 		if first, _, _ := strings.Cut(c.Doc, "\n"); first != c.Name+": "+c.Summary() || c.Summary() == "" || len(first) > 110 {
 			t.Errorf("%s: the page begins with %q", c.Name, first)
 		}
-		for _, part := range []string{`A finding is\s`, `([Ee]lse warning|Always info)`, `\nSources: `} {
+		for _, part := range []string{`A finding is\s`, `([Ee]lse|Always) (warning|info)`, `\nSources: `} {
 			if !regexp.MustCompile(part).MatchString(c.Doc) {
 				t.Errorf("%s: the page does not say %q", c.Name, part)
 			}

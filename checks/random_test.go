@@ -41,7 +41,7 @@ func randomHost(r *rand.Rand) *snapshot.Host {
 	}
 	for _, id := range ids[1:] {
 		if r.IntN(3) > 0 {
-			h.Containers = append(h.Containers, snapshot.Container{ID: id, Name: pick(r, "", "web\n"), Outer: pick(r, ids...), State: pick(r, "", "running", "paused"), Pod: pick(r, "", "a/b"), Cgroup: pick(r, groups...), Runtime: pick(r, "", "docker", "containerd"), Health: r.IntN(2) == 0})
+			h.Containers = append(h.Containers, snapshot.Container{ID: id, Name: pick(r, "", "web\n"), Outer: pick(r, ids...), State: pick(r, "", "running", "paused", "dead"), Pod: pick(r, "", "a/b"), Cgroup: pick(r, groups...), Runtime: pick(r, "", "docker", "containerd"), Health: r.IntN(2) == 0})
 		}
 	}
 	for minor := range 3 {

@@ -7,8 +7,12 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"sexton.dev/check"
 	"sexton.dev/linux/fusectl"
+	"sexton.dev/linux/mounts"
+	"sexton.dev/linux/mounts/statmount"
 	"sexton.dev/linux/pidfd"
 	"sexton.dev/linux/systemd"
 	"sexton.dev/plan"
@@ -116,13 +120,32 @@ func abort(ctx context.Context, s plan.Step, _ func(any) error) error {
 	c, err := fusectl.Open(ctx, minor)
 	if err == nil {
 		defer c.Close()
+		err = stillMounted(s.Target)
+	}
+	if err == nil {
 		err = c.Abort(ctx)
 	}
 	switch {
-	case errors.Is(err, fusectl.ErrGone):
+	case errors.Is(err, fusectl.ErrGone), errors.Is(err, unix.ENOENT):
 		return fmt.Errorf("%w: %w", errNotNeeded, err)
 	case errors.Is(err, fusectl.ErrRefused):
 		return refusal{err}
 	}
 	return err
+}
+
+// stillMounted says whether a superblock's number is still that of the mount that
+// was seen: numbers are used again. Before Linux 6.8 nothing tells.
+func stillMounted(t check.Target) error {
+	if t.MountNamespaceID == 0 {
+		return nil
+	}
+	var m mounts.Mount
+	if _, _, err := statmount.NewCaller().Stat(t.MountNamespaceID, t.Mount, statmount.Device, &m); err != nil {
+		return fmt.Errorf("mount %d: %w", t.Mount, err)
+	}
+	if is := fmt.Sprintf("%d:%d", m.Major, m.Minor); is != t.Device {
+		return refusal{fmt.Errorf("mount %d is of %s, not of %s: plan again: sexton heal", t.Mount, is, t.Device)}
+	}
+	return nil
 }

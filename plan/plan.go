@@ -84,6 +84,7 @@ func Make(h *snapshot.Host, findings []check.Finding) Plan {
 			}
 		}
 	}
+	slices.SortStableFunc(p.Steps, func(a, b Step) int { return actions[a.Action].order - actions[b.Action].order })
 	p.ID = planID(p)
 	return p
 }
@@ -120,18 +121,18 @@ func digest(v any) string {
 type action struct {
 	steps func(h *snapshot.Host, f check.Finding, r check.Remedy) []Step
 	gone  func(h *snapshot.Host, s Step) (gone bool, left string)
+	order int // those that need what others free come after them
 }
 
 var actions = map[string]action{
-	"nudge-parent":   {nudge, reaped},
-	"resume-process": {resume, resumed},
-	"thaw":           {thaw, thawed},
-	"reap-by-ptrace": {reap, reaped},
-
-	"unmount-in-namespace": {unmount, unmounted},
-	"restart-holder":       {restart, restarted},
-	"retry-remove":         {remove, removed},
-	"abort-fuse":           {abort, aborted},
+	"nudge-parent":         {nudge, reaped, 0},
+	"resume-process":       {resume, resumed, 0},
+	"thaw":                 {thaw, thawed, 0},
+	"reap-by-ptrace":       {reap, reaped, 0},
+	"unmount-in-namespace": {unmount, unmounted, 0},
+	"abort-fuse":           {abort, aborted, 0},
+	"restart-holder":       {restart, restarted, 0},
+	"retry-remove":         {remove, removed, 1},
 }
 
 func steps(h *snapshot.Host, f check.Finding, r check.Remedy) []Step {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"sexton.dev/check"
+	"sexton.dev/holding"
 	"sexton.dev/snapshot"
 )
 
@@ -91,6 +92,12 @@ func removed(h *snapshot.Host, s Step) (bool, string) {
 func abort(h *snapshot.Host, f check.Finding, r check.Remedy) (out []Step) {
 	for _, t := range r.Targets {
 		minor := strings.TrimPrefix(t.Device, "0:")
+		if h.Mounts != nil {
+			for p := range holding.MapOf(h).Places(t.Device) {
+				t.Mount, t.MountNamespace, t.MountNamespaceID = p.Mount.ID, p.Namespace.Inode, p.Namespace.ID
+				break
+			}
+		}
 		out = append(out, Step{
 			Does:    fmt.Sprintf("abort the FUSE file system %s: every request that waits ends with an error", t.Device),
 			Command: "echo 1 > /sys/fs/fuse/connections/" + minor + "/abort",

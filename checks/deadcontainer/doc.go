@@ -1,0 +1,23 @@
+// Package deadcontainer finds containers whose removal failed.
+//
+// # Check dead-container
+//
+// dead-container: a container whose removal began and failed
+//
+// A runtime that removes a container unmounts its layers and deletes them. If
+// that fails, as with "device or resource busy", docker keeps the container in
+// state Dead: it cannot be started, its name and its place on the disk stay
+// taken, and its pod stays Terminating. Nothing tries again by itself.
+//
+// A finding is a container that its runtime calls dead. The cause says who still
+// has its root file system mounted, if anybody has: see leaked-mount for that.
+// One that is being removed at this moment is no finding.
+//
+// Always warning.
+//
+// When nothing holds it any more, a second removal succeeds: sexton heal asks the
+// runtime for it, never by force.
+//
+// Sources: Docker Engine API v1.24 to v1.51, ContainerList; moby v28
+// daemon/delete.go, cleanupContainer.
+package deadcontainer
