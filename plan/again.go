@@ -22,6 +22,8 @@ func Again(old, live Plan) Plan {
 		switch {
 		case identity(*was) != was.ID:
 			was.Status, was.Why = Refused, "the plan's file was changed: this step is not the one that its id names; plan again: sexton heal"
+		case actions[was.Action].steps == nil:
+			was.Status, was.Why = Refused, fmt.Sprintf("this sexton has no action named %q", was.Action)
 		case now == nil:
 			was.Status, was.Why = "", changed(was, live)
 		default:

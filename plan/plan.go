@@ -149,5 +149,9 @@ func steps(h *snapshot.Host, f check.Finding, r check.Remedy) []Step {
 
 // Gone reports whether what a step names is gone in a look, and if not, what is left.
 func Gone(h *snapshot.Host, s Step) (gone bool, left string) {
-	return actions[s.Action].gone(h, s)
+	a, ok := actions[s.Action]
+	if !ok {
+		return false, "this sexton has no action named " + s.Action
+	}
+	return a.gone(h, s)
 }
