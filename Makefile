@@ -11,7 +11,7 @@ BIN     ?= bin
 ENTRY    = $(if $(filter amd64 arm64,$(GOARCH)),-E sexton_entry)
 FUZZTIME ?= 5s
 
-.PHONY: help build install demo test lint fuzz bench image baseimage clean test-vm verify-init verify-propagation verify-reap
+.PHONY: help build install demo test lint fuzz bench image baseimage clean test-vm verify-init verify-propagation verify-reap verify-undo
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -71,3 +71,6 @@ verify-propagation: ## 40,000 random calls in mount namespaces, each predicted, 
 
 verify-reap: ## 10,000 children reaped in processes of every kind, 3,000 signals meanwhile, 200 injectors killed
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 30m -run 'TestTargets|TestSignals|TestKilled|TestMany|TestAnswerOfKernel' ./linux/ptrace
+
+verify-undo: ## 60,000 unmounts while another swaps what is at the path, and only the wanted one goes
+	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m -run 'TestUnmountRaces' ./linux/mounts/undo

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -43,7 +44,7 @@ var racers = []racer{
 
 // cover mounts on the mount point and takes that off again.
 func cover(w world) error {
-	if err := tmpfs(w.dir + "/in/a"); err != nil {
+	if err := unix.Mount("cover", w.dir+"/in/a", "tmpfs", 0, "size=64k"); err != nil { // unlike the wanted one
 		return nil // it was unmounted on the way
 	}
 	for end := time.Now().Add(time.Duration(rand.IntN(500)) * time.Microsecond); time.Now().Before(end); {
@@ -76,6 +77,9 @@ func TestUnmountRaces(t *testing.T) {
 	rounds := 150
 	if os.Getenv("SEXTON_VERIFY") == "full" {
 		rounds = 5_000
+	}
+	if n, err := strconv.Atoi(os.Getenv("SEXTON_TRIALS")); err == nil {
+		rounds = n
 	}
 	for _, detach := range []bool{false, true} {
 		for _, r := range racers {

@@ -52,11 +52,17 @@ func (t table) find(m Mount) (now mounts.Mount, below []mounts.Mount, err error)
 	if err != nil {
 		return now, nil, err
 	}
-	device := fmt.Sprintf("%d:%d", now.Major, now.Minor)
-	if m.Device != "" && m.Device != device || m.Root != "" && m.Root != now.Root || m.Point != now.MountPoint || !t.unique && m.Super != "" && m.Super != now.Super {
+	if !m.is(now) {
 		return now, nil, other("mount %d is by now %s", m.ID, describe(now))
 	}
 	return now, below, nil
+}
+
+// is compares all but the id.
+func (m Mount) is(now mounts.Mount) bool {
+	device := fmt.Sprintf("%d:%d", now.Major, now.Minor)
+	return (m.Device == "" || m.Device == device) && (m.Root == "" || m.Root == now.Root) && m.Point == now.MountPoint &&
+		(m.Unique || m.Super == "" || m.Super == now.Super)
 }
 
 func (t table) ask(id uint64) (now mounts.Mount, below []mounts.Mount, err error) {
@@ -142,7 +148,8 @@ func (t table) file(name string) ([]byte, error) {
 }
 
 // gone proves that the mount was unmounted. It was seen before, so with mountinfo
-// too its absence is the proof.
+// too its absence is the proof. What was mounted there at once and has got its number
+// is taken for it, if it looks the same.
 func (t table) gone(m Mount) error {
 	if !t.unique {
 		all, err := t.mountinfo()
@@ -150,7 +157,7 @@ func (t table) gone(m Mount) error {
 			return failed("look again", err)
 		}
 		for _, line := range all {
-			if uint64(line.ID) == m.ID && line.MountPoint == m.Point && line.Root == m.Root && fmt.Sprintf("%d:%d", line.Major, line.Minor) == m.Device {
+			if uint64(line.ID) == m.ID && m.is(line) {
 				return unverified(line)
 			}
 		}
