@@ -4,7 +4,7 @@
 // that came to its place meanwhile, or refuses.
 //
 // The functions may block, as an unmount that has to write to a dead server
-// does. [Apart] runs them in a process that can be abandoned.
+// does. Their caller runs them in a process that it can abandon.
 //
 // # Which mount an unmount hits
 //

@@ -37,14 +37,15 @@ func (t table) once(m Mount) error {
 		return err
 	}
 	defer p.close()
+	if len(below) > 0 {
+		unix.Close(fd)
+		return t.explain(m, unix.EBUSY)
+	}
 	pinned, beside, err := t.pin(p, m)
 	defer pinned.close()
 	unix.Close(fd)
 	if err != nil {
 		return err
-	}
-	if len(below) > 0 {
-		return t.explain(m, unix.EBUSY)
 	}
 	if err := unix.Fchdir(p.parent); err != nil {
 		return failed("go to the directory above", err)

@@ -1,6 +1,7 @@
 package undo
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -79,7 +80,11 @@ func TestRemoveMountpoint(t *testing.T) {
 	}
 	before := [][]uint64{w.ids(), others[0].ids(), others[1].ids()}
 	var journal Saved
-	if err := RemoveMountpoint(w.fd, old, func(s Saved) error { journal = s; return nil }); err != nil {
+	write := func(s Saved) error { // as a journal has it
+		text, err := json.Marshal(s)
+		return errors.Join(err, json.Unmarshal(text, &journal))
+	}
+	if err := RemoveMountpoint(w.fd, old, write); err != nil {
 		t.Fatal(err)
 	}
 	for i, o := range append([]world{w}, others...) {

@@ -23,7 +23,7 @@ import (
 //
 // It needs CAP_SYS_ADMIN in the user namespace that owns the mount namespace, and
 // CAP_SYS_ADMIN and CAP_SYS_CHROOT in its own to enter it; CAP_DAC_READ_SEARCH to
-// walk there. It may wait for ever for a dead server: see [Apart].
+// walk there. It may wait for ever for a dead server.
 //
 // Source: umount(2); Linux 6.18 fs/namespace.c, ksys_umount, can_umount, do_umount.
 func Unmount(namespace int, m Mount, detach bool) error {

@@ -347,3 +347,45 @@ func loopDevice(t *testing.T) string {
 	})
 	return device
 }
+
+// Whatever comes of it, no descriptor is left open.
+func TestNoDescriptorIsLeft(t *testing.T) {
+	w := newWorld(t)
+	count := func() int {
+		names, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(names)
+	}
+	w.mount("beside")
+	point, dir := w.mount("a"), w.mount("b")+"/dir"
+	w.do(func() error { return os.Mkdir(dir, 0o755) })
+	before := count()
+	for range 5 {
+		m := w.find(point, hasUnique())
+		other := m
+		other.ID++
+		w.mount("a/below")
+		for _, err := range []error{Unmount(w.fd, m, false), Unmount(w.fd, other, true), MakePrivate(w.fd, other)} {
+			if err == nil {
+				t.Error("not refused")
+			}
+		}
+		stop := func(Saved) error { return errors.New("stop") }
+		if RemoveMountpoint(w.fd, w.directory(dir), stop) == nil {
+			t.Error("not stopped")
+		}
+		if err := errors.Join(MakePrivate(w.fd, m), Unmount(w.fd, m, true), RemoveMountpoint(w.fd, w.directory(dir), noJournal)); err != nil {
+			t.Error(err)
+		}
+		w.mount("a")
+		if err := Unmount(w.fd, w.find(point, hasUnique()), false); err != nil {
+			t.Error(err)
+		}
+		w.mount("a")
+	}
+	if after := count(); after != before {
+		t.Errorf("%d descriptors, %d before", after, before)
+	}
+}

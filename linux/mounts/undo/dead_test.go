@@ -3,10 +3,11 @@ package undo
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"reflect"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -15,54 +16,51 @@ import (
 	"sexton.dev/internal/hosttest"
 )
 
-func within(t *testing.T, d time.Duration) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	t.Cleanup(cancel)
-	return ctx
+// act is what this program does as a child: it unmounts what it is told in the
+// namespace that it got as a descriptor.
+func act(order string) {
+	var o struct {
+		Mount  Mount
+		Detach bool
+	}
+	err := json.Unmarshal([]byte(order), &o)
+	if err == nil {
+		err = Unmount(3, o.Mount, o.Detach)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
 }
 
-// A child does what the functions do, and its errors keep their kind and text.
-func TestApart(t *testing.T) {
-	w := newWorld(t)
-	ctx := within(t, time.Minute)
-	m := w.find(w.mount("a\xff"), hasUnique())
-	if err := Apart(ctx, w.fd, Order{MakePrivate: &m}, nil); err != nil {
+const orderVar = "SEXTON_UNDO_ORDER"
+
+// apart unmounts in a child that is killed when its time is up.
+func apart(t *testing.T, d time.Duration, w world, m Mount, detach bool) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	order, err := json.Marshal(map[string]any{"Mount": m, "Detach": detach})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Apart(ctx, w.fd, Order{Unmount: &m}, nil); err != nil {
+	fd, err := unix.Dup(w.fd)
+	if err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range []Order{{Unmount: &m}, {Unmount: &m, Detach: true}, {MakePrivate: &m}} {
-		if err := Apart(ctx, w.fd, o, nil); !errors.Is(err, ErrGone) && !(errors.Is(err, ErrOther) && !m.Unique) {
-			t.Errorf("%+v: %v", o, err)
-		}
+	ns := os.NewFile(uintptr(fd), "mnt")
+	defer ns.Close()
+	cmd := exec.CommandContext(ctx, "/proc/self/exe")
+	cmd.Env, cmd.ExtraFiles = append(os.Environ(), orderVar+"="+string(order)), []*os.File{ns}
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	if err := Apart(ctx, w.fd, Order{}, nil); !errors.Is(err, ErrFailed) {
-		t.Errorf("no order: %v", err)
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out)
 	}
-	d := w.directory(m.Point)
-	stop := errors.New("no journal")
-	if err := Apart(ctx, w.fd, Order{Remove: &d}, func(Saved) error { return stop }); !errors.Is(err, stop) {
-		t.Error(err)
-	}
-	var journal Saved
-	if err := Apart(ctx, w.fd, Order{Remove: &d}, func(s Saved) error { journal = s; return nil }); err != nil {
-		t.Error(err)
-	}
-	if now := w.directory(m.Point); now.Inode == d.Inode || string(journal.Path) != d.Path || journal.Inode != d.Inode {
-		t.Errorf("%+v, journal %+v", now, journal)
-	}
-	w.do(func() error { return os.Remove(m.Point) })
-	if err := Apart(ctx, w.fd, Order{Restore: &journal}, nil); err != nil {
-		t.Error(err)
-	}
-	now := w.save(m.Point)
-	if now.Inode, now.Path, now.Temporary = journal.Inode, journal.Path, journal.Temporary; !reflect.DeepEqual(now, journal) {
-		t.Errorf("from\n%+v\nto\n%+v", journal, now)
-	}
-	if err := Apart(within(t, 0), w.fd, Order{Unmount: &m}, nil); !errors.Is(err, context.DeadlineExceeded) {
-		t.Error(err)
-	}
+	return nil
 }
 
 // A server that is dead holds up nothing but what lies below its file system, and
@@ -85,18 +83,18 @@ func TestDeadServer(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	if err := Apart(within(t, 20*time.Second), w.fd, Order{Unmount: &beside}, nil); err != nil {
+	if err := apart(t, 20*time.Second, w, beside, false); err != nil {
 		t.Errorf("beside it: %v", err)
 	}
 	for _, detach := range []bool{false, true} {
 		began := time.Now()
-		err := Apart(within(t, 2*time.Second), w.fd, Order{Unmount: &below, Detach: detach}, nil)
+		err := apart(t, 2*time.Second, w, below, detach)
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 10*time.Second {
 			t.Errorf("below it: %v after %v", err, time.Since(began))
 		}
 	}
 	before := w.ids()
-	if err := Apart(within(t, 20*time.Second), w.fd, Order{Unmount: &on, Detach: true}, nil); err != nil {
+	if err := apart(t, 20*time.Second, w, on, true); err != nil {
 		t.Errorf("the mount of the server itself: %v", err)
 	}
 	if gone := w.lost(before); len(gone) != 2 {
