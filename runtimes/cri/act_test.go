@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,8 +25,10 @@ type actor struct {
 	container *criv1.ContainerStatus
 	sandbox   *criv1.PodSandboxStatus
 	inside    []*criv1.Container
-	hangs     string   // the method that never answers
-	acts      []string // as they came
+	hangs     string // the method that never answers
+
+	mu   sync.Mutex
+	acts []string // as they came
 }
 
 func (a *actor) register(s *grpc.Server) { criv1.RegisterRuntimeServiceServer(s, a) }
@@ -64,7 +67,9 @@ func (a *actor) ListContainers(ctx context.Context, r *criv1.ListContainersReque
 }
 
 func (a *actor) did(ctx context.Context, method, what string) error {
+	a.mu.Lock()
 	a.acts = append(a.acts, method+" "+what)
+	a.mu.Unlock()
 	return a.enter(ctx, method)
 }
 
@@ -108,7 +113,7 @@ const (
 // An act is one of the package's, and how it goes.
 type act struct {
 	name    string
-	actor   actor
+	actor   *actor // nil: one that knows nothing
 	call    func(ctx context.Context, socket string) error
 	wait    time.Duration
 	act     string // "" for none
@@ -129,39 +134,39 @@ func stops(was runtimes.Run) func(context.Context, string) error {
 var was = runtimes.Run{ID: id, State: "running", Started: started, PID: 7}
 
 var acts = []act{
-	{name: "exited", actor: actor{container: containerIn(exitedState)}, call: removes(id), act: "RemoveContainer " + id},
-	{name: "running", actor: actor{container: containerIn(runningState)}, call: removes(id), wantErr: "it is running, not exited: the runtime would kill it", is: runtimes.ErrRefused},
-	{name: "created", actor: actor{container: containerIn(createdState)}, call: removes(id), wantErr: "it is created", is: runtimes.ErrRefused},
-	{name: "unknown", actor: actor{container: containerIn(unknownState)}, call: removes(id), wantErr: "it is unknown", is: runtimes.ErrRefused},
+	{name: "exited", actor: &actor{container: containerIn(exitedState)}, call: removes(id), act: "RemoveContainer " + id},
+	{name: "running", actor: &actor{container: containerIn(runningState)}, call: removes(id), wantErr: "it is running, not exited: the runtime would kill it", is: runtimes.ErrRefused},
+	{name: "created", actor: &actor{container: containerIn(createdState)}, call: removes(id), wantErr: "it is created", is: runtimes.ErrRefused},
+	{name: "unknown", actor: &actor{container: containerIn(unknownState)}, call: removes(id), wantErr: "it is unknown", is: runtimes.ErrRefused},
 	{name: "a prefix", call: removes(id[:13]), wantErr: "not a full id", is: runtimes.ErrRefused},
 	{name: "gone", call: removes(id), wantErr: "ContainerStatus: could not find container", is: runtimes.ErrGone},
-	{name: "another's answer", actor: actor{container: &criv1.ContainerStatus{Id: strings.Repeat("f", 64), State: exitedState}}, call: removes(id),
+	{name: "another's answer", actor: &actor{container: &criv1.ContainerStatus{Id: strings.Repeat("f", 64), State: exitedState}}, call: removes(id),
 		wantErr: "answers with another id", is: runtimes.ErrRefused},
-	{name: "no answer", actor: actor{container: containerIn(exitedState), hangs: "ContainerStatus"}, call: removes(id), wait: 300 * time.Millisecond,
+	{name: "no answer", actor: &actor{container: containerIn(exitedState), hangs: "ContainerStatus"}, call: removes(id), wait: 300 * time.Millisecond,
 		wantErr: `did not answer "ContainerStatus"`, is: runtimes.ErrSilent},
-	{name: "removal hangs", actor: actor{container: containerIn(exitedState), hangs: "RemoveContainer"}, call: removes(id), wait: 300 * time.Millisecond,
+	{name: "removal hangs", actor: &actor{container: containerIn(exitedState), hangs: "RemoveContainer"}, call: removes(id), wait: 300 * time.Millisecond,
 		act: "RemoveContainer " + id, wantErr: "it may be done yet", is: runtimes.ErrSilent},
-	{name: "endless label", actor: actor{container: &criv1.ContainerStatus{Id: id, State: exitedState, Message: strings.Repeat("x", 17<<20)}}, call: removes(id),
+	{name: "endless label", actor: &actor{container: &criv1.ContainerStatus{Id: id, State: exitedState, Message: strings.Repeat("x", 17<<20)}}, call: removes(id),
 		wantErr: "larger than max"},
 
-	{name: "sandbox", actor: actor{sandbox: sandboxIn(notReadyState), inside: inside(exitedState, exitedState)}, call: removesSandbox, act: "RemovePodSandbox " + id},
-	{name: "empty sandbox", actor: actor{sandbox: sandboxIn(notReadyState)}, call: removesSandbox, act: "RemovePodSandbox " + id},
-	{name: "ready sandbox", actor: actor{sandbox: sandboxIn(readyState)}, call: removesSandbox, wantErr: "sandbox is ready: delete the pod", is: runtimes.ErrRefused},
-	{name: "sandbox whose pause container died", actor: actor{sandbox: sandboxIn(notReadyState), inside: inside(exitedState, runningState)}, call: removesSandbox,
+	{name: "sandbox", actor: &actor{sandbox: sandboxIn(notReadyState), inside: inside(exitedState, exitedState)}, call: removesSandbox, act: "RemovePodSandbox " + id},
+	{name: "empty sandbox", actor: &actor{sandbox: sandboxIn(notReadyState)}, call: removesSandbox, act: "RemovePodSandbox " + id},
+	{name: "ready sandbox", actor: &actor{sandbox: sandboxIn(readyState)}, call: removesSandbox, wantErr: "sandbox is ready: delete the pod", is: runtimes.ErrRefused},
+	{name: "sandbox whose pause container died", actor: &actor{sandbox: sandboxIn(notReadyState), inside: inside(exitedState, runningState)}, call: removesSandbox,
 		wantErr: "container cccccccccccc in it is running", is: runtimes.ErrRefused},
-	{name: "sandbox with an unknown one", actor: actor{sandbox: sandboxIn(notReadyState), inside: inside(unknownState)}, call: removesSandbox,
+	{name: "sandbox with an unknown one", actor: &actor{sandbox: sandboxIn(notReadyState), inside: inside(unknownState)}, call: removesSandbox,
 		wantErr: "in it is unknown", is: runtimes.ErrRefused},
 	{name: "sandbox gone", call: removesSandbox, wantErr: "could not find sandbox", is: runtimes.ErrGone},
-	{name: "its containers are not told", actor: actor{sandbox: sandboxIn(notReadyState), hangs: "ListContainers"}, call: removesSandbox, wait: 300 * time.Millisecond,
+	{name: "its containers are not told", actor: &actor{sandbox: sandboxIn(notReadyState), hangs: "ListContainers"}, call: removesSandbox, wait: 300 * time.Millisecond,
 		wantErr: `did not answer "ListContainers"`, is: runtimes.ErrSilent},
 
-	{name: "stop", actor: actor{container: containerIn(runningState)}, call: stops(was), act: "StopContainer " + id + " 10"},
-	{name: "stop another run", actor: actor{container: containerIn(runningState)}, call: stops(runtimes.Run{ID: id, Started: started.Add(1)}),
+	{name: "stop", actor: &actor{container: containerIn(runningState)}, call: stops(was), act: "StopContainer " + id + " 10"},
+	{name: "stop another run", actor: &actor{container: containerIn(runningState)}, call: stops(runtimes.Run{ID: id, Started: started.Add(1)}),
 		wantErr: "this is another run of it", is: runtimes.ErrRefused},
-	{name: "stop an exited one", actor: actor{container: containerIn(exitedState)}, call: stops(was), wantErr: "it is exited, not running", is: runtimes.ErrRefused},
-	{name: "stop what nobody starts again", actor: actor{container: &criv1.ContainerStatus{Id: id, State: runningState, StartedAt: started.UnixNano()}}, call: stops(was),
+	{name: "stop an exited one", actor: &actor{container: containerIn(exitedState)}, call: stops(was), wantErr: "it is exited, not running", is: runtimes.ErrRefused},
+	{name: "stop what nobody starts again", actor: &actor{container: &criv1.ContainerStatus{Id: id, State: runningState, StartedAt: started.UnixNano()}}, call: stops(was),
 		wantErr: "nobody would start it again", is: runtimes.ErrRefused},
-	{name: "too little time", actor: actor{container: containerIn(runningState)}, call: stops(was), wait: 20 * time.Second, wantErr: "a stop needs 30s", is: runtimes.ErrRefused},
+	{name: "too little time", actor: &actor{container: containerIn(runningState)}, call: stops(was), wait: 20 * time.Second, wantErr: "a stop needs 30s", is: runtimes.ErrRefused},
 	{name: "stop nothing", call: stops(was), wantErr: "could not find container", is: runtimes.ErrGone},
 }
 
@@ -169,6 +174,9 @@ func TestActs(t *testing.T) {
 	for _, tt := range acts {
 		t.Run(tt.name, func(t *testing.T) {
 			runtimestest.NoLeaks(t)
+			if tt.actor == nil {
+				tt.actor = new(actor)
+			}
 			socket := runtimestest.GRPC(t, tt.actor.register)
 			if tt.wait == 0 {
 				tt.wait = time.Minute
@@ -185,6 +193,8 @@ func TestActs(t *testing.T) {
 			if tt.act != "" {
 				want = []string{tt.act}
 			}
+			tt.actor.mu.Lock() // what hangs is not over yet
+			defer tt.actor.mu.Unlock()
 			if !slices.Equal(tt.actor.acts, want) {
 				t.Errorf("acts %q, want %q", tt.actor.acts, want)
 			}

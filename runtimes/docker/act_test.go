@@ -123,6 +123,8 @@ func TestRemove(t *testing.T) {
 			if tt.acts {
 				want = []string{asked}
 			}
+			d.mu.Lock() // what hangs is not over yet
+			defer d.mu.Unlock()
 			if !slices.Equal(d.acts, want) {
 				t.Errorf("acts %q, want %q", d.acts, want)
 			}
