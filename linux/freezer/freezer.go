@@ -98,7 +98,7 @@ func (c *Cgroup) Thaw(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() {
 		defer unix.Close(dir)
-		done <- (&Cgroup{c.path, dir, c.freezer}).thaw()
+		done <- (&Cgroup{c.path, dir, c.freezer}).thaw(ctx)
 	}()
 	select {
 	case err := <-done:
@@ -108,7 +108,7 @@ func (c *Cgroup) Thaw(ctx context.Context) error {
 	}
 }
 
-func (c *Cgroup) thaw() error {
+func (c *Cgroup) thaw(ctx context.Context) error {
 	self, frozen, err := c.look()
 	if err != nil {
 		return err
@@ -117,20 +117,24 @@ func (c *Cgroup) thaw() error {
 	switch {
 	case err != nil:
 		return err
-	case above != "" && frozen:
+	case above != "" && (self || frozen):
 		return fmt.Errorf("%s: %w: its ancestor %s is frozen, and it with that: thaw that one", c.path, ErrRefused, above)
 	case hidden || !self && frozen:
 		return fmt.Errorf("%s: %w: an ancestor that cannot be seen from here is frozen: thaw it in the cgroup namespace of the host", c.path, ErrRefused)
 	case !self:
 		return fmt.Errorf("%s: %w", c.path, ErrThawed)
 	}
+	if ctx.Err() != nil { // the kernel kept it waiting until nobody waits for it any more
+		return ctx.Err()
+	}
 	if err := write(c.dir, c.freezer.write, c.freezer.thaw); err != nil {
 		return c.failed(c.freezer.write, err)
 	}
-	if self, _, err := c.look(); err != nil || self {
-		return fmt.Errorf("%s: somebody froze it again at once: %s is 1 (%w)", c.path, c.freezer.self, errors.Join(err, ErrRefused))
+	self, _, err = c.look()
+	if err == nil && self {
+		err = fmt.Errorf("%s: it is told to freeze again at once: see who does, such as docker pause or systemctl freeze", c.path)
 	}
-	return nil
+	return err
 }
 
 // look tells whether the cgroup itself was told to freeze, and whether it is frozen.
@@ -176,6 +180,8 @@ func (c *Cgroup) ancestor() (string, error) {
 			return "", fmt.Errorf("read %s/%s: %w", name, c.freezer.self, err)
 		case text == "1\n":
 			return name, nil
+		case len(name) == 1: // "/" or ".": whoever is in a root that is a cgroup has come to its end
+			return "", nil
 		}
 	}
 }

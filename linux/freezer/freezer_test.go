@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -198,6 +199,57 @@ func TestFrozenAbove(t *testing.T) {
 		}
 		hosttest.Until(t, patience, "the leaf is thawed", func() bool { return !v.isFrozen(t, leaf) })
 	})
+}
+
+// From where the ancestors are not mounted, as in a container, it is still told
+// that one of them is frozen.
+func TestFrozenAboveUnseen(t *testing.T) {
+	each(t, func(t *testing.T, v version) {
+		top := v.group(t, v.top, name())
+		leaf := v.group(t, top, "leaf")
+		v.counter(t, leaf)
+		v.froze(t, top)
+		hosttest.Until(t, patience, "the leaf is frozen", func() bool { return v.isFrozen(t, leaf) })
+		at := t.TempDir()
+		done := make(chan error)
+		go func() { done <- bound(leaf, at, func() error { return thawAt(at) }) }()
+		wants(t, <-done, ErrRefused, "an ancestor that cannot be seen from here")
+	})
+}
+
+// bound calls f on a thread in a mount namespace of its own that has a directory
+// mounted at another place. The thread ends with it.
+func bound(dir, at string, f func() error) error {
+	runtime.LockOSThread()
+	if unix.Gettid() == os.Getpid() { // that thread does not end
+		defer runtime.UnlockOSThread()
+		again := make(chan error)
+		go func() { again <- bound(dir, at, f) }()
+		return <-again
+	}
+	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+		return err
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	if err := unix.Mount(dir, at, "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	return f()
+}
+
+func thawAt(dir string) error {
+	var stat unix.Stat_t
+	if err := unix.Stat(dir, &stat); err != nil {
+		return err
+	}
+	c, err := Open(dir, stat.Ino)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return c.Thaw(context.Background())
 }
 
 // Another cgroup of the same path is not thawed, nor one that was removed since.
