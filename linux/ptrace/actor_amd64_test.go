@@ -151,7 +151,7 @@ func actor(role string) error {
 		return err
 	}
 	if name == "go" {
-		return goTarget(b, children)
+		return goTarget(b, children, more == "half")
 	}
 	s, err := scripts(name)
 	if err != nil {

@@ -13,9 +13,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+func init() {
+	if os.Getenv(roleEnv) != "" {
+		runtime.LockOSThread() // main stays on the main thread
+	}
+}
+
 // goTarget is a Go program as process 1: threads that compute, sleep, talk and
-// have children of their own.
-func goTarget(b *board, children int) error {
+// have children of their own. half: its main thread has ended.
+func goTarget(b *board, children int, half bool) error {
+	if half {
+		go goTarget(b, children, false)
+		unix.Syscall(unix.SYS_EXIT, 0, 0, 0) // the scheduler takes back what the thread had
+	}
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, unix.SIGUSR1)
 	for range children {

@@ -52,7 +52,8 @@ const (
 // capabilities, takes itself out of the reach of the OOM killer and
 // before others in the queue for a processor where it may, and turns off the
 // garbage collector. SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP and
-// the end of ctx end it between two bursts.
+// the end of ctx end it between two bursts. Its caller must not kill it, nor have
+// SIGKILL for its Pdeathsig: a call of the parent might return early.
 //
 // Errors are a [*Refusal] where the parent cannot or must not be touched; what was
 // said before holds. Children of which nothing was said were not touched.

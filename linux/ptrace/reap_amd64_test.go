@@ -14,7 +14,7 @@ import (
 
 // kinds are the targets that nothing may disturb.
 var kinds = []string{"epoll", "epoll-timed", "epoll_pwait-timed", "nanosleep", "clock_nanosleep", "read", "futex", "futex-timed", "poll", "poll-timed",
-	"select-timed", "pause", "sigsuspend", "sigwaitinfo", "sigtimedwait", "busy", "nanosleep+log", "waiter", "go"}
+	"select-timed", "pause", "sigsuspend", "sigwaitinfo", "sigtimedwait", "busy", "nanosleep+log", "waiter", "go", "go+half"}
 
 // TestTargets injects many times into programs that wait in each kind of call,
 // as the only thing they do; into one that computes, one that waits for children
@@ -188,6 +188,31 @@ func (r *runningTarget) wellAfter(blocked string) {
 		unix.Kill(r.pid, unix.SIGUSR1)
 		return answers() > before
 	})
+}
+
+// The parent ends, by a signal that nothing stops, at any moment: so does Reap.
+func TestParentEnds(t *testing.T) {
+	n, random := hosttest.Trials(t, 8, 200)
+	for range n {
+		r := startTarget(t, "nanosleep", 150, nil)
+		i := startInjector(t, nil)
+		if err := i.in.Encode(order{Request: r.request(r.dead())}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(random.IntN(60_000)) * time.Microsecond)
+		unix.Kill(r.pid, unix.SIGKILL)
+		for end := false; !end; {
+			var got reply
+			if err := i.out.Decode(&got); err != nil {
+				t.Fatal(err)
+			}
+			end = got.End
+			if end && got.Error != "" && got.Refusal == nil {
+				t.Error(got.Error)
+			}
+		}
+		<-r.ended
+	}
 }
 
 // A signal, or the end of time, ends it between two bursts.
