@@ -40,6 +40,7 @@ func restart(h *snapshot.Host, f check.Finding, _ check.Remedy) (out []Step) {
 			s.Does = fmt.Sprintf("end %s, which holds it", process(s.Target))
 			s.Command = fmt.Sprintf("kill %d", p.PID)
 			s.Refused = "it is in no container and no unit: who ends it must know how it is started again"
+			s.Affects = nil
 		}
 		out = append(out, s)
 	}
