@@ -17,9 +17,8 @@ type Directory struct {
 	Inode  uint64
 }
 
-// RemoveMountpoint puts a new empty directory in the place of an empty one, by
-// rename. The kernel then detaches what is mounted on the old one, in all mount
-// namespaces, used or not, with all that is mounted on that: also a mount that is
+// RemoveMountpoint exchanges an empty directory for a new one and removes it. The
+// kernel then detaches what is mounted on it, in all mount namespaces, used or not, with all that is mounted on that: also a mount that is
 // alive, so the caller has looked for those. In this namespace nothing may be
 // mounted on it, by whatever path. There is no moment in which the path is missing.
 //
@@ -141,27 +140,73 @@ func (p place) replace(old *os.File, s Saved) error {
 	if err != nil {
 		return err
 	}
-	defer made.Close()
-	if err := p.rename(s, 0); err != nil {
+	made.Close()
+	if err := p.swap(s); err != nil {
 		return err
 	}
-	was, err1 := stat(old)
-	is, err2 := stat(made)
-	if err := errors.Join(err1, err2); err != nil {
-		return failed("look again", err)
-	}
-	if was.Nlink != 0 {
+	if !dead(old) {
 		return &Error{Unverified, fmt.Sprintf("another empty directory that came to %q was replaced", s.Path), lookAgain}
 	}
-	now, err := p.directory()
+	return nil
+}
+
+// swap exchanges the two and removes what it has then under the temporary name, which
+// nobody else knows, if it is the old one; else all is put back. Where a file system
+// cannot exchange, as an overlay cannot what is in its lower layers, the new one is
+// renamed over what is there.
+func (p place) swap(s Saved) error {
+	exchange := func() error {
+		return unix.Renameat2(p.parent, s.Temporary, p.parent, p.name, unix.RENAME_EXCHANGE)
+	}
+	err := exchange()
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EXDEV) || errors.Is(err, unix.ENOSYS) {
+		if err := s.at(p); err != nil {
+			p.drop(s)
+			return err
+		}
+		return p.rename(s, 0)
+	}
+	if err != nil {
+		p.drop(s)
+		return p.refusedBy(s, err)
+	}
+	if err = s.at(place{p.parent, s.Temporary}); err == nil {
+		if err = unix.Unlinkat(p.parent, s.Temporary, unix.AT_REMOVEDIR); err == nil {
+			return nil
+		}
+		err = p.refusedBy(s, err)
+	}
+	if back := exchange(); back != nil {
+		return failed(fmt.Sprintf("put back what came to %q, which is called %q by now", s.Path, s.Temporary), back)
+	}
+	p.drop(s)
+	return err
+}
+
+// at refuses what is not the saved directory.
+func (s Saved) at(p place) error {
+	f, err := p.directory()
 	if err != nil {
 		return err
 	}
-	defer now.Close()
-	if there, err := stat(now); err != nil || there.Ino != is.Ino {
-		return &Error{Unverified, fmt.Sprintf("%q was replaced and is by now yet another directory", s.Path), lookAgain}
+	defer f.Close()
+	st, err := stat(f)
+	if err != nil {
+		return failed("look at the directory", err)
+	}
+	if device(st) != s.Device || st.Ino != s.Inode {
+		return other("%q is by now inode %d of device %s", s.Path, st.Ino, device(st))
 	}
 	return nil
+}
+
+// dead reports whether an open directory has been removed. The kernel lists none
+// that has; the count of links says nothing on an overlay.
+//
+// Source: Linux 6.18 fs/readdir.c, iterate_dir.
+func dead(dir *os.File) bool {
+	_, err := unix.ReadDirent(int(dir.Fd()), make([]byte, 1024))
+	return errors.Is(err, unix.ENOENT)
 }
 
 // make makes the new directory under its temporary name; if it fails, none is left.
@@ -171,7 +216,7 @@ func (p place) make(s Saved) (made *os.File, err error) {
 	}
 	defer func() {
 		if err != nil {
-			unix.Unlinkat(p.parent, s.Temporary, unix.AT_REMOVEDIR)
+			p.drop(s)
 		}
 	}()
 	unfinished := place{p.parent, s.Temporary}
@@ -191,7 +236,14 @@ func (p place) rename(s Saved, flags uint) error {
 	if err == nil {
 		return nil
 	}
-	unix.Unlinkat(p.parent, s.Temporary, unix.AT_REMOVEDIR)
+	p.drop(s)
+	return p.refusedBy(s, err)
+}
+
+// drop removes the new directory, if it is not in its place.
+func (p place) drop(s Saved) { unix.Unlinkat(p.parent, s.Temporary, unix.AT_REMOVEDIR) }
+
+func (p place) refusedBy(s Saved, err error) error {
 	switch {
 	case errors.Is(err, unix.EBUSY):
 		return &Error{Busy, fmt.Sprintf("%q is a mount point in this namespace, by this or another path", s.Path), "unmount it there"}

@@ -9,9 +9,12 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts/nsfs"
 )
 
 // directory is what a look would have told of a directory of the world.
@@ -205,6 +208,10 @@ func TestRestore(t *testing.T) {
 			made, err := p.make(s)
 			return errors.Join(err, made.Close(), p.rename(s, 0))
 		}},
+		{"exchanged", func(p place, s Saved) error {
+			made, err := p.make(s)
+			return errors.Join(err, made.Close(), unix.Renameat2(p.parent, s.Temporary, p.parent, p.name, unix.RENAME_EXCHANGE))
+		}},
 		{"the old one is gone", func(p place, s Saved) error { return unix.Unlinkat(p.parent, p.name, unix.AT_REMOVEDIR) }},
 		{"gone, with an unfinished one", func(p place, s Saved) error {
 			return errors.Join(unix.Unlinkat(p.parent, p.name, unix.AT_REMOVEDIR), unix.Mkdirat(p.parent, s.Temporary, 0o700))
@@ -241,5 +248,81 @@ func TestRestore(t *testing.T) {
 		if err := Restore(w.fd, Saved{Path: []byte(w.dir + "/a"), Temporary: name}); !errors.Is(err, ErrOther) {
 			t.Errorf("%q: %v", name, err)
 		}
+	}
+}
+
+// On an overlay the directory may come from a lower layer, from both, or be new.
+func TestRemoveMountpointOverlay(t *testing.T) {
+	w := newWorld(t)
+	w.do(func() error {
+		var err error
+		for _, dir := range []string{"lower/a", "lower/both", "upper/both", "upper/new", "work", "all"} {
+			err = errors.Join(err, os.MkdirAll(w.dir+"/"+dir, 0o750))
+		}
+		options := fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", w.dir)
+		return errors.Join(err, unix.Mount("overlay", w.dir+"/all", "overlay", 0, options))
+	})
+	o := w.clone(unix.MS_PRIVATE)
+	for _, name := range []string{"a", "both", "new"} {
+		path := w.dir + "/all/" + name
+		o.do(func() error { return tmpfs(path) })
+		before, old := o.ids(), w.directory(path)
+		if err := RemoveMountpoint(w.fd, old, noJournal); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if gone := o.lost(before); len(gone) != 1 || w.directory(path).Inode == old.Inode {
+			t.Errorf("%s: gone: %d", name, gone)
+		}
+	}
+}
+
+// While another swaps the directory with one that is as empty, either the wanted one
+// is replaced or it is said that it was not.
+func TestRemoveMountpointRaces(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.dir+"/a", w.dir+"/b"
+	w.do(func() error { return errors.Join(os.Mkdir(a, 0o755), os.Mkdir(b, 0o755)) })
+	var stop atomic.Bool
+	ended := make(chan error)
+	turns := 0
+	go func() {
+		ended <- nsfs.Inside(w.fd, func() error {
+			for ; !stop.Load(); turns++ {
+				if err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}()
+	kinds := map[Kind]int{}
+	for range 300 {
+		wanted := w.directory(a)
+		err := RemoveMountpoint(w.fd, wanted, noJournal)
+		kind := Kind(-1)
+		if e, ok := errors.AsType[*Error](err); ok {
+			kind = e.Kind
+		}
+		kinds[kind]++
+		if kind != -1 && kind != Other {
+			t.Error(err)
+		}
+		w.do(func() error { // both are there, and no other
+			list, err := os.ReadDir(w.dir)
+			for _, e := range list {
+				if e.Name() != "a" && e.Name() != "b" {
+					t.Errorf("%q is left", e.Name())
+				}
+			}
+			return err
+		})
+	}
+	stop.Store(true)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	t.Logf("by kind %v, %d turns", kinds, turns)
+	if turns == 0 || kinds[-1] == 0 {
+		t.Error("they did not meet")
 	}
 }

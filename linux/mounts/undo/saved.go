@@ -35,7 +35,7 @@ func save(dir *os.File) (Saved, error) {
 		return Saved{}, failed("look at the directory", err)
 	}
 	s := Saved{
-		Device: fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)), Inode: st.Ino,
+		Device: device(st), Inode: st.Ino,
 		UID: st.Uid, GID: st.Gid, Mode: st.Mode & 0o7777, Accessed: st.Atim, Modify: st.Mtim,
 	}
 	if s.Attributes, err = attributes(int(dir.Fd())); err != nil {
@@ -60,6 +60,10 @@ func project(fd int) (id, flags uint32) {
 func stat(f *os.File) (st unix.Stat_t, err error) {
 	err = unix.Fstat(int(f.Fd()), &st)
 	return st, err
+}
+
+func device(st unix.Stat_t) string {
+	return fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev))
 }
 
 // attributes reads all. Most bytes: 64 KiB of names and for each value, by the kernel.
