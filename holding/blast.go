@@ -1,7 +1,9 @@
 package holding
 
 import (
+	"errors"
 	"fmt"
+	"path"
 	"slices"
 
 	"sexton.dev/check"
@@ -57,26 +59,51 @@ func Blast(h *snapshot.Host, id uint64, detach bool) (Toll, error) {
 	if v.New.Errno != 0 {
 		return Toll{Refused: refusal(h, v.New.Refused)}, nil
 	}
-	var t Toll
-	goes, seen := map[uint64]bool{}, map[uint64]bool{}
-	for _, lost := range append(v.New.Gone(), v.Old.Gone()...) {
-		goes[lost] = true
+	t := m.toll(slices.Concat(v.New.Fates, v.Old.Fates), wanted.Device)
+	slices.SortStableFunc(t.Goes, func(a, b Loss) int { return first(a, wanted) - first(b, wanted) })
+	return t, nil
+}
+
+// BlastOfRemoval tells the same of a directory that is removed in a namespace, or
+// exchanged for another and removed: all that is mounted on it anywhere goes, used or
+// not. device is the superblock that it is to free. A path that leads to no directory
+// of the table is an error.
+func BlastOfRemoval(h *snapshot.Host, namespace uint64, point, device string) (Toll, error) {
+	if h.Mounts == nil {
+		return Toll{}, errors.New("no mounts were read")
 	}
-	for _, f := range slices.Concat(v.New.Fates, v.Old.Fates) {
-		mount := h.Mount(f.Mount)
+	table := unlocked(h)
+	above, ok := table.Resolve(namespace, path.Dir(point))
+	if !ok || path.Clean(point) == "/" {
+		return Toll{}, fmt.Errorf("%q leads to nothing that was read in mnt:[%d]", point, namespace)
+	}
+	e := table.Detach(namespace, above.Join(path.Base(point)))
+	if e.Errno != 0 {
+		return Toll{Refused: refusal(h, e.Refused)}, nil
+	}
+	return MapOf(h).toll(e.Fates, device), nil
+}
+
+// toll is what goes by any of these fates, and what stays by all.
+func (m *Map) toll(fates []propagation.Fate, device string) (t Toll) {
+	goes, seen := map[uint64]bool{}, map[uint64]bool{}
+	for _, f := range fates {
+		goes[f.Mount] = goes[f.Mount] || f.Goes
+	}
+	for _, f := range fates {
+		mount := m.h.Mount(f.Mount)
 		if seen[f.Mount] || goes[f.Mount] != f.Goes || mount == nil {
 			continue
 		}
 		seen[f.Mount] = true
 		p := Place{m.In(mount), mount}
 		if f.Goes {
-			t.Goes = append(t.Goes, Loss{p, f.Why, m.missed(p, wanted)})
+			t.Goes = append(t.Goes, Loss{p, f.Why, m.missed(p, device)})
 		} else {
 			t.Stays = append(t.Stays, p)
 		}
 	}
-	slices.SortStableFunc(t.Goes, func(a, b Loss) int { return first(a, wanted) - first(b, wanted) })
-	return t, nil
+	return t
 }
 
 func first(l Loss, wanted *snapshot.Mount) int {
@@ -121,6 +148,8 @@ func refusal(h *snapshot.Host, f propagation.Fate) string {
 	switch {
 	case f.Why == propagation.Root:
 		return "it is the root of its mount namespace"
+	case f.Why == propagation.Mountpoint && about != nil:
+		return fmt.Sprintf("it is a mount point in that mount namespace, of mount %d on %s", about.ID, about.Point)
 	case f.Why == propagation.Submount && by != nil:
 		return by.Point + " is mounted on it"
 	case f.Why == propagation.Held && about != nil && f.Of != 0:
@@ -131,8 +160,9 @@ func refusal(h *snapshot.Host, f propagation.Fate) string {
 	return string(f.Why)
 }
 
-// missed says why somebody will miss a mount that goes, "" if nobody will.
-func (m *Map) missed(p Place, wanted *snapshot.Mount) string {
+// missed says why somebody will miss a mount that goes, "" if nobody will. device is
+// the superblock that is to be freed.
+func (m *Map) missed(p Place, device string) string {
 	for _, holder := range Of(m.h, Target{Word: p.Mount.Point, Mounts: []Place{p}}) {
 		if rank(holder.Kind) >= rank("fd") && holder.Kind != "submount" {
 			return fmt.Sprintf("%s uses it (%s)", whoUses(m.h, holder), holder.Kind)
@@ -140,7 +170,7 @@ func (m *Map) missed(p Place, wanted *snapshot.Mount) string {
 	}
 	owner, known := m.Owner(p.Mount)
 	lives := m.lives[m.number[p.Namespace]]
-	ours := p.Mount.Device == wanted.Device
+	ours := p.Mount.Device == device
 	switch {
 	case !ours && lives.daemon:
 		return m.label(p.Namespace) + " mounts for containers where it is mounted"

@@ -14,15 +14,15 @@ import (
 
 // Saved is all of a directory that has none in it, to make it again.
 type Saved struct {
-	Path             []byte
-	Temporary        string // name beside it that the new one has at first
-	Device           string
-	Inode            uint64
-	UID, GID         uint32
-	Mode             uint32 // permissions and the three bits above
-	Accessed, Modify unix.Timespec
-	Attributes       []Attribute // ordered by name
-	Project, Flags   uint32      // of the quota; FS_XFLAG_*
+	Path               []byte
+	Temporary          string // name beside it that the new one has at first
+	Device             string
+	Inode              uint64
+	UID, GID           uint32
+	Mode               uint32 // permissions and the three bits above
+	Accessed, Modified unix.Timespec
+	Attributes         []Attribute // ordered by name
+	Project, Flags     uint32      // of the quota; FS_XFLAG_*
 }
 
 // An Attribute is an extended one: a security label, an access list.
@@ -36,7 +36,7 @@ func save(dir *os.File) (Saved, error) {
 	}
 	s := Saved{
 		Device: device(st), Inode: st.Ino,
-		UID: st.Uid, GID: st.Gid, Mode: st.Mode & 0o7777, Accessed: st.Atim, Modify: st.Mtim,
+		UID: st.Uid, GID: st.Gid, Mode: st.Mode & 0o7777, Accessed: st.Atim, Modified: st.Mtim,
 	}
 	if s.Attributes, err = attributes(int(dir.Fd())); err != nil {
 		return s, failed("read the extended attributes", err)
@@ -120,7 +120,7 @@ func (s Saved) give(dir *os.File) error {
 	if err := unix.Fchmod(fd, s.Mode); err != nil {
 		return failed("give the new directory its mode", err)
 	}
-	times := [2]unix.Timespec{s.Accessed, s.Modify}
+	times := [2]unix.Timespec{s.Accessed, s.Modified}
 	if _, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&times)), 0, 0, 0); errno != 0 {
 		return failed("give the new directory its times", errno)
 	}
@@ -137,7 +137,7 @@ func (s Saved) same(dir *os.File) error {
 		name string
 		same bool
 	}{
-		{"owner", now.UID == s.UID && now.GID == s.GID}, {"mode", now.Mode == s.Mode}, {"time", now.Modify == s.Modify},
+		{"owner", now.UID == s.UID && now.GID == s.GID}, {"mode", now.Mode == s.Mode}, {"time", now.Modified == s.Modified},
 		{"project quota", now.Project == s.Project}, {"file flags", now.Flags == s.Flags},
 		{"extended attributes", slices.EqualFunc(now.Attributes, s.Attributes, func(a, b Attribute) bool {
 			return bytes.Equal(a.Name, b.Name) && bytes.Equal(a.Value, b.Value)
