@@ -116,7 +116,7 @@ func childLocks(out io.Writer, text string) error {
 	for _, p := range q.Pins {
 		pins = append(pins, holders.Pin{Kind: holders.Kind(p.Kind), PID: p.PID, TID: p.TID, FD: p.FD})
 	}
-	fd, err := census.Open(q.Proc, mounts.Namespace{Inode: q.Inode, ID: q.ID}, pins)
+	fd, err := census.Open(context.Background(), q.Proc, mounts.Namespace{Inode: q.Inode, ID: q.ID}, pins)
 	if err != nil {
 		return err
 	}

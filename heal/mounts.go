@@ -41,7 +41,7 @@ func namespace(ctx context.Context, s plan.Step) (int, error) {
 		return -1, err
 	}
 	want := mounts.Namespace{Inode: s.Target.MountNamespace, ID: s.Target.MountNamespaceID}
-	fd, err := census.Open("/proc", want, all[want.Inode])
+	fd, err := census.Open(ctx, "/proc", want, all[want.Inode])
 	if errors.Is(err, fs.ErrNotExist) {
 		return -1, fmt.Errorf("%w: %w", errNotNeeded, err)
 	}

@@ -2,6 +2,7 @@ package census
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,9 +16,10 @@ import (
 
 // Open opens the file of a mount namespace that was seen before, by a process,
 // thread or descriptor that leads to it, else by the kernel's own way (Linux
-// 6.12). [fs.ErrNotExist]: it ended. ENOTTY before Linux 6.12, EPERM in a PID
-// namespace: no process leads to it, and there is no other way. The caller closes it.
-func Open(proc string, ns mounts.Namespace, pins []holders.Pin) (int, error) {
+// 6.12), else by a file at which it is bound. [fs.ErrNotExist]: it ended. ENOTTY
+// before Linux 6.12, EPERM in a PID namespace: nothing of that leads to it. The
+// caller closes it.
+func Open(ctx context.Context, proc string, ns mounts.Namespace, pins []holders.Pin) (int, error) {
 	r, err := newSlowReader(Request{Proc: proc})
 	if err != nil {
 		return -1, err
@@ -25,15 +27,35 @@ func Open(proc string, ns mounts.Namespace, pins []holders.Pin) (int, error) {
 	defer r.close()
 	fd, err := r.open(ns.Inode, pins)
 	if err != nil || fd < 0 {
-		if fd, err = fromKernel(proc, ns.Inode); err != nil {
-			return -1, err
-		}
+		fd, err = fromKernel(proc, ns.Inode)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		fd, err = r.seek(ctx, ns.Inode, err)
+	}
+	if err != nil {
+		return -1, err
 	}
 	if id, err := nsfs.ID(fd); err == nil && ns.ID != 0 && id != ns.ID {
 		unix.Close(fd)
 		return -1, fmt.Errorf("mnt:[%d] is another one by now: %w", ns.Inode, fs.ErrNotExist)
 	}
 	return fd, nil
+}
+
+// seek reads every namespace, as a file of the wanted one may be bound in any. It
+// fails with err if none is.
+func (r *slowReader) seek(ctx context.Context, inode uint64, err error) (int, error) {
+	r.wanted, r.opened = inode, -1
+	if _, err := r.pass(ctx); err != nil {
+		if r.opened >= 0 {
+			unix.Close(r.opened)
+		}
+		return -1, err
+	}
+	if r.opened < 0 {
+		return -1, err
+	}
+	return r.opened, nil
 }
 
 func fromKernel(proc string, inode uint64) (int, error) {

@@ -29,6 +29,9 @@ type slowReader struct {
 	proc    int // the directory, O_PATH
 	found   map[uint64]mounts.Namespace
 	unknown []mounts.Unknown
+
+	wanted uint64 // inode of the namespace whose file is to stay open, in opened; 0 for none
+	opened int
 }
 
 func newSlowReader(req Request) (*slowReader, error) {
@@ -75,6 +78,9 @@ func (r *slowReader) pass(ctx context.Context) ([]mounts.Namespace, error) {
 func (r *slowReader) take(ctx context.Context, fd int, inode uint64, pins []holders.Pin) {
 	if _, ok := r.found[inode]; ok || ctx.Err() != nil {
 		return
+	}
+	if inode == r.wanted {
+		r.opened, _ = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	}
 	ns := mounts.Namespace{Inode: inode}
 	ns.ID, _ = nsfs.ID(fd)       // 0 says that this kernel has none
