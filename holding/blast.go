@@ -163,7 +163,11 @@ func refusal(h *snapshot.Host, f propagation.Fate) string {
 // missed says why somebody will miss a mount that goes, "" if nobody will. device is
 // the superblock that is to be freed.
 func (m *Map) missed(p Place, device string) string {
+	pin := Pinned(m.h, p.Namespace)
 	for _, holder := range Of(m.h, Target{Word: p.Mount.Point, Mounts: []Place{p}}) {
+		if holder.Kind == pin.Kind && holder.PID == pin.PID && holder.TID == pin.TID && holder.FD == pin.FD {
+			continue // it keeps the namespace, an open file of it perhaps, and uses nothing there
+		}
 		if rank(holder.Kind) >= rank("fd") && holder.Kind != "submount" {
 			return fmt.Sprintf("%s uses it (%s)", whoUses(m.h, holder), holder.Kind)
 		}

@@ -74,6 +74,9 @@ func TestBlast(t *testing.T) {
 		{"something on it", []func(*snapshot.Host){shm}, 201, false, "refused: " + merged + "/dev/shm is mounted on it"},
 		{"something on it, detached", []func(*snapshot.Host){shm}, 201, true, "goes 201 victim, 202 below (httpd (pid 70), httpd.service has it mounted)"},
 		{"something on it, in a namespace without a process", []func(*snapshot.Host){shm, func(h *snapshot.Host) { h.Mounts.Namespaces[1].Pins = nil }}, 201, true, "goes 201 victim, 202 below"},
+		{"in a namespace that an open file keeps", []func(*snapshot.Host){func(h *snapshot.Host) {
+			h.Mounts.Namespaces[1].Pins = []snapshot.Pin{{Kind: "fd", PID: 70, FD: 7}}
+		}}, 201, false, "goes 201 victim"},
 		{"where an old daemon lives", []func(*snapshot.Host){func(h *snapshot.Host) {
 			h.Processes[2].Comm = "containerd"
 			h.Mounts.Namespaces[1].Mounts[1].Device = "0:52"
