@@ -67,13 +67,19 @@ func TestToldToEnd(t *testing.T) {
 	}
 }
 
-// Of a process that a debugger holds, who that is and how often it ran.
+// Of a process that a debugger holds, who that is and how often it ran; the latter
+// of a stopped one, too.
 func TestTraced(t *testing.T) {
 	f := newHost()
+	f.process(8, 1, "T", "stopped", map[string]any{"status": "Pid:\t8\n", "task/8/status": "Pid:\t8\nvoluntary_ctxt_switches:\t3\n"})
 	f.process(7, 1, "t", "app", map[string]any{"status": "Pid:\t7\nTracerPid:\t90\n",
 		"task/7/status": "Pid:\t7\nvoluntary_ctxt_switches:\t5\nnonvoluntary_ctxt_switches:\t2\n"})
-	p := one(t, f).Process(7)
+	h := one(t, f)
+	p := h.Process(7)
 	if p.Detail == nil || p.Detail.Tracer != 90 || len(p.Tasks) != 1 || p.Tasks[0].Switches != 7 {
 		t.Errorf("detail %+v, tasks %+v", p.Detail, p.Tasks)
+	}
+	if p := h.Process(8); len(p.Tasks) != 1 || p.Tasks[0].Switches != 3 {
+		t.Errorf("stopped: tasks %+v", p.Tasks)
 	}
 }

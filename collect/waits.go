@@ -34,7 +34,7 @@ func (l *looker) waits(ctx context.Context) {
 		if p.Kernel {
 			continue
 		}
-		if p.State == snapshot.Uninterruptible || p.State == snapshot.Traced {
+		if p.State == snapshot.Uninterruptible || p.State == snapshot.Traced || p.State == snapshot.Stopped {
 			p.Tasks = slices.Insert(p.Tasks, 0, snapshot.Task{TID: p.PID, State: p.State, Comm: p.Comm})
 		}
 		for j := range p.Tasks {
