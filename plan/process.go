@@ -38,8 +38,11 @@ func resume(h *snapshot.Host, f check.Finding, r check.Remedy) (out []Step) {
 			Then:    []string{"it is not stopped"},
 			Affects: []string{"it runs on from where it stopped; who waits for its stop, at a terminal or in a script, is told"},
 		}
-		if p := h.Process(t.PID); p != nil && h.Paused(p.Container) {
+		switch p := h.Process(t.PID); {
+		case p != nil && h.Paused(p.Container):
 			s.Refused = fmt.Sprintf("its container %s is paused on purpose; unpause it by its runtime", check.ContainerName(h, p.Container))
+		case t.Switches == 0:
+			s.Refused = "how often it has run cannot be read, so nobody can tell whether it stays stopped; run sexton as root"
 		}
 		out = append(out, s)
 	}
