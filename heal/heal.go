@@ -94,10 +94,11 @@ func (h *healer) wait(ctx context.Context, s *plan.Step, wait time.Duration) err
 }
 
 // see looks again where the last look does not tell how things are: it is too
-// old, or what was done since concerns this step's finding.
+// old, or what was done since concerns this step's finding, or may have spared it:
+// a step of a later round is for what the earlier ones left.
 func (h *healer) see(ctx context.Context, s *plan.Step) error {
 	for _, a := range h.acted {
-		if a.Finding == s.Finding {
+		if a.Finding == s.Finding || a.Round < s.Round {
 			return h.judge(ctx)
 		}
 	}
