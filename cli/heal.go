@@ -88,6 +88,8 @@ func (f *healFlags) check(args []string, host *hostFlags) error {
 		return withHint(wrongUse{errors.New("--yes without --apply")}, "sexton heal --apply --yes")
 	case f.resume && (f.apply || f.file != "" || len(args) > 0):
 		return wrongUse{errors.New("--resume goes alone: it makes no plan")}
+	case f.file != "" && len(args) > 0:
+		return withHint(wrongUse{errors.New("a plan's file names its targets: --plan goes without any")}, "sexton heal --plan "+f.file)
 	case f.apply && host.from != "":
 		return withHint(wrongUse{errors.New("a recording cannot be healed")}, "without --apply: the plan for it")
 	case f.apply && (host.root != "/" || host.proc != ""):
@@ -112,6 +114,13 @@ type unplanned struct {
 }
 
 func (s *session) heal(ctx context.Context, host *hostFlags, out outputFlags, do healFlags, words []string) error {
+	var old plan.Plan
+	if do.file != "" {
+		var err error
+		if old, err = readPlan(do.file); err != nil {
+			return withHint(fmt.Errorf("--plan %s: %w", do.file, err), "sexton heal -o json > plan.json")
+		}
+	}
 	v, err := s.see(ctx, host, snapshot.MountTables, snapshot.References)
 	if err != nil {
 		return err
@@ -122,10 +131,6 @@ func (s *session) heal(ctx context.Context, host *hostFlags, out outputFlags, do
 	}
 	p := healPlan{apiVersion, "Plan", plan.Make(v.now, found), nil}
 	if do.file != "" {
-		old, err := readPlan(do.file)
-		if err != nil {
-			return withHint(fmt.Errorf("--plan %s: %w", do.file, err), "sexton heal -o json > "+do.file)
-		}
 		p.Plan = plan.Again(old, p.Plan)
 	} else {
 		p.Unplanned = without(found, p.Steps)
