@@ -54,11 +54,11 @@ func TestRetryRemoveDocker(t *testing.T) {
 	ctx := acting(t)
 	c, other := d.run("leftover", nil, "sleep", "1000"), d.run("other", nil, "sleep", "1000")
 	remove := func(id string) error { return docker.Remove(ctx, runtimes.Docker, d.socket, id) }
-	refused(t, remove(c.id), runtimes.ErrRefused, "it is running")
+	refused(t, remove(c.id), runtimes.ErrRefused, `it is "running"`)
 	refused(t, remove(c.id[:12]), runtimes.ErrRefused, "not a full id")
 	refused(t, remove("leftover"), runtimes.ErrRefused, "not a full id")
 	d.do("stop", "-t", "1", c.id)
-	refused(t, remove(c.id), runtimes.ErrRefused, "it is exited")
+	refused(t, remove(c.id), runtimes.ErrRefused, `it is "exited"`)
 
 	layers := filepath.Join(work, filepath.Base(d.dir), storage(t))
 	readOnly(t, layers)
@@ -138,7 +138,7 @@ func TestRestartHolderDocker(t *testing.T) {
 	refused(t, err, runtimes.ErrRefused, "this is another run of it")
 	d.do("pause", c.id)
 	_, err = restart(now)
-	refused(t, err, runtimes.ErrRefused, "it is paused")
+	refused(t, err, runtimes.ErrRefused, `it is "paused"`)
 	d.do("unpause", c.id)
 	d.do("stop", "-t", "1", c.id)
 	_, err = restart(now)
@@ -247,7 +247,7 @@ func TestRestartHolderPodman(t *testing.T) {
 	wrong.Started = was.Started.Add(time.Second)
 	_, err = docker.Restart(ctx, runtimes.Podman, socket, wrong)
 	refused(t, err, runtimes.ErrRefused, "another run")
-	refused(t, docker.Remove(ctx, runtimes.Podman, socket, id), runtimes.ErrRefused, "it is running")
+	refused(t, docker.Remove(ctx, runtimes.Podman, socket, id), runtimes.ErrRefused, `it is "running"`)
 	now, err := docker.Restart(ctx, runtimes.Podman, socket, was)
 	if err != nil || now.PID == was.PID || !now.Started.After(was.Started) {
 		t.Errorf("before %+v, now %+v, %v", was, now, err)

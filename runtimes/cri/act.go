@@ -60,7 +60,7 @@ func Remove(ctx context.Context, socket, id string) error {
 	if s.state != containerExited {
 		return a.refuse(id, "it is "+state(s.state)+", not exited: the runtime would kill it; delete its pod")
 	}
-	return a.act(ctx, "RemoveContainer", rpc.Text(1, id))
+	return a.act(ctx, "RemoveContainer", id, rpc.Text(1, id))
 }
 
 // RemoveSandbox removes the sandbox of a pod that is not ready and all of whose
@@ -81,7 +81,7 @@ func RemoveSandbox(ctx context.Context, socket, id string) error {
 	case s.state != sandboxNotReady:
 		return a.refuse(id, "the pod's sandbox is ready: delete the pod")
 	}
-	reply, err := a.ask(ctx, "ListContainers", rpc.Text(1, string(rpc.Text(3, id))))
+	reply, err := a.ask(ctx, "ListContainers of "+id[:12], "ListContainers", rpc.Text(1, string(rpc.Text(3, id))))
 	var list []record
 	if err == nil {
 		list, err = parseRecords(reply)
@@ -93,7 +93,7 @@ func RemoveSandbox(ctx context.Context, socket, id string) error {
 	if i := slices.IndexFunc(list, func(c record) bool { return c.pod == id && c.state != containerExited }); i >= 0 {
 		return a.refuse(id, fmt.Sprintf("container %.12s in it is %s: the runtime would kill it; delete the pod", list[i].id, state(list[i].state)))
 	}
-	return a.act(ctx, "RemovePodSandbox", rpc.Text(1, id))
+	return a.act(ctx, "RemovePodSandbox", id, rpc.Text(1, id))
 }
 
 // Stop stops the container of a run that [Inspect] told, if that run goes on still,
@@ -125,7 +125,7 @@ func Stop(ctx context.Context, socket string, was runtimes.Run) error {
 	case limited && time.Until(end) < stopTime:
 		return a.refuse(was.ID, fmt.Sprintf("a stop needs %v, and there are %v: give more time", stopTime, time.Until(end).Round(time.Second)))
 	}
-	return a.act(ctx, "StopContainer", append(rpc.Text(1, was.ID), rpc.Number(2, uint64(grace.Seconds()))...))
+	return a.act(ctx, "StopContainer", was.ID, append(rpc.Text(1, was.ID), rpc.Number(2, uint64(grace.Seconds()))...))
 }
 
 // open checks the id and finds the name of the service.
@@ -153,7 +153,7 @@ func (a *asker) container(ctx context.Context, id string) (condition, error) {
 
 // status asks for one container or sandbox by its full id, and takes no other's answer.
 func (a *asker) status(ctx context.Context, method, id string) (condition, error) {
-	reply, err := a.ask(ctx, method, rpc.Text(1, id))
+	reply, err := a.ask(ctx, method+" "+id[:12], method, rpc.Text(1, id))
 	var s condition
 	if err == nil {
 		s, err = parseStatus(reply)
@@ -168,7 +168,7 @@ func (a *asker) status(ctx context.Context, method, id string) (condition, error
 }
 
 // act makes a call that changes something.
-func (a *asker) act(ctx context.Context, method string, message []byte) error {
-	_, err := a.ask(ctx, method, message)
+func (a *asker) act(ctx context.Context, method, id string, message []byte) error {
+	_, err := a.ask(ctx, method+" "+id[:12], method, message)
 	return rpc.ExplainAct(ctx, a.d, err)
 }

@@ -28,12 +28,12 @@ type asker struct {
 
 // call asks one method without a filter.
 func (a *asker) call(ctx context.Context, method string) ([]byte, error) {
-	return a.ask(ctx, method, nil)
+	return a.ask(ctx, method, method, nil)
 }
 
-// ask asks one method: v1 and v1alpha2 share the wire format.
-func (a *asker) ask(ctx context.Context, method string, message []byte) ([]byte, error) {
-	a.d.Begin(method, dial.MaxBytes)
+// ask asks one method, and says so in these words: v1 and v1alpha2 share the wire format.
+func (a *asker) ask(ctx context.Context, words, method string, message []byte) ([]byte, error) {
+	a.d.Begin(words, dial.MaxBytes)
 	return a.cc.Call(ctx, "/"+a.service+"/"+method, nil, message)
 }
 

@@ -59,9 +59,9 @@ func Remove(ctx context.Context, kind runtimes.Kind, socket, id string) error {
 	case err != nil:
 		return err
 	case is.State != "dead" && is.State != "removing":
-		return c.refuse(id, fmt.Sprintf("it is %.20s: only what nobody but the daemon's own removal failed on is removed again; use docker rm for others", is.State))
+		return c.refuse(id, fmt.Sprintf("it is %.20q, not dead: this only finishes a removal that the daemon failed in; docker rm begins one", is.State))
 	case is.PID != 0:
-		return c.refuse(id, fmt.Sprintf("it is %.20s, but pid %d is still said to be its first process: see that this ends first", is.State, is.PID))
+		return c.refuse(id, fmt.Sprintf("it is %.20q, but pid %d is still said to be its first process: see that this ends first", is.State, is.PID))
 	}
 	return c.act(ctx, id, "remove", http.MethodDelete, "/containers/"+id+"?v=0&link=0&force=0")
 }
@@ -91,7 +91,7 @@ func Restart(ctx context.Context, kind runtimes.Kind, socket string, was runtime
 	case err != nil:
 		return is, err
 	case is.State != "running":
-		return is, c.refuse(was.ID, fmt.Sprintf("it is %.20s, not running: a restart would start what somebody stopped or paused", is.State))
+		return is, c.refuse(was.ID, fmt.Sprintf("it is %.20q, not running: a restart would start what somebody stopped or paused", is.State))
 	case limited && time.Until(end) < restartTime:
 		return is, c.refuse(was.ID, fmt.Sprintf("a restart needs %v, and there are %v: give more time", restartTime, time.Until(end).Round(time.Second)))
 	}
@@ -171,13 +171,13 @@ func (c *client) act(ctx context.Context, id, what, method, path string) error {
 
 // told is the error of an answer that is not one of success.
 func (c *client) told(id, what string, reply *http.Response) error {
-	text := fmt.Sprintf("%s %.12s: %s: %s", what, id, reply.Status, message(reply.Body))
+	text := fmt.Sprintf("%s %.12s: %.80s: %.300s", what, id, reply.Status, message(reply.Body))
 	switch {
 	case reply.StatusCode == http.StatusNotFound:
 		return c.d.Fail(text, runtimes.ErrGone)
 	case what == "remove" && reply.StatusCode == http.StatusConflict:
 		text += "; a removal of it is under way: wait for that, or restart the daemon if it hangs"
-	case what == "remove":
+	case what == "remove" && reply.StatusCode == http.StatusInternalServerError:
 		text += "; sexton why " + id[:12] + " says who holds what the daemon cannot remove"
 	}
 	return c.d.Fail(text)
