@@ -298,6 +298,9 @@ func nap() {
 //go:norace
 //go:nosplit
 func waitOften(b *board) {
+	for atomic.LoadInt64(&b.free) == 0 {
+		nap()
+	}
 	for i := uintptr(1); b.stop == 0; i++ {
 		child, _, _ := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
 		if child == 0 {

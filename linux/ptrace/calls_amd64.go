@@ -59,7 +59,7 @@ func endsWithEINTR(call int64) bool {
 
 // timeout of a call that a stop ends with EINTR: it is started again with all of
 // it. 0: it has none.
-func (t *target) timeout(p place) time.Duration {
+func timeout(tid int, p place) time.Duration {
 	var at uint64
 	switch p.call {
 	case unix.SYS_EPOLL_WAIT, unix.SYS_EPOLL_PWAIT:
@@ -72,17 +72,17 @@ func (t *target) timeout(p place) time.Duration {
 	if at == 0 {
 		return 0
 	}
-	ts, err := t.timespec(at)
+	ts, err := timespec(tid, at)
 	if err != nil || ts.Sec < 0 || ts.Sec > int64(longestWait/time.Second) {
 		return longestWait
 	}
 	return time.Duration(ts.Sec)*time.Second + time.Duration(ts.Nsec)
 }
 
-// timespec reads one in the target's memory.
-func (t *target) timespec(at uint64) (ts unix.Timespec, err error) {
+// timespec reads one in a thread's memory.
+func timespec(tid int, at uint64) (ts unix.Timespec, err error) {
 	local := []unix.Iovec{{Base: (*byte)(unsafe.Pointer(&ts)), Len: uint64(unsafe.Sizeof(ts))}}
-	_, err = unix.ProcessVMReadv(t.pid, local, []unix.RemoteIovec{{Base: uintptr(at), Len: int(unsafe.Sizeof(ts))}}, 0)
+	_, err = unix.ProcessVMReadv(tid, local, []unix.RemoteIovec{{Base: uintptr(at), Len: int(unsafe.Sizeof(ts))}}, 0)
 	return ts, err
 }
 

@@ -31,7 +31,7 @@ func callUse(p place) use {
 	return never
 }
 
-func (t *target) timeout(place) time.Duration { return 0 }
+func timeout(int, place) time.Duration { return 0 }
 
 // registers are those of a stopped thread.
 type registers struct{ unix.PtraceRegs }

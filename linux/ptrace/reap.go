@@ -178,11 +178,12 @@ func (r *reaper) one(ctx context.Context) error {
 	}
 	b := burst{reaper: r, tid: tid, plan: at.use()}
 	if b.plan == running {
-		if b.vdso, err = r.vdsoCall(); err != nil {
+		b.vdso, err = r.vdsoCall(tid)
+		if _, there := r.place(tid); err != nil && there {
 			return err
 		}
 	}
-	r.untilAnew(ctx, tid, r.timeout(at))
+	r.untilAnew(ctx, tid, timeout(tid, at))
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

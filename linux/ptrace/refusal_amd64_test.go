@@ -90,6 +90,7 @@ func TestInCritical(t *testing.T) {
 	seen := make(chan verdict)
 	go func() {
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread() // if the thread ended, what it has started would be killed: Pdeathsig
 		var v verdict
 		if errno := ptrace(unix.PTRACE_SEIZE, r.pid, 0, 0); errno != 0 {
 			t.Error(errno)
@@ -143,6 +144,7 @@ func trace(t *testing.T, r *runningTarget, stopped bool) {
 	attached, end := make(chan unix.Errno), make(chan struct{})
 	go func() {
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		errno := ptrace(unix.PTRACE_SEIZE, r.pid, 0, 0)
 		if stopped && errno == 0 {
 			errno = ptrace(unix.PTRACE_INTERRUPT, r.pid, 0, 0)

@@ -3,6 +3,7 @@ package ptrace
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -54,6 +55,17 @@ func (t *target) release() { unix.Close(t.pidfd) }
 
 func (t *target) left() error { return refuse(lookAgain, "process %d has gone", t.pid) }
 
+// unread says why a file of the target was not read.
+func (t *target) unread(errno unix.Errno) error {
+	switch errno {
+	case unix.ENOENT, unix.ESRCH:
+		return t.left()
+	case unix.EACCES, unix.EPERM:
+		return t.forbidden(errno)
+	}
+	return fmt.Errorf("read /proc/%d: %w", t.pid, errno)
+}
+
 // alive reports whether the target has not ended: its pidfd cannot be read from then on.
 func (t *target) alive() bool {
 	fd, now := unix.PollFd{Fd: int32(t.pidfd), Events: unix.POLLIN}, unix.Timespec{}
@@ -82,10 +94,8 @@ func (t *target) ownNamespace() error {
 func (t *target) check() error {
 	s, errno := t.proc.stat(t.pid, 0)
 	switch {
-	case errno == unix.ENOENT || errno == unix.ESRCH:
-		return t.left()
 	case errno != 0:
-		return errno
+		return t.unread(errno)
 	case s.start != t.start:
 		return refuse(lookAgain, "process %d is another one than was found: it started at tick %d, not %d", t.pid, s.start, t.start)
 	case s.flags&kernelThread != 0:
@@ -98,7 +108,7 @@ func (t *target) check() error {
 		return refuse("end the debugger and try again", "process %d is stopped by a debugger", t.pid)
 	}
 	if t.known, errno = t.proc.status(t.pid, 0); errno != 0 {
-		return errno
+		return t.unread(errno)
 	}
 	if t.depth = t.known.depth; t.known.tracer != 0 {
 		return t.traced(t.known.tracer)
@@ -136,12 +146,13 @@ func (t *target) notFrozen() error {
 func (t *target) wide() error {
 	text, errno := t.proc.read(t.pid, 0, "auxv")
 	switch {
-	case errno == unix.EACCES || errno == unix.EPERM:
-		return t.forbidden(errno)
+	case errno == unix.ESRCH: // its main thread has ended, and has no memory any more
+	case errno != 0:
+		return t.unread(errno)
 	case len(text) >= 16 && binary.LittleEndian.Uint32(text[4:]) != 0:
 		return t.narrow()
 	}
-	return nil // one that is half dead has none
+	return nil
 }
 
 func (t *target) traced(by int) error {

@@ -12,13 +12,13 @@ const (
 	vdsoSize  = 4096 // bytes of its first page, which has the code that falls back to a system call
 )
 
-// vdsoCall finds a syscall instruction in the target's vdso, for a thread that is in none of its own.
+// vdsoCall finds a syscall instruction in the vdso, for a thread that is in no call of its own.
 //
 // Source: vdso(7), getauxval(3).
-func (t *target) vdsoCall() (uint64, error) {
-	text, errno := t.proc.read(t.pid, 0, "auxv")
+func (t *target) vdsoCall(tid int) (uint64, error) {
+	text, errno := t.proc.read(t.pid, tid, "auxv")
 	if errno != 0 {
-		return 0, errno
+		return 0, t.unread(errno)
 	}
 	var base uint64
 	for ; len(text) >= 16; text = text[16:] {
@@ -31,9 +31,9 @@ func (t *target) vdsoCall() (uint64, error) {
 	}
 	code := make([]byte, vdsoSize)
 	local := []unix.Iovec{{Base: &code[0], Len: vdsoSize}}
-	n, err := unix.ProcessVMReadv(t.pid, local, []unix.RemoteIovec{{Base: uintptr(base), Len: vdsoSize}}, 0)
+	n, err := unix.ProcessVMReadv(tid, local, []unix.RemoteIovec{{Base: uintptr(base), Len: vdsoSize}}, 0)
 	if err != nil {
-		return 0, err
+		return 0, t.unread(err.(unix.Errno))
 	}
 	for i := 0; i+8 <= n; i++ {
 		if isCall(binary.LittleEndian.Uint64(code[i:])) {
