@@ -50,8 +50,9 @@
 // waitid(2) for one dead child after the other, 50 ms at a time; then it goes on
 // with what it was in. Children that PID 1 started itself are never reaped: it
 // may still ask for their status. Proved adopted is who is in another session
-// than its own and that of PID 1. Those that started in the last five minutes
-// are disruptive to reap. How each ended is in the journal.
+// than its own and that of PID 1. One that PID 1 has a pidfd on is left. Those
+// that started in the last five minutes are disruptive to reap. How each ended is
+// in the journal.
 //
 // Target: the parent and each child, by pid and start time, looked at again in
 // the same instant. Refused for what is stopped, frozen or traced; the host's

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
 
 	"sexton.dev/linux/ptrace"
 	"sexton.dev/plan"
@@ -12,9 +15,18 @@ import (
 // reap reaps the dead children of a step in place of their parent. How each ended
 // is written down as soon as it is known: the kernel forgets it then.
 func reap(ctx context.Context, s plan.Step, note func(any) error) error {
+	watched, err := watchedBy(s.Target.PID)
+	if err != nil {
+		return refusal{fmt.Errorf("whom process %d watches by a pidfd cannot be read: %w", s.Target.PID, err)}
+	}
 	r := ptrace.Request{Proc: "/proc", PID: s.Target.PID, Start: s.Target.Start}
 	for _, c := range s.Target.Children {
-		r.Dead = append(r.Dead, ptrace.Child{PID: c.PID, Start: c.Start})
+		if !watched[c.PID] {
+			r.Dead = append(r.Dead, ptrace.Child{PID: c.PID, Start: c.Start})
+		}
+	}
+	if len(r.Dead) == 0 {
+		return refusal{fmt.Errorf("process %d watches each of them by a pidfd: it has not forgotten them", s.Target.PID)}
 	}
 	var outcomes []ptrace.Outcome
 	write := func() error {
@@ -25,7 +37,7 @@ func reap(ctx context.Context, s plan.Step, note func(any) error) error {
 		return note(outcomes)
 	}
 	const atOnce = 256
-	err := ptrace.Reap(ctx, r, func(o ptrace.Outcome) error {
+	err = ptrace.Reap(ctx, r, func(o ptrace.Outcome) error {
 		if outcomes = append(outcomes, o); len(outcomes) < atOnce {
 			return nil
 		}
@@ -36,4 +48,34 @@ func reap(ctx context.Context, s plan.Step, note func(any) error) error {
 		return refusal{fmt.Errorf("%s: %s", no.Why, no.Instead)}
 	}
 	return err
+}
+
+// watchedBy are the processes on which a process has a pidfd, by pid: whoever
+// watches a child may still come to wait for it.
+//
+// Source: pidfd_open(2); Linux 6.12 fs/pidfs.c, pidfd_show_fdinfo; before 6.9 an
+// anonymous inode.
+func watchedBy(pid int) (map[int]bool, error) {
+	dir := fmt.Sprintf("/proc/%d/", pid)
+	fds, err := os.ReadDir(dir + "fd")
+	if err != nil {
+		return nil, err
+	}
+	watched := map[int]bool{}
+	for _, fd := range fds {
+		link, err := os.Readlink(dir + "fd/" + fd.Name())
+		if err != nil || link != "anon_inode:[pidfd]" && !strings.HasPrefix(link, "pidfd:") {
+			continue
+		}
+		text, err := os.ReadFile(dir + "fdinfo/" + fd.Name())
+		if err != nil {
+			continue // closed meanwhile
+		}
+		_, after, _ := strings.Cut(string(text), "\nPid:")
+		line, _, _ := strings.Cut(after, "\n")
+		if n, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && n > 0 {
+			watched[n] = true
+		}
+	}
+	return watched, nil
 }
