@@ -17,12 +17,20 @@ func (f *family) remedies(w reason, from origins) []check.Remedy {
 	if w.remedy.Action != "" {
 		out = append(out, w.remedy)
 	}
-	if f.first() && f.parent.PID != 1 && !w.halted {
+	if f.first() && f.parent.PID != 1 && !w.halted && !f.slow() {
 		old, young := f.byAge(from.adopted)
 		out = append(out, f.reap(old, "safe", "")...)
 		out = append(out, f.reap(young, "disruptive", "; started less than 5 minutes ago, somebody may still come to ask for their status")...)
 	}
 	return out
+}
+
+// slow reports whether a parent may just be behind: it catches SIGCHLD, is in
+// wait(2) at this moment, and few are dead.
+func (f *family) slow() bool {
+	const few = 10
+	d := f.parent.Detail
+	return d != nil && d.Caught.Has(sigchld) && d.Wchan == "do_wait" && len(f.dead) < few
 }
 
 // settled is the age from which on nobody is expected to ask for an orphan.
