@@ -63,7 +63,6 @@ var keep []any // what scripts point to
 
 // scripts are the targets of one thread, by name.
 func scripts(name string) (s script, err error) {
-	at := func(p unsafe.Pointer) uintptr { return uintptr(p) }
 	ts := &unix.Timespec{Nsec: finite}
 	word, event := new(uint32), new(unix.EpollEvent)
 	mask := new(uint64)
@@ -80,44 +79,42 @@ func scripts(name string) (s script, err error) {
 	forever := ^uintptr(0)
 	switch name {
 	case "epoll":
-		s = script{nr: unix.SYS_EPOLL_WAIT, args: [6]uintptr{uintptr(ep), at(unsafe.Pointer(event)), 1, forever}}
+		s = script{nr: unix.SYS_EPOLL_WAIT, args: [6]uintptr{uintptr(ep), uintptr(unsafe.Pointer(event)), 1, forever}}
 	case "epoll-timed":
-		s = script{nr: unix.SYS_EPOLL_WAIT, args: [6]uintptr{uintptr(ep), at(unsafe.Pointer(event)), 1, finite / 1e6}, timed: true}
+		s = script{nr: unix.SYS_EPOLL_WAIT, args: [6]uintptr{uintptr(ep), uintptr(unsafe.Pointer(event)), 1, finite / 1e6}, timed: true}
 	case "epoll_pwait-timed":
-		s = script{nr: unix.SYS_EPOLL_PWAIT, args: [6]uintptr{uintptr(ep), at(unsafe.Pointer(event)), 1, finite / 1e6, at(unsafe.Pointer(mask)), 8}, timed: true}
+		s = script{nr: unix.SYS_EPOLL_PWAIT, args: [6]uintptr{uintptr(ep), uintptr(unsafe.Pointer(event)), 1, finite / 1e6, uintptr(unsafe.Pointer(mask)), 8}, timed: true}
 	case "nanosleep":
-		s = script{nr: unix.SYS_NANOSLEEP, args: [6]uintptr{at(unsafe.Pointer(ts))}, timed: true}
+		s = script{nr: unix.SYS_NANOSLEEP, args: [6]uintptr{uintptr(unsafe.Pointer(ts))}, timed: true}
 	case "clock_nanosleep":
-		s = script{nr: unix.SYS_CLOCK_NANOSLEEP, args: [6]uintptr{unix.CLOCK_MONOTONIC, 0, at(unsafe.Pointer(ts))}, timed: true}
+		s = script{nr: unix.SYS_CLOCK_NANOSLEEP, args: [6]uintptr{unix.CLOCK_MONOTONIC, 0, uintptr(unsafe.Pointer(ts))}, timed: true}
 	case "read":
-		s = script{nr: unix.SYS_READ, args: [6]uintptr{uintptr(pipe[0]), at(unsafe.Pointer(word)), 1}}
+		s = script{nr: unix.SYS_READ, args: [6]uintptr{uintptr(pipe[0]), uintptr(unsafe.Pointer(word)), 1}}
 	case "futex":
-		s = script{nr: unix.SYS_FUTEX, args: [6]uintptr{at(unsafe.Pointer(word)), 128}}
+		s = script{nr: unix.SYS_FUTEX, args: [6]uintptr{uintptr(unsafe.Pointer(word)), 128}}
 	case "futex-timed":
-		s = script{nr: unix.SYS_FUTEX, args: [6]uintptr{at(unsafe.Pointer(word)), 128, 0, at(unsafe.Pointer(ts))}, want: -int64(unix.ETIMEDOUT), timed: true}
+		s = script{nr: unix.SYS_FUTEX, args: [6]uintptr{uintptr(unsafe.Pointer(word)), 128, 0, uintptr(unsafe.Pointer(ts))}, want: -int64(unix.ETIMEDOUT), timed: true}
 	case "poll":
 		s = script{nr: unix.SYS_POLL, args: [6]uintptr{0, 0, forever}}
 	case "poll-timed":
 		s = script{nr: unix.SYS_POLL, args: [6]uintptr{0, 0, finite / 1e6}, timed: true}
 	case "select-timed":
 		left := new(unix.Timeval)
-		s = script{nr: unix.SYS_SELECT, args: [6]uintptr{0, 0, 0, 0, at(unsafe.Pointer(left))}, timed: true, refresh: left}
+		s = script{nr: unix.SYS_SELECT, args: [6]uintptr{0, 0, 0, 0, uintptr(unsafe.Pointer(left))}, timed: true, refresh: left}
 	case "pause":
 		s = script{nr: unix.SYS_PAUSE}
 	case "sigsuspend":
-		s = script{nr: unix.SYS_RT_SIGSUSPEND, args: [6]uintptr{at(unsafe.Pointer(mask)), 8}, mask: 1 << (unix.SIGUSR1 - 1)}
+		s = script{nr: unix.SYS_RT_SIGSUSPEND, args: [6]uintptr{uintptr(unsafe.Pointer(mask)), 8}, mask: 1 << (unix.SIGUSR1 - 1)}
 	case "sigwaitinfo":
 		*mask = 1 << (unix.SIGUSR2 - 1)
-		s = script{nr: unix.SYS_RT_SIGTIMEDWAIT, args: [6]uintptr{at(unsafe.Pointer(mask)), 0, 0, 8}, mask: *mask}
+		s = script{nr: unix.SYS_RT_SIGTIMEDWAIT, args: [6]uintptr{uintptr(unsafe.Pointer(mask)), 0, 0, 8}, mask: *mask}
 	case "sigtimedwait":
 		*mask = 1 << (unix.SIGUSR2 - 1)
-		s = script{nr: unix.SYS_RT_SIGTIMEDWAIT, args: [6]uintptr{at(unsafe.Pointer(mask)), 0, at(unsafe.Pointer(ts)), 8}, want: -int64(unix.EAGAIN), timed: true, mask: *mask}
-	case "busy":
-		s = script{busy: true}
+		s = script{nr: unix.SYS_RT_SIGTIMEDWAIT, args: [6]uintptr{uintptr(unsafe.Pointer(mask)), 0, uintptr(unsafe.Pointer(ts)), 8}, want: -int64(unix.EAGAIN), timed: true, mask: *mask}
+	case "busy", "waiter":
+		s = script{busy: name == "busy", waiter: name == "waiter"}
 	case "flock":
 		s = script{nr: unix.SYS_FLOCK, args: [6]uintptr{lockedFile(), unix.LOCK_EX}}
-	case "waiter":
-		s = script{waiter: true}
 	default:
 		return s, errors.New("no such target")
 	}

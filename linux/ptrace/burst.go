@@ -94,7 +94,10 @@ func (b *burst) ready() error {
 		return errLater
 	}
 	if b.hold.use == running {
-		if b.hold.site = b.vdso; inCritical(b.tid) {
+		if b.hold.site = b.vdso; b.vdso == 0 {
+			return errLater
+		}
+		if inCritical(b.tid) {
 			return errCritical
 		}
 	}
@@ -268,7 +271,7 @@ func (b *burst) refusal(err error) error {
 	case errStrange:
 		return refuse(restart, "waitid in process %d failed: %v", b.pid, unix.Errno(-b.result))
 	case errCritical:
-		b.busy = "it is in a restartable sequence (rseq) each time"
+		b.why = refuse("try again when it is less busy", "process %d computes, and is in a restartable sequence (rseq) each time", b.pid)
 	}
 	return nil
 }

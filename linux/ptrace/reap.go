@@ -49,11 +49,11 @@ const (
 // each outcome to said, never while the parent is stopped.
 //
 // It runs in a process of its own: the caller executes itself for it. It drops
-// capabilities, takes itself out of the reach of the OOM killer and
-// before others in the queue for a processor where it may, and turns off the
-// garbage collector. SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP and
-// the end of ctx end it between two bursts. Its caller must not kill it, nor have
-// SIGKILL for its Pdeathsig: a call of the parent might return early.
+// capabilities, takes itself out of the reach of the OOM killer and before others
+// in the queue for a processor where it may, and turns off the garbage collector.
+// SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP and the end of ctx end it between two
+// bursts. Its caller must not kill it, nor have SIGKILL for its Pdeathsig: a call
+// of the parent might return early.
 //
 // Errors are a [*Refusal] where the parent cannot or must not be touched; what was
 // said before holds. Children of which nothing was said were not touched.
@@ -102,7 +102,7 @@ type reaper struct {
 	out     []Outcome // of this burst
 	filters *filters
 	caught  uint64    // signals with a handler in the parent
-	busy    string    // why it is never the moment
+	why     error     // nothing was reaped the last time, if that is known
 	began   time.Time // when a call began last whose timeout bursts make begin anew
 }
 
@@ -113,7 +113,7 @@ type numbered struct {
 }
 
 func newReaper(t *target, said func(Outcome) error, n int) *reaper {
-	return &reaper{target: t, said: said, left: make([]numbered, 0, n), out: make([]Outcome, 0, n), filters: newFilters(), busy: "signals come, or its threads move, all the time"}
+	return &reaper{target: t, said: said, left: make([]numbered, 0, n), out: make([]Outcome, 0, n), filters: newFilters()}
 }
 
 // number reads what the parent calls its children.
@@ -151,7 +151,7 @@ func (r *reaper) all(ctx context.Context) error {
 			return err
 		}
 		if len(r.left) < before {
-			idle = 0
+			idle, r.why = 0, nil
 		}
 		if len(r.left) > 0 {
 			sleep(ctx, pause)
@@ -161,10 +161,13 @@ func (r *reaper) all(ctx context.Context) error {
 }
 
 func (r *reaper) givenUp(idle int) error {
-	if idle <= mostIdle {
+	switch {
+	case idle <= mostIdle:
 		return nil
+	case r.why != nil:
+		return r.why
 	}
-	return refuse("try again when it is less busy", "process %d was never found at rest: %s", r.pid, r.busy)
+	return refuse("try again when it is less busy", "process %d was never found at rest: signals come, or its threads move, all the time", r.pid)
 }
 
 // one makes a burst and says what came of it.
@@ -173,14 +176,15 @@ func (r *reaper) one(ctx context.Context) error {
 		return err
 	}
 	tid, at, err := r.choose()
-	if err != nil {
-		return err
+	if err != nil { // now; it may move in a moment
+		r.why = err
+		return nil
 	}
+	r.why = nil
 	b := burst{reaper: r, tid: tid, plan: at.use()}
 	if b.plan == running {
-		b.vdso, err = r.vdsoCall(tid)
-		if _, there := r.place(tid); err != nil && there {
-			return err
+		if b.vdso, r.why = r.vdsoCall(tid); r.why != nil {
+			return nil
 		}
 	}
 	r.untilAnew(ctx, tid, timeout(tid, at))

@@ -109,16 +109,16 @@ func TestInCritical(t *testing.T) {
 	if got := <-seen; got != (verdict{false, true}) {
 		t.Errorf("%+v", got)
 	}
-	b := burst{reaper: &reaper{}}
-	if err := b.refusal(errCritical); err != nil || !strings.Contains(b.busy, "restartable sequence") {
-		t.Errorf("%v, %q", err, b.busy)
+	b := burst{reaper: &reaper{target: &target{pid: 7}}}
+	if err := b.refusal(errCritical); err != nil || !strings.Contains(b.givenUp(mostIdle+1).Error(), "restartable sequence") {
+		t.Errorf("%v, %v", err, b.why)
 	}
 	r.end()
 }
 
 // A thread that never is where it was chosen is given up.
 func TestNeverAtRest(t *testing.T) {
-	r := &reaper{target: &target{pid: 7}, left: make([]numbered, 1), busy: "signals come"}
+	r := &reaper{target: &target{pid: 7}, left: make([]numbered, 1)}
 	err := r.givenUp(mostIdle + 1)
 	if err == nil || !strings.Contains(err.Error(), "never found at rest: signals come") || r.givenUp(mostIdle) != nil {
 		t.Error(err)

@@ -197,13 +197,13 @@ func (t *target) choose() (tid int, at place, err error) {
 			break
 		}
 	}
-	if best == never && deep {
+	switch {
+	case best < never:
+		return tid, at, nil
+	case deep:
 		return 0, at, refuse("resume the container if it is paused (docker unpause); else /proc/PID/wchan says what it waits for", "process %d cannot be stopped: it is frozen, or waits for a device (state D)", t.pid)
 	}
-	if best == never {
-		return 0, at, refuse(restart, "no thread of process %d can be borrowed: each is in a call that must not be disturbed, as system call %d", t.pid, other)
-	}
-	return tid, at, nil
+	return 0, at, refuse(restart, "no thread of process %d can be borrowed: each is in a call that must not be disturbed, as system call %d", t.pid, other)
 }
 
 // place says where a thread is; not ok for one that does not stop or has gone.
