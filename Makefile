@@ -70,7 +70,7 @@ verify-propagation: ## 40,000 random calls in mount namespaces, each predicted, 
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 30m -run 'TestKernel' ./propagation
 
 verify-reap: ## 10,000 children reaped in processes of every kind, 3,000 signals meanwhile, 200 injectors killed
-	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 30m -run 'TestTargets|TestSignals|TestKilled|TestMany|TestAnswerOfKernel' ./linux/ptrace
+	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 30m -run 'TestTargets|TestSignals|TestKilled|TestParentEnds|TestPausedAmid|TestPrograms|TestMany|TestAnswerOfKernel' ./linux/ptrace
 
 verify-undo: ## 60,000 unmounts while another swaps what is at the path, and only the wanted one goes
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m -run 'TestUnmountRaces' ./linux/mounts/undo

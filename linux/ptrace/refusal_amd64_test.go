@@ -165,46 +165,6 @@ func trace(t *testing.T, r *runningTarget, stopped bool) {
 	}
 }
 
-// A freezer is a hierarchy of cgroups that can be frozen, in either version.
-type freezer struct{ root, file, on, off string }
-
-func freezers(t *testing.T) (all []freezer) {
-	hosttest.NeedsRoot(t)
-	for _, f := range []freezer{{"/sys/fs/cgroup/freezer", "freezer.state", "FROZEN", "THAWED"}, {"/sys/fs/cgroup", "cgroup.freeze", "1", "0"}, {"/sys/fs/cgroup/unified", "cgroup.freeze", "1", "0"}} {
-		_, v1 := os.Stat(f.root + "/tasks")
-		_, v2 := os.Stat(f.root + "/cgroup.controllers")
-		if f.on == "FROZEN" && v1 == nil || f.on == "1" && v2 == nil {
-			all = append(all, f)
-		}
-	}
-	hosttest.Needs(t, "cgroups", len(all) > 0, "mount cgroup2 at /sys/fs/cgroup")
-	return all
-}
-
-// freeze pauses the target in a cgroup of its own until the end of the test.
-func (f freezer) freeze(t *testing.T, r *runningTarget) {
-	dir := filepath.Join(f.root, fmt.Sprintf("sexton-test-%d", os.Getpid()))
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		hosttest.Needs(t, "cgroups", false, err.Error())
-	}
-	t.Cleanup(func() {
-		os.WriteFile(filepath.Join(dir, f.file), []byte(f.off), 0)
-		unix.Kill(r.pid, unix.SIGKILL)
-		hosttest.Until(t, patience, "the cgroup is empty", func() bool { return os.Remove(dir) == nil })
-	})
-	if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(r.pid)), 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, f.file), []byte(f.on), 0); err != nil {
-		t.Fatal(err)
-	}
-	hosttest.Until(t, patience, "it is frozen", func() bool {
-		text, _ := os.ReadFile(filepath.Join(dir, f.file))
-		events, _ := os.ReadFile(filepath.Join(dir, "cgroup.events"))
-		return f.on == "FROZEN" && strings.TrimSpace(string(text)) == f.on || bytes.Contains(events, []byte("frozen 1"))
-	})
-}
-
 // An injector that is not what it should be.
 func TestRefusalsOfInjector(t *testing.T) {
 	everybody := []syscall.SysProcIDMap{{Size: 1 << 16}}

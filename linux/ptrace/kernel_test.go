@@ -1,0 +1,45 @@
+package ptrace
+
+import (
+	"os/exec"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestStopOf(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		status uint32
+		want   stop
+	}{
+		{"ended", 0x0300, stop{kind: gone}},
+		{"killed", 0x0009, stop{kind: gone}},
+		{"asked to stop", 0x80057f, stop{kind: byInterrupt}},
+		{"all threads are stopped", 0x80137f, stop{byGroup, unix.SIGSTOP}},
+		{"a signal", 0x0a7f, stop{bySignal, unix.SIGUSR1}},
+		{"a trap of its own", 0x057f, stop{bySignal, unix.SIGTRAP}},
+		{"a call", 0x857f, stop{kind: byCall}},
+		{"an event that was not asked for", 0x04057f, stop{kind: byOther}},
+	} {
+		if got := stopOf(tt.status); got != tt.want {
+			t.Errorf("%s: %+v", tt.name, got)
+		}
+	}
+}
+
+func TestWait(t *testing.T) {
+	if got := wait(1<<22+1, 0); got.kind != gone {
+		t.Errorf("nobody: %+v", got)
+	}
+	c := exec.Command("/bin/sleep", "100")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Wait()
+	defer c.Process.Kill()
+	if got := wait(c.Process.Pid, 20*time.Millisecond); got.kind != late {
+		t.Errorf("one that does not stop: %+v", got)
+	}
+}
