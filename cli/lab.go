@@ -57,6 +57,10 @@ func (s *session) labListCommand() *cobra.Command {
 					for _, want := range f.Want {
 						p.para("  must find  ", want)
 					}
+					p.para("  heal       ", healed(f))
+					for _, remains := range f.Remains {
+						p.para("  remains    ", remains)
+					}
 					p.para("  harm       ", f.Harm)
 					p.line("")
 				}
@@ -65,6 +69,19 @@ func (s *session) labListCommand() *cobra.Command {
 	}
 	out.add(cmd)
 	return cmd
+}
+
+// healed says how heal ends a fault.
+func healed(f lab.Fault) string {
+	switch {
+	case f.Risk == "safe":
+		return "sexton heal --apply"
+	case f.Risk != "":
+		return "sexton heal --apply --max-risk " + f.Risk
+	case len(f.Remains) > 0:
+		return "by hand"
+	}
+	return "nothing is to be healed"
 }
 
 func (s *session) labStatusCommand() *cobra.Command {

@@ -36,6 +36,8 @@ type Fault struct {
 	Name    string   // also the name of its state file
 	Summary string   // one line
 	Want    []string // what sexton must find while it is up: "check: what"
+	Risk    string   // the --max-risk with which heal ends it: safe, disruptive; "" if it does nothing
+	Remains []string // what sexton still finds after that, and why: "check: why"
 	Harm    string   // what the rest of the host feels while it is up
 
 	ready func(Options) error         // says what the machine lacks; changes nothing
@@ -85,7 +87,9 @@ type Status struct {
 	Why       string    `json:"why,omitempty"`   // what is wrong with it, or gone from it
 	Found     string    `json:"found,omitempty"` // what the kernel shows of it
 	Want      []string  `json:"want"`
-	PID       int       `json:"pid,omitempty"` // the namespace's first process, host numbering
+	Risk      string    `json:"risk,omitempty"`    // as [Fault] has it
+	Remains   []string  `json:"remains,omitempty"` // as [Fault] has it
+	PID       int       `json:"pid,omitempty"`     // the namespace's first process, host numbering
 	Processes []Process `json:"processes,omitempty"`
 	Until     time.Time `json:"until,omitzero"` // when it ends by itself
 }
@@ -178,7 +182,9 @@ func Down(ctx context.Context, names []string, o Options) ([]Status, error) {
 	var out []Status
 	var errs []error
 	for _, name := range names {
-		st := Status{Name: name, State: StateDown, Want: want(name)}
+		f, _ := find(name) // or one of another sexton
+		f.Name = name
+		st := f.status(StateDown)
 		if err := d.down(ctx, name); err != nil {
 			st.State, st.Why = StateBroken, err.Error()
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
@@ -209,20 +215,25 @@ func (d stateDir) status(f Fault) Status {
 	rec, err := d.read(f.Name)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return Status{Name: f.Name, State: StateDown, Want: f.Want}
+		return f.status(StateDown)
 	case err != nil:
-		return Status{Name: f.Name, State: StateUnknown, Why: err.Error(), Want: f.Want}
+		st := f.status(StateUnknown)
+		st.Why = err.Error()
+		return st
 	}
 	return status(f, rec)
+}
+
+// status is what can be said of a fault without a look.
+func (f Fault) status(s State) Status {
+	return Status{Name: f.Name, State: s, Want: f.Want, Risk: f.Risk, Remains: f.Remains}
 }
 
 // status looks at the recorded processes and asks the fault for its signs.
 func status(f Fault, rec record) Status {
 	lives := rec.alive()
-	st := Status{
-		Name: f.Name, State: StateBroken, Want: f.Want,
-		PID: rec.role(roleInit).PID, Processes: lives, Until: rec.Until,
-	}
+	st := f.status(StateBroken)
+	st.PID, st.Processes, st.Until = rec.role(roleInit).PID, lives, rec.Until
 	var gone []string
 	for _, p := range rec.Processes {
 		if !slices.ContainsFunc(lives, func(l Process) bool { return l.PID == p.PID }) {
@@ -264,12 +275,6 @@ func find(name string) (Fault, error) {
 		names = append(names, f.Name)
 	}
 	return Fault{}, hint(fmt.Errorf("no fault is named %q", name), "one of: "+strings.Join(names, ", "))
-}
-
-// want returns what sexton must find, nil for a fault of another sexton.
-func want(name string) []string {
-	f, _ := find(name)
-	return f.Want
 }
 
 func (o Options) dir() string {

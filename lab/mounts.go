@@ -23,50 +23,59 @@ var (
 		"leaked-mount: the first container's merged directory is still mounted in sexton-lab:unit's namespace",
 		"leaked-mount: the second one's will stay there when it is unmounted",
 		"private-graph-root: /var/lib/docker/overlay2 is the private link in the parent chain",
+	}, "safe", []string{
+		"leaked-mount: the second container works; that its mount will stay is no more than a risk",
+		"private-graph-root: a setting, which stays until docker is another one or the root is made shared",
 	}, keepsLeak)
 	mountSharedRoot = mountFault("mount-shared-root", "docker 18.06: the same host and unit with a shared graph root: the unmount reaches the unit", []string{
 		"nothing for the first container: its mount is gone from sexton-lab:unit's namespace",
 		"propagation: the second one's unmount reaches it",
-	}, keepsNothing)
+	}, "", nil, keepsNothing)
 	mountPrivateTmp = mountFault("mount-private-tmp", "a unit with PrivateTmp=yes that started after the containers keeps a layer", []string{
 		"leaked-mount: held by sexton-lab:unit, whose /tmp is that of sexton-lab.service",
 		"private-unit: sexton-lab.service, PrivateTmp, started after the mount",
+	}, "safe", []string{
+		"private-graph-root: a setting, which stays until docker is another one or the root is made shared",
 	}, keepsLeak)
 	mountHostpath = mountFault("mount-hostpath", "a container with the host's /var/lib bound into it without propagation keeps a layer", []string{
 		"leaked-mount: held by sexton-lab:unit, below /host/var/lib",
 		"hostpath-no-propagation: /host/var/lib is private",
+	}, "safe", []string{
+		"hostpath-no-propagation: a setting, which stays until the container is started anew",
 	}, keepsLeak)
 	mountThread = mountFault("mount-thread", "one thread of a process keeps a layer in a mount namespace of its own", []string{
 		"leaked-mount: held by a thread of sexton-lab:unit, which is itself in the host's namespace",
-	}, keepsThread)
+	}, "safe", nil, keepsThread)
 	mountNsfs = mountFault("mount-nsfs", "a mount namespace without a process, bound to a file, keeps a layer", []string{
 		"leaked-mount: held by the bind at /run/sexton-lab/mnt",
-	}, keepsBind)
+	}, "safe", nil, keepsBind)
 	mountNsfd = mountFault("mount-nsfd", "a mount namespace without a process, held by an open file, keeps a layer", []string{
 		"leaked-mount: held by a file descriptor of sexton-lab:unit",
-	}, keepsNamespaceFile)
+	}, "safe", nil, keepsNamespaceFile)
 	mountDetached = mountFault("mount-detached", "two layers in nobody's mount table: one unmounted with -l under an open file, one copied by open_tree", []string{
 		"detached-mount: both, held by files of sexton-lab:unit",
+	}, "", []string{
+		"detached-mount: both; heal does not end sexton-lab:unit: it is in no container and no unit: who ends it must know how it is started again",
 	}, keepsFiles)
 	mountDevice = mountFault(deviceName, "an ext4 file system on a loop device, unmounted by its owner and still mounted in a unit", []string{
 		"leaked-mount: the globalmount is still mounted in sexton-lab:unit's namespace",
 		"held-device: the loop device is in use, and its owner does not mount it",
-	}, keepsLeak)
+	}, "safe", nil, keepsLeak)
 )
 
 const deviceName = "mount-device"
 
 var mountFaults = []Fault{mountPrivateRoot, mountSharedRoot, mountPrivateTmp, mountHostpath, mountThread, mountNsfs, mountNsfd, mountDetached, mountDevice}
 
-// mountFault makes a fault of a scene in [mountScenes]. keeps says what the
-// kernel shows of it.
-func mountFault(name, summary string, want []string, keeps func(record) (string, bool, error)) Fault {
+// mountFault makes a fault of a scene in [mountScenes]. risk and remains are as
+// [Fault] has them, keeps says what the kernel shows of it.
+func mountFault(name, summary string, want []string, risk string, remains []string, keeps func(record) (string, bool, error)) Fault {
 	look := func(r record) (sight, error) {
 		text, kept, err := keeps(r)
 		return sight{text: text, all: kept, any: kept}, err
 	}
 	return Fault{
-		Name: name, Summary: summary, Want: want,
+		Name: name, Summary: summary, Want: want, Risk: risk, Remains: remains,
 		Harm:  "a mount namespace or two of its own and under 20 MB of memory",
 		ready: func(Options) error { return mountReady(name) },
 		build: func(s *site) error { return mountBuild(s, look) },

@@ -26,6 +26,7 @@ var stuckReader = Fault{
 		"hung-task: in the same finding, that it waits for fuse.sexton-lab at /mnt, and that sexton-lab:fuse, which serves it, is stopped",
 		"the scan does not hang, where ps and pgrep do",
 	},
+	Risk:  "disruptive",
 	Harm:  "cmdline, environ and maps of one process cannot be read: ps, pgrep, pidof, lsof, fuser and top -c of everybody hang until it is down; after 120 s the kernel logs a hung task",
 	ready: stuckReady,
 	build: stuckBuild,

@@ -24,6 +24,11 @@ var zombies = Fault{
 		"unreaped-children: 3 children of its own and 3 or more orphans of exec sessions, one more every 2 s",
 		"half-dead: names sexton-lab:half, whose main thread ended while others live",
 	},
+	Risk: "disruptive",
+	Remains: []string{
+		"unreaped-children: the 3 children of its own, whose status it may still ask for, and the orphans that came since",
+		"half-dead: it ends with its other threads, and nobody can reap it before",
+	},
 	Harm:  "one pid more is used every 2 s, at most 500 in all",
 	ready: zombiesReady,
 	build: zombiesBuild,
