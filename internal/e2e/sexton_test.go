@@ -55,6 +55,7 @@ type world struct {
 	containerd string // socket, "" for none
 	uid        uint32
 	dir        string
+	enter      []string      // the words of nsenter that lead to a host of its own
 	patience   time.Duration // until it counts as hanging; 0: hang
 }
 
@@ -91,6 +92,7 @@ func (w world) exec(t testing.TB, argv ...string) run {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), w.patience)
 	defer cancel()
+	argv = slices.Concat(w.enter, argv)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.WaitDelay = time.Second
 	cmd.Env, cmd.Dir = w.env(), w.dir
