@@ -1,0 +1,177 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"sexton.dev/internal/hosttest"
+)
+
+// A treatment is what heal prints of a plan that was carried out.
+type treatment struct {
+	run
+	Kind    string
+	Steps   []treated
+	journal string
+}
+
+type treated struct {
+	Action, Risk, Finding, Does, Status, Why string
+	Target                                   struct {
+		PID             int
+		Container, Path string
+		Children        []struct{ PID int }
+	}
+}
+
+// treat heals the whole host, up to a risk.
+func (w world) treat(t *testing.T, risk string, code int, more ...string) treatment {
+	t.Helper()
+	w.patience = time.Minute
+	journal := filepath.Join(t.TempDir(), "journal")
+	args := append([]string{"heal", "--apply", "--yes", "--interval=300ms", "--max-risk", risk, "--journal", journal, "-o", "json"}, more...)
+	out := treatment{run: w.sexton(t, args...).exits(t, code), journal: journal}
+	if err := json.Unmarshal([]byte(out.stdout), &out); err != nil || out.Kind != "Plan" {
+		t.Fatalf("no plan: %v\n%s", err, out.run)
+	}
+	return out
+}
+
+// with returns the steps of an action.
+func (tr treatment) with(action string) []treated {
+	return slices.DeleteFunc(slices.Clone(tr.Steps), func(s treated) bool { return s.Action != action })
+}
+
+// only returns the one step of an action, which must have ended like this.
+func (tr treatment) only(t *testing.T, action, status string) treated {
+	t.Helper()
+	all := tr.with(action)
+	if len(all) != 1 || all[0].Status != status {
+		t.Fatalf("want one step %s, %s; all: %+v", action, status, tr.Steps)
+	}
+	return all[0]
+}
+
+// acted returns how long an act took from its beginning to the last thing that it
+// wrote down, and to the look that proved it.
+func (tr treatment) acted(t *testing.T, pid int) (act, proved time.Duration) {
+	t.Helper()
+	text, err := os.ReadFile(tr.journal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var began, last, ended time.Time
+	for line := range strings.Lines(string(text)) {
+		var e struct {
+			Time  time.Time
+			Event string
+			Step  treated
+		}
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.Step.Target.PID != pid {
+			continue
+		}
+		switch e.Event {
+		case "begin":
+			began = e.Time
+		case "note":
+			last = e.Time
+		case "end":
+			ended = e.Time
+		}
+	}
+	if began.IsZero() || last.IsZero() || ended.IsZero() {
+		t.Fatalf("the journal has no whole act on pid %d:\n%s", pid, head(string(text)))
+	}
+	return last.Sub(began), ended.Sub(began)
+}
+
+// life is what must not change of a container that is left alone.
+func (c *container) life() string {
+	c.d.t.Helper()
+	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", c.pid))
+	if err != nil {
+		c.d.t.Error(err)
+	}
+	return c.inspect("{{.State.Status}} {{.State.Pid}} {{.State.StartedAt}} {{.RestartCount}}") + "\n" + string(table)
+}
+
+// livesOn returns a function that fails the test unless these live as they do now.
+func livesOn(t *testing.T, all ...*container) func() {
+	t.Helper()
+	before := map[*container]string{}
+	for _, c := range all {
+		before[c] = c.life()
+	}
+	return func() {
+		t.Helper()
+		for c, was := range before {
+			if is := c.life(); is != was {
+				t.Errorf("%s lived as %s\nand now %s", c.name, was, is)
+			}
+		}
+	}
+}
+
+// Thousands of orphans of docker exec are reaped for programs that serve on and
+// notice nothing, and not one status of their own children is lost.
+func TestHealDockerZombies(t *testing.T) {
+	d := startDocker(t)
+	w := world{docker: d.socket}
+	server := d.run("server", nil, "/e2e/children", "serve").ready()
+	parent := d.run("parent", nil, "/e2e/children", "own").ready()
+	for range 4 {
+		d.do("exec", server.id, "/e2e/children", "orphan", "500")
+	}
+	d.do("exec", parent.id, "/e2e/children", "orphan", "200")
+	const own = 16 // that parent leaves dead, as long as it likes
+	hosttest.Until(t, hang, "they are all dead", func() bool { return len(zombies(server.pid)) == 2000 && len(zombies(parent.pid)) >= 200+own })
+	same := livesOn(t, server, parent)
+
+	done := w.treat(t, "disruptive", clean)
+	for _, c := range []*container{server, parent} {
+		act, proved := done.acted(t, c.pid)
+		t.Logf("%s: %d dead children reaped in %v; looked again after %v", c.name, len(zombiesOf(done, c.pid)), act.Round(time.Millisecond), proved.Round(time.Millisecond))
+	}
+	if reaped := done.with("reap-by-ptrace"); len(reaped) != 2 || len(zombiesOf(done, server.pid)) != 2000 || len(zombiesOf(done, parent.pid)) != 200 {
+		t.Errorf("%d steps: %d of server, %d of parent", len(reaped), len(zombiesOf(done, server.pid)), len(zombiesOf(done, parent.pid)))
+	}
+	if left := zombies(server.pid); len(left) > 0 {
+		t.Errorf("%d are left", len(left))
+	}
+	if left := zombies(parent.pid); len(left) > own {
+		t.Errorf("%d are left, of which %d are its own", len(left), own)
+	}
+	same()
+	for c, verb := range map[*container]string{server: "served", parent: "waited"} {
+		d.do("stop", "-t", "10", c.id)
+		said := strings.Fields(d.do("logs", c.id))
+		if len(said) != 3 || said[1] != verb || len(said[2]) < 2 {
+			t.Errorf("%s says %q", c.name, said)
+		}
+		if code := c.inspect("{{.State.ExitCode}}"); code != "0" {
+			t.Errorf("%s ended with %s", c.name, code)
+		}
+	}
+}
+
+// zombiesOf are the dead children that were reaped for a parent.
+func zombiesOf(tr treatment, parent int) (out []int) {
+	for _, s := range tr.with("reap-by-ptrace") {
+		for _, c := range s.Target.Children {
+			if s.Target.PID == parent && s.Status == "done" {
+				out = append(out, c.PID)
+			}
+		}
+	}
+	return out
+}
+
