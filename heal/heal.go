@@ -65,7 +65,9 @@ func (h *healer) step(ctx context.Context, s *plan.Step) error {
 	}
 	live := plan.Again(plan.Plan{BootID: h.plan.BootID, Steps: []plan.Step{*s}}, plan.Make(h.seen.Host, h.seen.Findings)).Steps[0]
 	gone, _ := plan.Gone(h.seen.Host, *s)
-	switch {
+	switch lack := h.untold(s); {
+	case lack != "":
+		return h.end(s, plan.Refused, "it cannot be told how it is now: "+lack)
 	case live.Status == "" && (gone || !h.found(s.Finding)):
 		return h.end(s, plan.NotNeeded, "it is gone already")
 	case live.Status == "" || live.Status == plan.Refused:
@@ -133,10 +135,8 @@ func (h *healer) judge(ctx context.Context) error {
 }
 
 func (h *healer) verdict(s *plan.Step) error {
-	for _, u := range h.seen.Unknown {
-		if check, _, _ := strings.Cut(s.Finding, "/"); u.Check == check && u.Whole {
-			return h.end(s, plan.Unverified, fmt.Sprintf("looked again, and it cannot be told: %s: %s", u.What, u.Why))
-		}
+	if lack := h.untold(s); lack != "" {
+		return h.end(s, plan.Unverified, "looked again, and it cannot be told: "+lack)
 	}
 	gone, left := plan.Gone(h.seen.Host, *s)
 	switch {
@@ -151,6 +151,18 @@ func (h *healer) verdict(s *plan.Step) error {
 		}
 	}
 	return h.end(s, plan.Done, "looked again: gone")
+}
+
+// untold is what the last look could not read, if how it is with a step's finding
+// cannot be told without: what was not read is not gone.
+func (h *healer) untold(s *plan.Step) string {
+	check, _, _ := strings.Cut(s.Finding, "/")
+	for _, u := range h.seen.Unknown {
+		if u.Check == check && u.Whole {
+			return u.What + ": " + u.Why
+		}
+	}
+	return ""
 }
 
 func (h *healer) found(id string) bool {
