@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -130,8 +131,9 @@ func (p pins) close() {
 	}
 }
 
-// pin opens each mount on the same mount as the wanted one, but that. They are all
-// that a rename could bring to its path, and cannot be unmounted while open. beside
+// pin opens each mount on the same mount as the wanted one, but that. They are what
+// a rename could bring to its path, and cannot be unmounted while open. Only those
+// that another hides have no path to open them by. beside
 // is what there was then, and nothing was on the wanted one.
 func (t table) pin(p place, m Mount) (pinned pins, beside []uint64, err error) {
 	beside, all, err := t.around(p)
@@ -149,8 +151,12 @@ func (t table) pin(p place, m Mount) (pinned pins, beside []uint64, err error) {
 	if err != nil {
 		return nil, nil, failed("tell on which mount it is", err)
 	}
+	points := make(map[string]bool, len(on[above]))
 	for _, b := range on[above] {
-		if t.own(b) == m.ID {
+		points[b.MountPoint] = true
+	}
+	for _, b := range on[above] {
+		if t.own(b) == m.ID || hidden(b.MountPoint, points) {
 			continue
 		}
 		top, err := t.pinOne(b)
@@ -166,6 +172,16 @@ func (t table) pin(p place, m Mount) (pinned pins, beside []uint64, err error) {
 		}
 	}
 	return pinned, beside, nil
+}
+
+// hidden reports whether something is mounted above a path.
+func hidden(point string, beside map[string]bool) bool {
+	for point != "/" && point != "." {
+		if point = path.Dir(point); beside[point] {
+			return true
+		}
+	}
+	return false
 }
 
 func (t table) pinOne(b mounts.Mount) (int, error) {

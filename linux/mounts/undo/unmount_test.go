@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sexton.dev/internal/hosttest"
+	"sexton.dev/linux/mounts"
 	"sexton.dev/linux/mounts/mountstest"
 )
 
@@ -61,6 +62,39 @@ func TestUnmountBeyondPathMax(t *testing.T) {
 		m := w.find(point+"/last", unique)
 		if err := Unmount(w.fd, m, false); err != nil {
 			t.Fatalf("%.300v", err)
+		}
+	})
+}
+
+// What is mounted beside it may be hidden, covered, a file, many, or have another root.
+func TestUnmountBeside(t *testing.T) {
+	both(t, func(t *testing.T, unique bool) {
+		w := newWorld(t)
+		w.mount("in/x/y")
+		w.mount("in/x") // hides it
+		w.mount("twice")
+		w.mount("twice")
+		w.mount("twice")
+		w.do(func() error {
+			file, dir := w.dir+"/file", w.dir+"/dir"
+			return errors.Join(os.WriteFile(file, nil, 0o600), unix.Mount(file, file, "", unix.MS_BIND, ""),
+				os.Mkdir(dir, 0o700), unix.Mount(w.dir+"/in", dir, "", unix.MS_BIND|unix.MS_REC, ""))
+		})
+		for i := range 300 {
+			w.mount(fmt.Sprintf("many/%d", i))
+		}
+		m := w.find(w.mount("in/a"), unique)
+		w.do(func() error { return unix.Unmount(w.dir+"/dir/a", 0) }) // it comes there too, and goes on both
+		if err := Unmount(w.fd, m, false); !errors.Is(err, ErrGone) && !(errors.Is(err, ErrOther) && !unique) {
+			t.Error(err)
+		}
+		m = w.find(w.mount("in/a"), unique)
+		before := w.ids()
+		if err := Unmount(w.fd, m, false); err != nil {
+			t.Fatal(err)
+		}
+		if gone := w.lost(before); len(gone) != 2 { // and its copy
+			t.Errorf("gone: %d", gone)
 		}
 	})
 }
@@ -254,6 +288,26 @@ func TestDetachDevice(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestOnDevice(t *testing.T) {
+	for _, tt := range []struct {
+		m    mounts.Mount
+		want bool
+	}{
+		{mounts.Mount{Major: 7, Type: "ext4", Source: "disk"}, true},
+		{mounts.Mount{Major: 0, Type: "btrfs", Source: "disk"}, true},
+		{mounts.Mount{Major: 0, Type: "zfs", Source: "pool/x"}, true},
+		{mounts.Mount{Major: 0, Type: "fuseblk.ntfs", Source: "disk"}, true},
+		{mounts.Mount{Major: 0, Type: "unknown", Source: "/dev/sdb"}, true},
+		{mounts.Mount{Major: 0, Type: "fuse.sshfs", Source: "host:/"}, false},
+		{mounts.Mount{Major: 0, Type: "overlay", Source: "overlay"}, false},
+		{mounts.Mount{Major: 0, Type: "tmpfs", Source: "shm"}, false},
+	} {
+		if got := onDevice(tt.m); got != tt.want {
+			t.Errorf("%+v: %v", tt.m, got)
+		}
+	}
 }
 
 // It reaches a namespace through whatever still has it, and each copy that leaked there.

@@ -23,6 +23,9 @@ func (p place) close() { unix.Close(p.parent) }
 func walk(path string) (place, error) {
 	at := strings.LastIndexByte(path, '/')
 	p := place{parent: -1, name: path[at+1:]}
+	if at < 0 || p.name == "" { // the kernel gives no path, or "/"
+		return p, unix.ENOENT
+	}
 	var err error
 	if p.parent, err = unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return p, err
