@@ -11,7 +11,7 @@ BIN     ?= bin
 ENTRY    = $(if $(filter amd64 arm64,$(GOARCH)),-E sexton_entry)
 FUZZTIME ?= 5s
 
-.PHONY: help build install demo test lint fuzz bench image baseimage clean test-vm verify-init verify-propagation verify-reap verify-undo
+.PHONY: help build install demo test lint fuzz bench image baseimage clean test-vm verify-init verify-propagation verify-reap verify-undo verify-heal
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -74,3 +74,6 @@ verify-reap: ## 10,000 children reaped in processes of every kind, 3,000 signals
 
 verify-undo: ## 60,000 unmounts while another swaps what is at the path, and only the wanted one goes
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m -run 'TestUnmountRaces' ./linux/mounts/undo
+
+verify-heal: ## 5,000 random hosts healed step by step, all mounts compared after each; 5,000 acts while all changes
+	CGO_ENABLED=0 SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m ./internal/harm

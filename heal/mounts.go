@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,7 +23,24 @@ func unmount(ctx context.Context, s plan.Step, _ func(any) error) error {
 		return err
 	}
 	defer unix.Close(ns)
-	return undone(undo.Unmount(ns, wanted(s), false))
+	return undone(patiently(ctx, func() error { return undo.Unmount(ns, wanted(s), false) }))
+}
+
+// patiently tries again what is busy: a monitor that asks a file system how full
+// it is uses its mount for a moment, which is long where processors are few.
+func patiently(ctx context.Context, act func() error) error {
+	const tries, pause = 6, 30 * time.Millisecond
+	for n := 1; ; n++ {
+		err := act()
+		if !errors.Is(err, undo.ErrBusy) || n == tries {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // wanted is the mount of a step. Unique ids are from 2^31 on, those of mountinfo below.

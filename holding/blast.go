@@ -55,6 +55,9 @@ func Blast(h *snapshot.Host, id uint64, detach bool) (Toll, error) {
 	}
 	m := MapOf(h)
 	in := m.In(wanted)
+	if at, ok := unlocked(h).Resolve(in.Inode, wanted.Point); ok && at.Mount != wanted.ID && h.Mount(at.Mount) != nil && !standsOn(h, at.Mount, wanted.ID) {
+		return Toll{Refused: fmt.Sprintf("its path leads to mount %d on %s, which covers it", at.Mount, h.Mount(at.Mount).Point)}, nil
+	}
 	v := unlocked(h).Unmount(propagation.Call{Mount: wanted.ID, Namespace: in.Inode, Lazy: detach, Held: Held(h)})
 	if v.New.Errno != 0 {
 		return Toll{Refused: refusal(h, v.New.Refused)}, nil
@@ -104,6 +107,20 @@ func (m *Map) toll(fates []propagation.Fate, device string) (t Toll) {
 		}
 	}
 	return t
+}
+
+// standsOn reports whether a mount is on another one at any depth: that one is then
+// busy, which says more than that it is covered.
+func standsOn(h *snapshot.Host, id, on uint64) bool {
+	const deepest = 100
+	for n := 0; id != on && n < deepest; n++ {
+		m := h.Mount(id)
+		if m == nil {
+			return false
+		}
+		id = m.Parent
+	}
+	return id == on
 }
 
 func first(l Loss, wanted *snapshot.Mount) int {

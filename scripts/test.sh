@@ -12,7 +12,7 @@ CGO_ENABLED=0 go build -trimpath -ldflags "./cmd/...=$entry" -o bin/ ./cmd/...
 # The end-to-end tests load the base image: there is no network where they run.
 [ "$(id -u)" != 0 ] || [ -e "bin/baseimage-$(go env GOARCH).tar" ] || deploy/baseimage/build.sh test
 # The race detector makes programs that need a C library; the processes of the
-# propagation trials live in roots that have none.
-CGO_ENABLED=0 go test -count=1 -timeout 15m ./propagation
-CGO_ENABLED=1 go test -race -count=1 -timeout 15m $(go list ./... | grep -v '/propagation$')
+# propagation and harm trials live in roots that have none.
+CGO_ENABLED=0 go test -count=1 -timeout 15m ./propagation ./internal/harm
+CGO_ENABLED=1 go test -race -count=1 -timeout 15m $(go list ./... | grep -v -e '/propagation$' -e '/internal/harm$')
 scripts/fuzz.sh "${FUZZTIME:-3s}"

@@ -72,6 +72,7 @@ var rules = map[string]rule{
 	"internal/hosttest": {outside: "*", why: "any test may need it"},
 	"internal/bench":    {mayImport: "check linux/mounts linux/mounts/*", outside: "*", why: "it times the programs as people run them"},
 	"internal/e2e":      {mayImport: "runtimes runtimes/* linux/systemd", outside: "*", why: "it runs the program as people do; of its packages it knows those that act on a real runtime or systemd, to try each act alone"},
+	"internal/harm":     {mayImport: "*", but: "pid1 cli cmd/*", outside: "*", why: "it holds what heal does to the kernel, from the look to the act"},
 	"internal/e2e/*":    {outside: "*", why: "it runs the program as people do, and knows none of its packages"},
 	"internal/vm":       {outside: "*", why: "it runs the program on an older kernel, and knows none of its packages"},
 	"internal/archtest": {outside: "*", why: "it reads the tree as text"},

@@ -156,8 +156,8 @@ func (t table) pin(p place, m Mount) (pinned pins, beside []uint64, err error) {
 		points[b.MountPoint] = true
 	}
 	for _, b := range on[above] {
-		if t.own(b) == m.ID || hidden(b.MountPoint, points) {
-			continue
+		if topmost(t, b, on) == m.ID || hidden(b.MountPoint, points) {
+			continue // the wanted one, or what it covers
 		}
 		top, err := t.pinOne(b)
 		if errors.Is(err, unix.EMFILE) {
