@@ -131,7 +131,7 @@ func TestSignals(t *testing.T) {
 func TestKilled(t *testing.T) {
 	n, random := hosttest.Trials(t, 12, 200)
 	kinds := []string{"epoll", "epoll-timed", "nanosleep", "futex", "futex-timed", "poll", "select-timed", "pause", "sigsuspend", "go", "read", "sigwaitinfo"}
-	const times, children = 3, 300 // of one target
+	const times, children = 3, 150 // of one target
 	amid := 0
 	for done := 0; done < n; done += times {
 		kind := kinds[random.IntN(len(kinds))]
@@ -146,10 +146,15 @@ func TestKilled(t *testing.T) {
 				if err := i.in.Encode(order{Request: r.request(given)}); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(time.Duration(random.IntN(60_000)) * time.Microsecond)
+				for end := time.Now().Add(patience); r.line("TracerPid") == "0" && r.left(given) == children; { // until the first burst
+					if time.Now().After(end) {
+						t.Fatal("the injector does not begin")
+					}
+				}
+				time.Sleep(time.Duration(random.IntN(15_000)) * time.Microsecond)
 				i.cmd.Process.Kill()
 				i.cmd.Wait()
-				if r.amid(given) {
+				if left := r.left(given); left > 0 && left < children {
 					amid++
 				}
 				r.wellAfter(blocked)
@@ -160,14 +165,15 @@ func TestKilled(t *testing.T) {
 	t.Logf("%d of %d were killed when some of the children had been reaped and some not", amid, n)
 }
 
-func (r *runningTarget) amid(given []Child) bool {
-	there, now := 0, r.dead()
+// left is how many of these are there.
+func (r *runningTarget) left(given []Child) (n int) {
+	now := r.dead()
 	for _, c := range given {
 		if slices.Contains(now, c) {
-			there++
+			n++
 		}
 	}
-	return there > 0 && there < len(given)
+	return n
 }
 
 // wellAfter proves that the target is free and answers.
