@@ -44,23 +44,31 @@ func Until(t testing.TB, deadline time.Duration, what string, ok func() bool) {
 	}
 }
 
-// Trials is how many of a long trial are run: a slice, or all with
-// SEXTON_VERIFY=full. SEXTON_SEED repeats a run. It is for root.
+// Trials is how many of a long trial are run: a slice, of which SEXTON_TRIALS are
+// enough on a slow machine, or all with SEXTON_VERIFY=full. SEXTON_SEED repeats a
+// run. It is for root.
 func Trials(t testing.TB, slice, full int) (n int, r *rand.Rand) {
 	t.Helper()
 	NeedsRoot(t)
-	n = slice
+	n = int(min(uint64(slice), number(t, "SEXTON_TRIALS", uint64(slice))))
 	if os.Getenv("SEXTON_VERIFY") == "full" {
 		n = full
 	}
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("SEXTON_SEED"); text != "" {
-		given, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatalf("SEXTON_SEED: %v", err)
-		}
-		seed = given
-	}
+	seed := number(t, "SEXTON_SEED", uint64(time.Now().UnixNano()))
 	t.Logf("%d of %d trials, SEXTON_SEED=%d", n, full, seed)
 	return n, rand.New(rand.NewPCG(seed, 1))
+}
+
+// number is what a variable of the environment says, if it is set.
+func number(t testing.TB, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
 }
