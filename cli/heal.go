@@ -118,6 +118,7 @@ func (s *session) heal(ctx context.Context, host *hostFlags, out outputFlags, do
 	if do.file != "" {
 		var err error
 		if old, err = readPlan(do.file); err != nil {
+			s.code = Unhealed
 			return withHint(fmt.Errorf("--plan %s: %w", do.file, err), "sexton heal -o json > plan.json")
 		}
 	}

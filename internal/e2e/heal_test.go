@@ -94,6 +94,7 @@ func TestHeal(t *testing.T) {
 			beside.Go(func() { run(f) })
 		}
 	}
+	beside.Go(func() { t.Run("refuses", healRefuses) })
 	for _, f := range faults {
 		if f.Name != stuck {
 			run(f)

@@ -44,6 +44,8 @@ func TestMain(m *testing.M) {
 		os.Exit(beInit())
 	case "inside":
 		os.Exit(inside(m))
+	case "debugger":
+		os.Exit(beDebugger(os.Args[1]))
 	case "churn", "deaf":
 		os.Exit(beHostile(os.Getenv(roleVar), os.Args[1]))
 	}
