@@ -1,0 +1,33 @@
+package heal
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+
+	"sexton.dev/check"
+	"sexton.dev/internal/hosttest"
+	"sexton.dev/linux/procfs"
+	"sexton.dev/plan"
+	"sexton.dev/snapshot"
+)
+
+// A kernel thread is never signalled, and nobody reaps in its place.
+func TestKernelThread(t *testing.T) {
+	hosttest.NeedsRoot(t)
+	text, err := os.ReadFile("/proc/2/stat")
+	stat, _ := procfs.ParseStat(text)
+	hosttest.Needs(t, "kthreadd", err == nil && stat.Comm == "kthreadd", "run it in the host's PID namespace")
+	for action, says := range map[string]string{
+		"resume-process": "there is nothing to resume",
+		"nudge-parent":   "it has no handler for SIGCHLD",
+		"reap-by-ptrace": "process 2 is a thread of the kernel",
+	} {
+		s := plan.Step{Action: action, Target: check.Target{PID: 2, Start: stat.Start, Children: []snapshot.ID{{PID: 3, Start: 1}}}}
+		o := outcomeOf(acts[action].run(context.Background(), s, func(any) error { return nil }))
+		if o.Status != plan.Refused || !strings.Contains(o.Why, says) {
+			t.Errorf("%s: %s: %s", action, o.Status, o.Why)
+		}
+	}
+}
