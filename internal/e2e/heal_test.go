@@ -94,12 +94,13 @@ func TestHeal(t *testing.T) {
 			beside.Go(func() { run(f) })
 		}
 	}
-	beside.Go(func() { t.Run("refuses", healRefuses) })
+	beside.Go(func() { t.Run("killed", healKilled) })
 	for _, f := range faults {
 		if f.Name != stuck {
 			run(f)
 		}
 	}
+	t.Run("refuses", healRefuses)
 }
 
 const stuck = "stuck-reader"
