@@ -176,7 +176,7 @@ func (c *client) told(id, what string, reply *http.Response) error {
 	case reply.StatusCode == http.StatusNotFound:
 		return c.d.Fail(text, runtimes.ErrGone)
 	case what == "remove" && reply.StatusCode == http.StatusConflict:
-		text += "; a removal of it is under way: wait for that, or restart the daemon if it hangs"
+		return c.d.Fail(text+"; a removal of it is under way: wait for that, or restart the daemon if it hangs", runtimes.ErrRefused)
 	case what == "remove" && reply.StatusCode == http.StatusInternalServerError:
 		text += "; sexton why " + id[:12] + " says who holds what the daemon cannot remove"
 	}

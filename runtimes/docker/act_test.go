@@ -97,7 +97,7 @@ func TestRemove(t *testing.T) {
 		{name: "gone meanwhile", inspect: says("dead", 0), act: replies(404, ""), acts: true, wantErr: "404", is: runtimes.ErrGone},
 		{name: "busy still", inspect: says("dead", 0), act: replies(500, `{"message":"unlinkat merged: device or resource busy"}`), acts: true,
 			wantErr: "device or resource busy; sexton why 0123456789ab says who holds"},
-		{name: "another removal", inspect: says("removing", 0), act: replies(409, `{"message":"removal is already in progress"}`), acts: true, wantErr: "wait for that"},
+		{name: "another removal", inspect: says("removing", 0), act: replies(409, `{"message":"removal is already in progress"}`), acts: true, wantErr: "wait for that", is: runtimes.ErrRefused},
 		{name: "redirect", inspect: says("dead", 0), act: http.RedirectHandler("/v1.41/containers/other", http.StatusFound).ServeHTTP, acts: true, wantErr: "302 Found"},
 		{name: "the inspect hangs", wait: 300 * time.Millisecond, inspect: never, wantErr: `did not answer "inspect 0123456789ab" within`, is: runtimes.ErrSilent},
 		{name: "the removal hangs", wait: 300 * time.Millisecond, inspect: says("dead", 0), act: never, acts: true,
