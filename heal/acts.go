@@ -3,6 +3,7 @@ package heal
 import (
 	"context"
 	"errors"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,15 @@ type act struct {
 	needs  []capability
 	within time.Duration
 	run    func(ctx context.Context, s plan.Step, note func(any) error) error
+	whole  bool // it must not be cut off: SIGTERM ends it where nothing is half done
+}
+
+// end is the signal that ends an act.
+func (a act) end() syscall.Signal {
+	if a.whole {
+		return syscall.SIGTERM
+	}
+	return syscall.SIGKILL
 }
 
 const (
@@ -32,14 +42,14 @@ const (
 
 // acts are all that heal can do. Each has its page in docs/actions.md.
 var acts = map[string]act{
-	"nudge-parent":         {[]capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, soon, nudge},
-	"resume-process":       {[]capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, soon, resume},
-	"thaw":                 {[]capability{unix.CAP_DAC_OVERRIDE}, soon, thaw},
-	"reap-by-ptrace":       {[]capability{unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH, unix.CAP_SYS_ADMIN}, soon, reap},
-	"unmount-in-namespace": {[]capability{unix.CAP_SYS_ADMIN, unix.CAP_SYS_CHROOT, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH}, soon, unmount},
-	"abort-fuse":           {[]capability{unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE}, soon, abort},
-	"restart-holder":       {[]capability{unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_PTRACE}, later, restart},
-	"retry-remove":         {[]capability{unix.CAP_DAC_OVERRIDE}, later, remove},
+	"nudge-parent":         {[]capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, soon, nudge, false},
+	"resume-process":       {[]capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, soon, resume, false},
+	"thaw":                 {[]capability{unix.CAP_DAC_OVERRIDE}, soon, thaw, false},
+	"reap-by-ptrace":       {[]capability{unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH, unix.CAP_SYS_ADMIN}, soon, reap, true},
+	"unmount-in-namespace": {[]capability{unix.CAP_SYS_ADMIN, unix.CAP_SYS_CHROOT, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH}, soon, unmount, false},
+	"abort-fuse":           {[]capability{unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE}, soon, abort, false},
+	"restart-holder":       {[]capability{unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_PTRACE}, later, restart, false},
+	"retry-remove":         {[]capability{unix.CAP_DAC_OVERRIDE}, later, remove, false},
 }
 
 // A refusal is why an act did not begin: nothing was changed. It says what to do instead.

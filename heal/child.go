@@ -81,7 +81,7 @@ func (j *Journal) Child(ctx context.Context, p plan.Plan, s plan.Step) (Outcome,
 	cmd := exec.Command("/proc/self/exe", childCommand)
 	cmd.Args[0] = "sexton"
 	cmd.Env = []string{"GOMAXPROCS=1"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: acts[s.Action].end()}
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	in, err := cmd.StdinPipe()
@@ -105,7 +105,7 @@ func (j *Journal) Child(ctx context.Context, p plan.Plan, s plan.Step) (Outcome,
 	defer stop()
 	o, err := j.converse(p, s, in, r)
 	in.Close()
-	if ended := leave(cmd, err != nil); errors.Is(err, io.EOF) && ctx.Err() == nil {
+	if ended := leave(cmd, err != nil, acts[s.Action].end()); errors.Is(err, io.EOF) && ctx.Err() == nil {
 		text, _, _ := strings.Cut(complaint.String(), "\n")
 		return Outcome{}, fmt.Errorf("the child process ended without an answer: %w %s", ended, text)
 	}
@@ -142,11 +142,11 @@ func (j *Journal) converse(p plan.Plan, s plan.Step, in io.Writer, r io.Reader) 
 	}
 }
 
-// leave waits for a child's end, and kills it if it is not wanted any more. One in
+// leave waits for a child's end, and ends it if it is not wanted any more. One in
 // state D cannot be killed now: it is left behind, and ends when its call returns.
-func leave(cmd *exec.Cmd, kill bool) error {
-	if kill {
-		cmd.Process.Kill()
+func leave(cmd *exec.Cmd, unwanted bool, end syscall.Signal) error {
+	if unwanted {
+		cmd.Process.Signal(end)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
