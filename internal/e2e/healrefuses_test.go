@@ -168,6 +168,14 @@ func refusesJournals(t *testing.T) {
 			unchanged(t)
 		})
 	}
+	t.Run("full amid an act", func(t *testing.T) { // of which nobody could know beforehand
+		h.exec(t, "sh", "-ec", fmt.Sprintf("mkdir %[1]s/amid; mount -t tmpfs -o size=4k amid %[1]s/amid; yes '' | head -c 1500 >%[1]s/amid/journal", dir)).exits(t, clean)
+		journal := filepath.Join(dir, "amid/journal")
+		h.sexton(t, append(heal, "--journal", journal)...).exits(t, unhealed).says(t, "done: looked again: gone", "journal "+journal, "no space left on device")
+		h.exec(t, "mount", "-o", "remount,size=64k", filepath.Join(dir, "amid")).exits(t, clean)
+		h.sexton(t, "heal", "--resume", "--interval=0", "--journal", journal).exits(t, clean).says(t, "cut short, and it was done")
+		h.sexton(t, "heal", "--resume", "--interval=0", "--journal", journal).exits(t, clean).says(t, "No act was cut short.")
+	})
 }
 
 // A process whose directory is in the leaked copy keeps it.
