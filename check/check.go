@@ -118,7 +118,7 @@ type Remedy struct {
 // A Target is what an action acts on, by identities that are not used again
 // while the host is up. Its kind says which fields are set.
 type Target struct {
-	Kind string `json:"kind"` // process, children, cgroup, mount, container, unit, fuse
+	Kind string `json:"kind"` // process, children, cgroup, mount, mountpoint, container, unit, fuse
 
 	PID      int           `json:"pid,omitempty"`   // process; children: of their parent
 	Start    uint64        `json:"start,omitempty"` // of PID, in clock ticks after boot
@@ -136,6 +136,9 @@ type Target struct {
 	Device           string `json:"device,omitempty"`           // mount: of its superblock; fuse: of the connection
 	Root             string `json:"root,omitempty"`             // mount: the part of the file system
 	Super            string `json:"super,omitempty"`            // mount: options of its superblock, which tell it from a later one before Linux 6.8
+
+	Parent *Target  `json:"parent,omitempty"` // mount: what it is mounted on, where that is changed too
+	Mounts []uint64 `json:"mounts,omitempty"` // mountpoint: all that are on it or below, in all namespaces
 
 	Runtime   string `json:"runtime,omitempty"` // container: docker, containerd, cri, podman
 	Socket    string `json:"socket,omitempty"`  // where that runtime answers

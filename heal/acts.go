@@ -2,6 +2,7 @@ package heal
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"syscall"
 	"time"
@@ -25,6 +26,10 @@ type act struct {
 	within time.Duration
 	run    func(ctx context.Context, s plan.Step, note func(any) error) error
 	whole  bool // it must not be cut off: SIGTERM ends it where nothing is half done
+
+	// restore does what is left of one that a crash cut short, by its last note;
+	// nil: there is nothing to do.
+	restore func(ctx context.Context, s plan.Step, note json.RawMessage) error
 }
 
 // end is the signal that ends an act.
@@ -42,15 +47,20 @@ const (
 
 // acts are all that heal can do. Each has its page in docs/actions.md.
 var acts = map[string]act{
-	"nudge-parent":         {[]capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, soon, nudge, false},
-	"resume-process":       {[]capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, soon, resume, false},
-	"thaw":                 {[]capability{unix.CAP_DAC_OVERRIDE}, soon, thaw, false},
-	"reap-by-ptrace":       {[]capability{unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH, unix.CAP_SYS_ADMIN}, soon, reap, true},
-	"unmount-in-namespace": {[]capability{unix.CAP_SYS_ADMIN, unix.CAP_SYS_CHROOT, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH}, soon, unmount, false},
-	"abort-fuse":           {[]capability{unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE}, soon, abort, false},
-	"restart-holder":       {[]capability{unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_PTRACE}, later, restart, false},
-	"retry-remove":         {[]capability{unix.CAP_DAC_OVERRIDE}, later, remove, false},
+	"nudge-parent":              {needs: []capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, within: soon, run: nudge},
+	"resume-process":            {needs: []capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, within: soon, run: resume},
+	"thaw":                      {needs: []capability{unix.CAP_DAC_OVERRIDE}, within: soon, run: thaw},
+	"reap-by-ptrace":            {needs: []capability{unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH, unix.CAP_SYS_ADMIN}, within: soon, run: reap, whole: true},
+	"unmount-in-namespace":      {needs: entering, within: soon, run: unmount},
+	"make-private-then-unmount": {needs: entering, within: soon, run: unmountPrivate},
+	"remove-mountpoint":         {needs: append(entering, unix.CAP_DAC_OVERRIDE, unix.CAP_CHOWN, unix.CAP_FOWNER, unix.CAP_FSETID), within: soon, run: removeMountpoint, restore: restoreMountpoint},
+	"abort-fuse":                {needs: []capability{unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE}, within: soon, run: abort},
+	"restart-holder":            {needs: []capability{unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_PTRACE}, within: later, run: restart},
+	"retry-remove":              {needs: []capability{unix.CAP_DAC_OVERRIDE}, within: later, run: remove},
 }
+
+// entering is what it takes to open another mount namespace, enter it, walk there and unmount.
+var entering = []capability{unix.CAP_SYS_ADMIN, unix.CAP_SYS_CHROOT, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH}
 
 // A refusal is why an act did not begin: nothing was changed. It says what to do instead.
 type refusal struct{ error }
@@ -60,14 +70,18 @@ func (r refusal) Unwrap() error { return r.error }
 // errNotNeeded is of what is gone already.
 var errNotNeeded = errors.New("it is gone already")
 
-// perform runs an act and says how it ended.
-func perform(ctx context.Context, s plan.Step, note func(any) error) Outcome {
+// perform runs an act, or what is left of one, and says how it ended.
+func perform(ctx context.Context, o order, note func(any) error) Outcome {
+	s := o.Step
 	a, ok := acts[s.Action]
 	if !ok {
 		return Outcome{plan.Refused, "this sexton has no action named " + s.Action}
 	}
 	if err := keepOnly(a.needs); err != nil {
 		return Outcome{plan.Refused, err.Error()}
+	}
+	if o.Restore != nil {
+		return outcomeOf(a.restore(ctx, s, o.Restore))
 	}
 	return outcomeOf(a.run(ctx, s, note))
 }

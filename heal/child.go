@@ -22,6 +22,12 @@ import (
 // standard input, acts, and writes messages.
 const childCommand = "__act"
 
+// An order is the line that a child reads.
+type order struct {
+	Step    plan.Step       `json:"step"`
+	Restore json.RawMessage `json:"restore,omitempty"` // the last note of an act that was cut short: do what is left of that
+}
+
 // A message is one line of a child: what is to be written down before it goes on,
 // which it then waits for, or at last the outcome.
 type message struct {
@@ -39,10 +45,10 @@ func ChildMain(stdin io.Reader, stdout, stderr io.Writer) int {
 	time.AfterFunc(later+time.Second, func() { os.Exit(1) }) // its parent is gone, or it would have been killed
 	os.WriteFile("/proc/self/comm", []byte("sexton-act"), 0)
 	in := bufio.NewReader(stdin)
-	var s plan.Step
+	var o order
 	line, err := in.ReadBytes('\n')
 	if err == nil {
-		err = json.Unmarshal(line, &s)
+		err = json.Unmarshal(line, &o)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "read a step:", err)
@@ -62,10 +68,10 @@ func ChildMain(stdin io.Reader, stdout, stderr io.Writer) int {
 		}
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), acts[s.Action].within)
+	ctx, cancel := context.WithTimeout(context.Background(), acts[o.Step.Action].within)
 	defer cancel()
-	o := perform(ctx, s, note)
-	if err := out.Encode(message{Outcome: &o}); err != nil {
+	ended := perform(ctx, o, note)
+	if err := out.Encode(message{Outcome: &ended}); err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
@@ -76,12 +82,17 @@ func ChildMain(stdin io.Reader, stdout, stderr io.Writer) int {
 // wants written down goes to journal first. If the child does not end in time it
 // is killed, or abandoned where it cannot be, and the error is [context.DeadlineExceeded].
 func (j *Journal) Child(ctx context.Context, p plan.Plan, s plan.Step) (Outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, acts[s.Action].within)
+	return j.child(ctx, p, order{Step: s})
+}
+
+func (j *Journal) child(ctx context.Context, p plan.Plan, do order) (Outcome, error) {
+	a := acts[do.Step.Action]
+	ctx, cancel := context.WithTimeout(ctx, a.within)
 	defer cancel()
 	cmd := exec.Command("/proc/self/exe", childCommand)
 	cmd.Args[0] = "sexton"
 	cmd.Env = []string{"GOMAXPROCS=1"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: acts[s.Action].end()}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: a.end()}
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	in, err := cmd.StdinPipe()
@@ -103,9 +114,9 @@ func (j *Journal) Child(ctx context.Context, p plan.Plan, s plan.Step) (Outcome,
 	}
 	stop := context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	o, err := j.converse(p, s, in, r)
+	o, err := j.converse(p, do, in, r)
 	in.Close()
-	if ended := leave(cmd, err != nil, acts[s.Action].end()); errors.Is(err, io.EOF) && ctx.Err() == nil {
+	if ended := leave(cmd, err != nil, a.end()); errors.Is(err, io.EOF) && ctx.Err() == nil {
 		text, _, _ := strings.Cut(complaint.String(), "\n")
 		return Outcome{}, fmt.Errorf("the child process ended without an answer: %w %s", ended, text)
 	}
@@ -116,8 +127,8 @@ func (j *Journal) Child(ctx context.Context, p plan.Plan, s plan.Step) (Outcome,
 }
 
 // converse gives the child its step, writes its notes down and returns its outcome.
-func (j *Journal) converse(p plan.Plan, s plan.Step, in io.Writer, r io.Reader) (Outcome, error) {
-	text, err := json.Marshal(s)
+func (j *Journal) converse(p plan.Plan, do order, in io.Writer, r io.Reader) (Outcome, error) {
+	text, err := json.Marshal(do)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -133,7 +144,7 @@ func (j *Journal) converse(p plan.Plan, s plan.Step, in io.Writer, r io.Reader) 
 		if m.Outcome != nil {
 			return *m.Outcome, nil
 		}
-		if err := j.append(p, Entry{Event: "note", Step: s, Note: m.Note}); err != nil {
+		if err := j.append(p, Entry{Event: "note", Step: do.Step, Note: m.Note}); err != nil {
 			return Outcome{}, err
 		}
 		if _, err := io.WriteString(in, "\n"); err != nil {

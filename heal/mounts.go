@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sexton.dev/check"
 	"sexton.dev/linux/mounts"
 	"sexton.dev/linux/mounts/census"
 	"sexton.dev/linux/mounts/holders"
@@ -23,7 +24,28 @@ func unmount(ctx context.Context, s plan.Step, _ func(any) error) error {
 		return err
 	}
 	defer unix.Close(ns)
-	return undone(patiently(ctx, func() error { return undo.Unmount(ns, wanted(s), false) }))
+	return undone(patiently(ctx, func() error { return undo.Unmount(ns, wanted(s.Target), false) }))
+}
+
+// unmountPrivate makes the parent of a mount private and unmounts the mount. What
+// would refuse the second is looked for before the first.
+func unmountPrivate(ctx context.Context, s plan.Step, _ func(any) error) error {
+	ns, err := namespace(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(ns)
+	m, parent := wanted(s.Target), wanted(*s.Target.Parent)
+	if err := undo.Unlocked(ns, m); err != nil {
+		return undone(err)
+	}
+	if err := undo.MakePrivate(ns, parent); err != nil {
+		return undone(err)
+	}
+	if err := patiently(ctx, func() error { return undo.Unmount(ns, m, false) }); err != nil {
+		return fmt.Errorf("mount %d on %s was made private, and stays so; the unmount then failed: %w", parent.ID, parent.Point, err)
+	}
+	return nil
 }
 
 // patiently tries again what is busy: a monitor that asks a file system how full
@@ -46,9 +68,8 @@ func patiently(ctx context.Context, act func() error) error {
 // wanted is the mount of a step. Unique ids are from 2^31 on, those of mountinfo below.
 //
 // Source: Linux 6.12 fs/namespace.c, MNT_UNIQUE_ID_OFFSET.
-func wanted(s plan.Step) undo.Mount {
+func wanted(t check.Target) undo.Mount {
 	const firstUnique = 1 << 31
-	t := s.Target
 	return undo.Mount{ID: t.Mount, Unique: t.Mount >= firstUnique, Point: t.Path, Device: t.Device, Root: t.Root, Super: t.Super}
 }
 

@@ -2,14 +2,16 @@ package heal
 
 import (
 	"context"
+	"encoding/json"
 
 	"sexton.dev/plan"
 )
 
-// Resume says of each act that a crash cut short whether it was done, from a look
-// that was taken since, and writes that down. open is what [Unfinished] returned.
+// Resume does what is left of each act that a crash cut short, says whether it was
+// done, from a look that was taken since, and writes that down. open is what
+// [Unfinished] returned.
 func Resume(ctx context.Context, j *Journal, open []Entry, seen Sight) (out []plan.Step, err error) {
-	for _, e := range open {
+	for i, e := range open {
 		if e.Event != "begin" {
 			continue
 		}
@@ -23,10 +25,38 @@ func Resume(ctx context.Context, j *Journal, open []Entry, seen Sight) (out []pl
 		default:
 			s.Status, s.Why = plan.Unverified, "cut short, and it was not done: "+left+"; plan again: sexton heal"
 		}
-		if err := j.append(plan.Plan{ID: e.Plan, BootID: e.BootID}, Entry{Event: "end", Who: e.Who, Step: s}); err != nil {
+		p := plan.Plan{ID: e.Plan, BootID: e.BootID}
+		if note := lastNote(open[i+1:]); note != nil && acts[s.Action].restore != nil && e.BootID == seen.Host.BootID {
+			if why := j.restore(ctx, p, order{s, note}); why != "" {
+				s.Status, s.Why = plan.Failed, s.Why+"; what it left could not be put back: "+why
+			}
+		}
+		if err := j.append(p, Entry{Event: "end", Who: e.Who, Step: s}); err != nil {
 			return out, err
 		}
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// lastNote is the last thing that an act said before it changed something; nil if
+// it did not come so far.
+func lastNote(after []Entry) (note json.RawMessage) {
+	for _, e := range after {
+		if e.Event != "note" {
+			break
+		}
+		note = e.Note
+	}
+	return note
+}
+
+func (j *Journal) restore(ctx context.Context, p plan.Plan, o order) string {
+	switch end, err := j.child(ctx, p, o); {
+	case err != nil:
+		return err.Error()
+	case end.Status != "" && end.Status != plan.NotNeeded:
+		return end.Why
+	}
+	return ""
 }

@@ -1,9 +1,7 @@
 package holding
 
 import (
-	"errors"
 	"fmt"
-	"path"
 	"slices"
 
 	"sexton.dev/check"
@@ -16,6 +14,7 @@ type Toll struct {
 	Goes    []Loss  // the wanted one first
 	Stays   []Place // copies, and what looks like one, that stay
 	Refused string  // why the kernel will refuse it, and nothing goes; "" if it will not
+	ByCopy  bool    // it refuses for a copy that would go along and is in use
 }
 
 // A Loss is a mount that goes.
@@ -58,54 +57,33 @@ func Blast(h *snapshot.Host, id uint64, detach bool) (Toll, error) {
 	if at, ok := unlocked(h).Resolve(in.Inode, wanted.Point); ok && at.Mount != wanted.ID && h.Mount(at.Mount) != nil && !standsOn(h, at.Mount, wanted.ID) {
 		return Toll{Refused: fmt.Sprintf("its path leads to mount %d on %s, which covers it", at.Mount, h.Mount(at.Mount).Point)}, nil
 	}
-	v := unlocked(h).Unmount(propagation.Call{Mount: wanted.ID, Namespace: in.Inode, Lazy: detach, Held: Held(h)})
+	return m.toll(unlocked(h).Unmount(propagation.Call{Mount: wanted.ID, Namespace: in.Inode, Lazy: detach, Held: Held(h)}), wanted), nil
+}
+
+// toll is what a verdict means to those who live there.
+func (m *Map) toll(v propagation.Verdict, wanted *snapshot.Mount) (t Toll) {
+	h := m.h
 	if v.New.Errno != 0 {
-		return Toll{Refused: refusal(h, v.New.Refused)}, nil
+		return Toll{Refused: refusal(h, v.New.Refused), ByCopy: v.New.Refused.Of != 0}
 	}
-	t := m.toll(slices.Concat(v.New.Fates, v.Old.Fates), wanted.Device)
-	slices.SortStableFunc(t.Goes, func(a, b Loss) int { return first(a, wanted) - first(b, wanted) })
-	return t, nil
-}
-
-// BlastOfRemoval tells the same of a directory that is removed in a namespace, or
-// exchanged for another and removed: all that is mounted on it anywhere goes, used or
-// not. device is the superblock that it is to free. A path that leads to no directory
-// of the table is an error.
-func BlastOfRemoval(h *snapshot.Host, namespace uint64, point, device string) (Toll, error) {
-	if h.Mounts == nil {
-		return Toll{}, errors.New("no mounts were read")
-	}
-	table := unlocked(h)
-	above, ok := table.Resolve(namespace, path.Dir(point))
-	if !ok || path.Clean(point) == "/" {
-		return Toll{}, fmt.Errorf("%q leads to nothing that was read in mnt:[%d]", point, namespace)
-	}
-	e := table.Detach(namespace, above.Join(path.Base(point)))
-	if e.Errno != 0 {
-		return Toll{Refused: refusal(h, e.Refused)}, nil
-	}
-	return MapOf(h).toll(e.Fates, device), nil
-}
-
-// toll is what goes by any of these fates, and what stays by all.
-func (m *Map) toll(fates []propagation.Fate, device string) (t Toll) {
 	goes, seen := map[uint64]bool{}, map[uint64]bool{}
-	for _, f := range fates {
-		goes[f.Mount] = goes[f.Mount] || f.Goes
+	for _, lost := range append(v.New.Gone(), v.Old.Gone()...) {
+		goes[lost] = true
 	}
-	for _, f := range fates {
-		mount := m.h.Mount(f.Mount)
+	for _, f := range slices.Concat(v.New.Fates, v.Old.Fates) {
+		mount := h.Mount(f.Mount)
 		if seen[f.Mount] || goes[f.Mount] != f.Goes || mount == nil {
 			continue
 		}
 		seen[f.Mount] = true
 		p := Place{m.In(mount), mount}
 		if f.Goes {
-			t.Goes = append(t.Goes, Loss{p, f.Why, m.missed(p, device)})
+			t.Goes = append(t.Goes, Loss{p, f.Why, m.missed(p, wanted)})
 		} else {
 			t.Stays = append(t.Stays, p)
 		}
 	}
+	slices.SortStableFunc(t.Goes, func(a, b Loss) int { return first(a, wanted) - first(b, wanted) })
 	return t
 }
 
@@ -165,8 +143,6 @@ func refusal(h *snapshot.Host, f propagation.Fate) string {
 	switch {
 	case f.Why == propagation.Root:
 		return "it is the root of its mount namespace"
-	case f.Why == propagation.Mountpoint && about != nil:
-		return fmt.Sprintf("it is a mount point in that mount namespace, of mount %d on %s", about.ID, about.Point)
 	case f.Why == propagation.Submount && by != nil:
 		return by.Point + " is mounted on it"
 	case f.Why == propagation.Held && about != nil && f.Of != 0:
@@ -177,21 +153,14 @@ func refusal(h *snapshot.Host, f propagation.Fate) string {
 	return string(f.Why)
 }
 
-// missed says why somebody will miss a mount that goes, "" if nobody will. device is
-// the superblock that is to be freed.
-func (m *Map) missed(p Place, device string) string {
-	pin := Pinned(m.h, p.Namespace)
-	for _, holder := range Of(m.h, Target{Word: p.Mount.Point, Mounts: []Place{p}}) {
-		if holder.Kind == pin.Kind && holder.PID == pin.PID && holder.TID == pin.TID && holder.FD == pin.FD {
-			continue // it keeps the namespace, an open file of it perhaps, and uses nothing there
-		}
-		if rank(holder.Kind) >= rank("fd") && holder.Kind != "submount" {
-			return fmt.Sprintf("%s uses it (%s)", whoUses(m.h, holder), holder.Kind)
-		}
+// missed says why somebody will miss a mount that goes, "" if nobody will.
+func (m *Map) missed(p Place, wanted *snapshot.Mount) string {
+	if users := newKeeper(m.h, Target{Word: p.Mount.Point, Mounts: []Place{p}}).users(); len(users) > 0 { // an open file that keeps its namespace is none
+		return fmt.Sprintf("%s uses it (%s)", whoUses(m.h, users[0]), users[0].Kind)
 	}
 	owner, known := m.Owner(p.Mount)
 	lives := m.lives[m.number[p.Namespace]]
-	ours := p.Mount.Device == device
+	ours := p.Mount.Device == wanted.Device
 	switch {
 	case !ours && lives.daemon:
 		return m.label(p.Namespace) + " mounts for containers where it is mounted"

@@ -74,9 +74,11 @@ func TestBlast(t *testing.T) {
 		{"something on it", []func(*snapshot.Host){shm}, 201, false, "refused: " + merged + "/dev/shm is mounted on it"},
 		{"something on it, detached", []func(*snapshot.Host){shm}, 201, true, "goes 201 victim, 202 below (httpd (pid 70), httpd.service has it mounted)"},
 		{"something on it, in a namespace without a process", []func(*snapshot.Host){shm, func(h *snapshot.Host) { h.Mounts.Namespaces[1].Pins = nil }}, 201, true, "goes 201 victim, 202 below"},
-		{"in a namespace that an open file keeps", []func(*snapshot.Host){func(h *snapshot.Host) {
-			h.Mounts.Namespaces[1].Pins = []snapshot.Pin{{Kind: "fd", PID: 70, FD: 7}}
+		{"alone, in a namespace that an open file keeps", []func(*snapshot.Host){func(h *snapshot.Host) {
+			h.Mounts.Namespaces[1].Pins = []snapshot.Pin{{Kind: "fd", PID: 70, FD: 8}}
 		}}, 201, false, "goes 201 victim"},
+		{"under what covers the way to it", []func(*snapshot.Host){add(1, snapshot.Mount{ID: 260, Parent: 200, Device: "0:81", Root: "/", Point: "/var/lib"})}, 201, false,
+			"refused: its path leads to mount 260 on /var/lib, which covers it"},
 		{"where an old daemon lives", []func(*snapshot.Host){func(h *snapshot.Host) {
 			h.Processes[2].Comm = "containerd"
 			h.Mounts.Namespaces[1].Mounts[1].Device = "0:52"
@@ -105,48 +107,6 @@ func TestBlast(t *testing.T) {
 				t.Errorf("%d live of %s", len(toll.Live()), got)
 			}
 		})
-	}
-}
-
-// A directory that is removed takes off what is mounted on it, wherever and however.
-func TestBlastOfRemoval(t *testing.T) {
-	for _, tt := range []struct {
-		name      string
-		change    func(h *snapshot.Host)
-		namespace uint64
-		point     string
-		want      string
-	}{
-		{"leaked", func(*snapshot.Host) {}, 1, merged, "goes 201 victim"},
-		{"in use in one copy", func(h *snapshot.Host) {
-			h.Mounts.References = []snapshot.Reference{{PID: 70, Kind: "cwd", Mount: 201, Device: "0:51"}}
-		}, 1, merged, "goes 201 victim (httpd (pid 70), httpd.service uses it (cwd))"},
-		{"another superblock on that directory elsewhere, and one on that", func(h *snapshot.Host) {
-			ns := &h.Mounts.Namespaces[2]
-			ns.Mounts = append(ns.Mounts, snapshot.Mount{ID: 303, Parent: 301, Device: "0:90", Root: "/", Point: "/rootfs" + merged}, snapshot.Mount{ID: 304, Parent: 303, Device: "0:91", Root: "/", Point: "/rootfs" + merged + "/x"})
-		}, 1, merged, "goes 201 victim, 303 victim (app (pid 80), container " + id[:12] + " has it mounted), 304 below (app (pid 80), container " + id[:12] + " has it mounted)"},
-		{"where it is mounted", func(*snapshot.Host) {}, 2, merged, "refused: it is a mount point in that mount namespace, of mount 201 on " + merged},
-		{"by a bind of a directory above it", func(*snapshot.Host) {}, 3, "/rootfs" + merged, "goes 201 victim"},
-		{"nothing mounted on it", func(*snapshot.Host) {}, 1, "/elsewhere", "goes "},
-		{"the root", func(*snapshot.Host) {}, 1, "/", `error: "/" leads to nothing that was read in mnt:[1]`},
-		{"no such namespace", func(*snapshot.Host) {}, 9, merged, `error: "` + merged + `" leads to nothing that was read in mnt:[9]`},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			h := leaky()
-			tt.change(h)
-			h.Sort()
-			toll, err := BlastOfRemoval(h, tt.namespace, tt.point, "0:51")
-			got := story(toll)
-			if err != nil {
-				got = "error: " + err.Error()
-			}
-			if got != tt.want {
-				t.Errorf("\n     %s\nwant %s", got, tt.want)
-			}
-		})
-	}
-	if _, err := BlastOfRemoval(&snapshot.Host{}, 1, merged, "0:51"); err == nil {
-		t.Error("nothing was read, and there is an answer")
 	}
 }
 

@@ -17,8 +17,28 @@ import (
 //
 // References are listed if the look had [snapshot.References].
 func Of(h *snapshot.Host, t Target) []check.Holder {
+	k := newKeeper(h, t)
+	k.namespaces()
+	k.submounts()
+	return k.users()
+}
+
+// users adds who stands on the target or refers to it, and lists all.
+func (k *keeper) users() []check.Holder {
+	k.devices()
+	k.references()
+	for i := range k.out {
+		k.out[i] = Name(k.h, k.out[i])
+	}
+	slices.SortStableFunc(k.out, func(a, b check.Holder) int {
+		return cmp.Or(cmp.Compare(rank(a.Kind), rank(b.Kind)), cmp.Compare(a.MountNamespace, b.MountNamespace), cmp.Compare(a.PID, b.PID), cmp.Compare(a.Path, b.Path))
+	})
+	return k.out
+}
+
+func newKeeper(h *snapshot.Host, t Target) *keeper {
 	n := len(t.Mounts)
-	k := keeper{h: h, t: t, found: make(map[uint64]Place, n), once: map[check.Holder]bool{}, out: slices.Grow([]check.Holder(nil), n)}
+	k := &keeper{h: h, t: t, found: make(map[uint64]Place, n), once: map[check.Holder]bool{}, out: slices.Grow([]check.Holder(nil), n)}
 	for _, p := range t.Mounts {
 		if point := p.Mount.Point; point != "" && !slices.Contains(k.points, point) {
 			k.points = append(k.points, point)
@@ -28,17 +48,7 @@ func Of(h *snapshot.Host, t Target) []check.Holder {
 			k.found[uint64(p.Mount.OldID)] = p // as references have it before Linux 6.8
 		}
 	}
-	k.namespaces()
-	k.submounts()
-	k.devices()
-	k.references()
-	for i := range k.out {
-		k.out[i] = Name(h, k.out[i])
-	}
-	slices.SortStableFunc(k.out, func(a, b check.Holder) int {
-		return cmp.Or(cmp.Compare(rank(a.Kind), rank(b.Kind)), cmp.Compare(a.MountNamespace, b.MountNamespace), cmp.Compare(a.PID, b.PID), cmp.Compare(a.Path, b.Path))
-	})
-	return k.out
+	return k
 }
 
 // rank orders holders: namespaces first, for they keep the mount itself.

@@ -11,6 +11,10 @@ import (
 // Table puts the mounts of a look into the form that propagation is asked in.
 // Locks are guessed: those of [Unsure].
 func Table(all *snapshot.Mounts) (*propagation.Table, []propagation.Problem) {
+	return propagation.New(mountsOf(all))
+}
+
+func mountsOf(all *snapshot.Mounts) ([]propagation.Mount, []propagation.Namespace) {
 	n := 0
 	for i := range all.Namespaces {
 		n += len(all.Namespaces[i].Mounts)
@@ -33,7 +37,7 @@ func Table(all *snapshot.Mounts) (*propagation.Table, []propagation.Problem) {
 				Device: d, Root: m.Root, Point: m.Point, Unbindable: m.Unbindable, Locked: born[m.ID]})
 		}
 	}
-	return propagation.New(mounts, spaces)
+	return mounts, spaces
 }
 
 // Older reports whether a kernel's release is before 6.17, which rewrote the unmount.

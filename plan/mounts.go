@@ -30,17 +30,8 @@ func unmount(h *snapshot.Host, f check.Finding, _ check.Remedy) (out []Step) {
 		if gone[p.Mount.ID] {
 			continue
 		}
-		s := unmountStep(h, p)
-		toll, err := holding.Blast(h, p.Mount.ID, false)
-		switch live := toll.Live(); {
-		case err != nil:
-			s.Refused = err.Error()
-		case toll.Refused != "":
-			s.Refused = toll.Refused
-		case len(live) > 0:
-			s.Refused = fmt.Sprintf("mount %d on %s in mnt:[%d] would go along, and %s", live[0].Mount.ID, live[0].Mount.Point, live[0].Namespace.Inode, live[0].Live)
-		}
-		for _, l := range toll.Goes {
+		s, goes := unmountOne(h, p)
+		for _, l := range goes {
 			gone[l.Mount.ID] = true
 			if l.Mount.ID != p.Mount.ID {
 				s.Affects = append(s.Affects, fmt.Sprintf("mount %d on %s in mnt:[%d] goes along by propagation", l.Mount.ID, l.Mount.Point, l.Namespace.Inode))
@@ -49,6 +40,37 @@ func unmount(h *snapshot.Host, f check.Finding, _ check.Remedy) (out []Step) {
 		out = append(out, s)
 	}
 	return out
+}
+
+// unmountOne plans the end of one mount, and tells what goes by it: nothing if it
+// is refused.
+func unmountOne(h *snapshot.Host, p holding.Place) (Step, []holding.Loss) {
+	s := unmountStep(h, p)
+	toll, err := holding.Blast(h, p.Mount.ID, false)
+	live := toll.Live()
+	switch {
+	case err != nil:
+		s.Refused = err.Error()
+	case toll.Refused != "":
+		s.Refused = toll.Refused
+	case len(live) > 0:
+		s.Refused = missed(live[0])
+	default:
+		return s, toll.Goes
+	}
+	if !toll.ByCopy && (len(live) == 0 || live[0].Mount == p.Mount) {
+		return s, nil // it is missed, or used, itself
+	}
+	apart, goes := privateStep(h, p)
+	if apart.Refused == "" {
+		return apart, goes
+	}
+	s.Refused += "; and with its parent made private first: " + apart.Refused
+	return s, nil
+}
+
+func missed(l holding.Loss) string {
+	return fmt.Sprintf("mount %d on %s in mnt:[%d] would go along, and %s", l.Mount.ID, l.Mount.Point, l.Namespace.Inode, l.Live)
 }
 
 // submounts are the mounts that keep a mount busy by being on it.

@@ -4,6 +4,7 @@
 package plan
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -130,6 +131,8 @@ var actions = map[string]action{
 	"thaw":                 {thaw, thawed, 0},
 	"reap-by-ptrace":       {reap, reaped, 0},
 	"unmount-in-namespace": {unmount, unmounted, 0},
+	makePrivateThenUnmount: {unmount, unmounted, 0},
+	"remove-mountpoint":    {removeMountpoint, detached, 0},
 	"abort-fuse":           {abort, aborted, 0},
 	"restart-holder":       {restart, restarted, 0},
 	"retry-remove":         {remove, removed, 1},
@@ -142,7 +145,7 @@ func steps(h *snapshot.Host, f check.Finding, r check.Remedy) []Step {
 	}
 	out := a.steps(h, f, r)
 	for i := range out {
-		out[i].Finding, out[i].Action, out[i].Risk = f.ID, r.Action, r.Risk
+		out[i].Finding, out[i].Action, out[i].Risk = f.ID, cmp.Or(out[i].Action, r.Action), cmp.Or(out[i].Risk, r.Risk)
 	}
 	return out
 }

@@ -83,7 +83,7 @@ func (l *leaks) finding(ns *snapshot.MountNamespace, m *snapshot.Mount, shape ho
 		f.Evidence = append(f.Evidence, check.Evidence{Source: fmt.Sprintf("mnt:[%d]", p.Namespace.Inode), Text: holding.Line(p.Mount)})
 	}
 	f.Evidence = append(f.Evidence, check.Evidence{Source: fmt.Sprintf("mnt:[%d]", owners[0].Inode), Text: fmt.Sprintf("the owner's namespace (%s): %s is not mounted", l.resident(owners[0]), m.Device)})
-	f.Remedies, f.Advice = remedies(f.Holders)
+	f.Remedies, f.Advice = remedies(t.Mounts, f.Holders)
 	return f
 }
 
@@ -159,9 +159,13 @@ func (l *leaks) harm(m *snapshot.Mount) string {
 	return "Its superblock lives on: the space of what was deleted below it is not freed, a removal of its layers or mount point may fail with EBUSY, and its pod may stay Terminating"
 }
 
-// remedies are what could free it: in each namespace that has it, or by its holder's end.
-func remedies(holders []check.Holder) ([]check.Remedy, []string) {
+// remedies are what could free it: in each namespace that has it, from its owner's
+// where that may be out of reach, or by its holder's end.
+func remedies(copies []holding.Place, holders []check.Holder) ([]check.Remedy, []string) {
 	out := []check.Remedy{{Action: "unmount-in-namespace", Risk: "safe", Why: "its owner has unmounted it; nobody works in the copies but those named here"}}
+	if slices.ContainsFunc(copies, func(p holding.Place) bool { return holding.Barred(p.Namespace) }) {
+		out = append(out, check.Remedy{Action: "remove-mountpoint", Risk: "safe", Why: "a copy may be locked or out of reach where it is; it ends with its mount point"})
+	}
 	if slices.ContainsFunc(holders, func(h check.Holder) bool { return h.Kind == "process" || h.Kind == "thread" }) {
 		out = append(out, check.Remedy{Action: "restart-holder", Risk: "disruptive", Why: "the copy ends with its namespace"})
 	}

@@ -124,7 +124,7 @@ func (d *drawer) release(s *space, point string, flags int) {
 // step adds one random change.
 func (d *drawer) step() {
 	s, all := d.any(), points()
-	switch k := d.IntN(24); {
+	switch k := d.IntN(26); {
 	case k < 5:
 		d.mount(s, pick(d, all[2:]...))
 	case k < 8:
@@ -133,11 +133,16 @@ func (d *drawer) step() {
 		d.bind(s, "/x", "/x/host", unix.MS_REC)
 	case k < 12:
 		d.kind(s, pick(d, append(all, "/")...), pick(d, "shared", "slave", "private", "rshared", "rslave", "rprivate"))
-	case k < 13:
+	case k < 13 && len(d.grown) > 0: // it has something else at the place of a layer
+		s, point := pick(d, d.grown...), merged(pick(d, layers...))
+		d.kind(s, "/", "rslave")
+		d.release(s, point, unix.MNT_DETACH)
+		d.mount(s, point)
+	case k < 14:
 		point := pick(d, all[3:]...)
 		d.h.try(s, func() error { return unix.Unmount(point, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) }, "umount-l %s", point)
 	case len(d.h.spaces) > 7:
-	case k < 16:
+	case k < 17:
 		d.container(s)
 	case len(d.grown) > 0 && d.IntN(2) == 0:
 		d.unit(pick(d, d.grown...))

@@ -22,6 +22,7 @@ func (h *host) look() (*snapshot.Host, []check.Finding, error) {
 	defer live.Close()
 	_, now := collect.Looks(context.Background(), live.Look(), nil, collect.Options{
 		Parts: []snapshot.Part{snapshot.Processes, snapshot.MountTables, snapshot.References}, Proc: "/proc", Root: "/", Child: collect.Self})
+	now.Mounts.Nested, now.Mounts.Blind = false, "" // nobody who is outside of this PID namespace has these mounts
 	for i := range now.Processes {
 		p := &now.Processes[i]
 		if who, ok := h.lives[p.PID]; ok {
@@ -72,6 +73,21 @@ func (t table) minus(other table) (out []uint64) {
 		}
 	}
 	slices.Sort(out)
+	return out
+}
+
+// lostMaster are the mounts whose master is another than it was, although that group
+// has members still.
+func (t table) lostMaster(was table) (out []uint64) {
+	groups := map[uint64]bool{}
+	for _, m := range t {
+		groups[m.Shared] = true
+	}
+	for id, m := range t {
+		if old, ok := was[id]; ok && old.Master != 0 && m.Master != old.Master && groups[old.Master] {
+			out = append(out, id)
+		}
+	}
 	return out
 }
 

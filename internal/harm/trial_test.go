@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"sexton.dev/check"
 	"sexton.dev/heal"
 	"sexton.dev/holding"
 	"sexton.dev/internal/hosttest"
@@ -21,7 +22,7 @@ import (
 // TestNoHarm makes random hosts, heals their mounts step by step and compares
 // what is gone after each with what the plan said. SEXTON_SEED repeats a run.
 func TestNoHarm(t *testing.T) {
-	n, seed := hosttest.Trials(t, 120, 5_000)
+	n, seed := hosttest.Trials(t, 150, 5_000)
 	r := ask(t, order{"mounts", n, seed.Uint64()}, time.Minute+time.Duration(n)*300*time.Millisecond)
 	r.tell(t)
 	if r.Counts["acts done"] < n/4 {
@@ -59,6 +60,7 @@ type trial struct {
 	journal *heal.Journal
 	seed    uint64
 	tried   map[string]bool // steps, by id
+	device  string          // the superblock that the step's finding is about
 }
 
 // most mounts that a trial may have: a few recursive binds make thousands.
@@ -87,6 +89,7 @@ func (tr *trial) run() error {
 			return nil
 		}
 		said := predict(before, s)
+		tr.device = deviceOf(found, s)
 		out, err := tr.journal.Child(context.Background(), plan.Plan{}, s)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.Does, err)
@@ -103,24 +106,35 @@ func (tr *trial) run() error {
 	return nil
 }
 
+func deviceOf(found []check.Finding, s plan.Step) string {
+	i := slices.IndexFunc(found, func(f check.Finding) bool { return f.ID == s.Finding })
+	return found[i].Subject.Device
+}
+
 // next is the first step on a mount that was not tried yet.
 func (tr *trial) next(p plan.Plan) (plan.Step, bool) {
 	for _, s := range p.Steps {
-		if s.Target.Kind != "mount" || tr.tried[s.ID] {
+		if s.Target.Kind != "mount" && s.Target.Kind != "mountpoint" || tr.tried[s.ID] {
 			continue
 		}
 		tr.tried[s.ID] = true
 		if s.Refused == "" {
 			return s, true
 		}
-		tr.Counts["planned, refused: "+general(s.Refused)]++
+		tr.Counts["planned, refused, "+s.Action+": "+general(s.Refused)]++
 	}
 	return plan.Step{}, false
 }
 
 // general leaves numbers and names out of a sentence.
 func general(text string) string {
-	for _, word := range []string{"would go along", "is in use", "is mounted on it", "is locked", "which covers it", "is the root of its mount namespace"} {
+	if _, after, ok := strings.Cut(text, "; and with its parent made private first: "); ok {
+		return "would go along, and private: " + general(after)
+	}
+	if _, after, ok := strings.Cut(text, "would go along, and "); ok {
+		return "would go along, and " + general(after)
+	}
+	for _, word := range []string{"a container works in it", "its owner has it mounted still", "has it mounted", "mounts for containers where", "whose it is cannot be told", "was not read", "uses it", "is in use", "is mounted on it", "is locked", "which would not see it", "would not if that were private", "no owner of its file system", "it covers what it is mounted on", "mount point in its owner's namespace", "is not empty", "at this moment", "which covers it", "is the root of its mount namespace"} {
 		if strings.Contains(text, word) {
 			return word
 		}
@@ -135,9 +149,14 @@ type saying struct {
 }
 
 func predict(h *snapshot.Host, s plan.Step) (out saying) {
-	toll, err := holding.Blast(h, s.Target.Mount, false)
-	if err != nil || toll.Refused != "" {
-		return out
+	var toll holding.Toll
+	switch s.Action {
+	case "remove-mountpoint":
+		return saying{goes: s.Target.Mounts}
+	case "make-private-then-unmount":
+		_, toll, _ = holding.BlastPrivate(h, s.Target.Mount)
+	default:
+		toll, _ = holding.Blast(h, s.Target.Mount, false)
 	}
 	unsure := holding.Unsure(h.Mounts)
 	table, _ := holding.Table(h.Mounts)
@@ -161,7 +180,10 @@ func (tr *trial) compare(before, after *snapshot.Host, s plan.Step, said saying,
 	}
 	bad := len(tr.Misses)
 	switch {
-	case out.Status == "" && !slices.Contains(gone, s.Target.Mount):
+	case len(said.goes) == 0:
+		miss("the plan does not say what goes")
+		return false
+	case out.Status == "" && !slices.Contains(gone, said.goes[0]):
 		miss("it was done, and the mount is still there")
 	case out.Status != "" && len(gone) > 0:
 		miss("it was not done, and mounts are gone")
@@ -180,6 +202,11 @@ func (tr *trial) compare(before, after *snapshot.Host, s plan.Step, said saying,
 	for _, id := range said.goes {
 		if out.Status == "" && !slices.Contains(gone, id) && !slices.Contains(said.may, id) {
 			miss("mount %d is still there, and was to go", id)
+		}
+	}
+	for _, id := range is.lostMaster(was) {
+		if s.Target.Parent == nil || id != s.Target.Parent.Mount {
+			miss("mount %d does not receive any more from where it did", id)
 		}
 	}
 	if came := is.minus(was); len(came) > 0 {
@@ -210,6 +237,9 @@ func (tr *trial) explained(s plan.Step, said saying, out heal.Outcome) bool {
 	if strings.Contains(out.Why, "is locked") {
 		return slices.ContainsFunc(tr.spaces, func(in *space) bool { return in.inode == s.Target.MountNamespace && in.user })
 	}
+	if strings.Contains(out.Why, "at this moment") { // others mount on this machine
+		return true
+	}
 	return strings.Contains(out.Why, "is in use") && slices.ContainsFunc(said.goes, func(id uint64) bool { return tr.held[id] == "flight" })
 }
 
@@ -226,7 +256,7 @@ func (tr *trial) missed(h *snapshot.Host, m placed, s plan.Step) string {
 		return ""
 	case m.in.Inode == tr.spaces[0].inode:
 		return "its owner had it mounted"
-	case lives && m.Device != s.Target.Device:
+	case lives && m.Device != tr.device:
 		return "somebody lived where it was mounted, and it is no copy of the leaked one"
 	}
 	return ""

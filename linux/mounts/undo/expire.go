@@ -3,7 +3,6 @@ package undo
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"path"
 	"slices"
 
@@ -82,21 +81,7 @@ func (t table) refused(p place, m Mount, err error) error {
 	if !errors.Is(err, unix.EINVAL) {
 		return t.explain(m, err)
 	}
-	locked, err := t.locked(fd)
-	if err == nil && locked {
-		err = t.explain(m, unix.EINVAL)
-	}
-	return cmp.Or(err, errAgain)
-}
-
-// locked asks to expire the mount that fd keeps in use: that is EINVAL if it is
-// locked, else EBUSY, as package probe explains. It leaves the working directory at
-// /proc.
-func (t table) locked(fd int) (bool, error) {
-	if err := unix.Fchdir(t.proc); err != nil {
-		return false, failed("go to /proc", err)
-	}
-	return unix.Unmount(fmt.Sprintf("self/fd/%d", fd), unix.MNT_EXPIRE) == unix.EINVAL, nil
+	return cmp.Or(t.askLock(m, fd), errAgain)
 }
 
 // use takes the mark off what is there.

@@ -17,6 +17,45 @@ type Directory struct {
 	Inode  uint64
 }
 
+// FindDirectory looks at the directory at a path, which must be on the mount with this id
+// and no mount point itself.
+func FindDirectory(namespace int, path string, mount uint64) (d Directory, err error) {
+	if err := checkPath(path); err != nil {
+		return d, err
+	}
+	err = inside(namespace, mount >= firstUnique, func(t table) error {
+		p, err := walk(path)
+		if err != nil {
+			return blocked(path, err)
+		}
+		defer p.close()
+		old, err := p.directory()
+		if err != nil {
+			return err
+		}
+		defer old.Close()
+		there, err := t.id(int(old.Fd()))
+		if err == nil && there != mount {
+			err = other("%q is on mount %d by now, not on %d", path, there, mount)
+		}
+		var st unix.Stat_t
+		if err == nil {
+			st, err = stat(old)
+		}
+		if err != nil {
+			return failed("look at the directory", err)
+		}
+		d = Directory{path, fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)), st.Ino}
+		return nil
+	})
+	return d, err
+}
+
+// firstUnique is the lowest unique id of a mount; those of mountinfo are below.
+//
+// Source: Linux 6.12 fs/namespace.c, MNT_UNIQUE_ID_OFFSET.
+const firstUnique = 1 << 31
+
 // RemoveMountpoint exchanges an empty directory for a new one and removes it. The
 // kernel then detaches what is mounted on it, in all mount namespaces, used or not, with all that is mounted on that: also a mount that is
 // alive, so the caller has looked for those. In this namespace nothing may be

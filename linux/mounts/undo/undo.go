@@ -90,6 +90,10 @@ func (m Mount) check() error {
 	if err := checkPath(m.Point); err != nil {
 		return err
 	}
+	return m.identified()
+}
+
+func (m Mount) identified() error {
 	if m.ID == 0 || !m.Unique && (m.Device == "" || m.Root == "") {
 		return &Error{Other, fmt.Sprintf("mount %d on %q cannot be told from a later one with its number", m.ID, m.Point), "give its device and root as well"}
 	}

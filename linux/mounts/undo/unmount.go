@@ -19,7 +19,6 @@ import (
 // Never the root of a namespace: to unmount its own root, the kernel makes the
 // whole superblock read-only, for all. No detach with a block device behind the
 // mount or one below: the device would stay in use, and nothing would show by whom.
-// A detach that is refused at the last moment may leave the mount private.
 //
 // It needs CAP_SYS_ADMIN in the user namespace that owns the mount namespace, and
 // CAP_SYS_ADMIN and CAP_SYS_CHROOT in its own to enter it; CAP_DAC_READ_SEARCH to
@@ -38,24 +37,61 @@ func Unmount(namespace int, m Mount, detach bool) error {
 	})
 }
 
+// Unlocked refuses what [Unmount] would refuse for good: a mount that is another by
+// now, has others on it or is locked. It changes nothing. Whether it is in use is
+// not looked at.
+func Unlocked(namespace int, m Mount) error {
+	if err := m.check(); err != nil {
+		return err
+	}
+	return inside(namespace, m.Unique, func(t table) error {
+		p, fd, below, err := t.reach(m)
+		if err != nil {
+			return err
+		}
+		defer p.close()
+		defer unix.Close(fd)
+		if len(below) > 0 {
+			return t.explain(m, unix.EBUSY)
+		}
+		return t.askLock(m, fd)
+	})
+}
+
+// askLock is the question of package probe: the mount is open, so the answer is
+// EBUSY if it is not locked. It leaves the working directory at /proc.
+func (t table) askLock(m Mount, fd int) error {
+	if err := unix.Fchdir(t.proc); err != nil {
+		return failed("go to /proc", err)
+	}
+	if unix.Unmount(fmt.Sprintf("self/fd/%d", fd), unix.MNT_EXPIRE) == unix.EINVAL {
+		return t.explain(m, unix.EINVAL)
+	}
+	return nil
+}
+
 // MakePrivate takes exactly this mount out of its peer group and from its master:
 // what is mounted on it or unmounted from it stays in its namespace then, and
 // nothing comes. Mounts that had it as their master have none any more, or its own.
+// It may be the root of its namespace.
 //
 // It needs what [Unmount] needs.
 //
 // Source: mount_setattr(2), Linux 5.12, which takes the descriptor's mount, covered
 // or not; before it mount(2) on /proc/self/fd/N does.
 func MakePrivate(namespace int, m Mount) error {
-	if err := m.check(); err != nil {
+	err := m.check()
+	if m.Point == "/" {
+		err = m.identified()
+	}
+	if err != nil {
 		return err
 	}
 	return inside(namespace, m.Unique, func(t table) error {
-		p, fd, _, err := t.reach(m)
+		fd, err := t.open(m)
 		if err != nil {
 			return err
 		}
-		defer p.close()
 		defer unix.Close(fd)
 		if err := t.private(fd); err != nil {
 			return err
@@ -79,6 +115,29 @@ func (t table) private(fd int) error {
 		return failed("make it private", err)
 	}
 	return nil
+}
+
+// open opens a mount at its path, the root too.
+func (t table) open(m Mount) (int, error) {
+	if m.Point != "/" {
+		p, fd, _, err := t.reach(m)
+		if err == nil {
+			p.close()
+		}
+		return fd, err
+	}
+	if _, _, err := t.find(m); err != nil {
+		return -1, err
+	}
+	fd, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, failed("open /", err)
+	}
+	if there, err := t.id(fd); err != nil || there != m.ID {
+		unix.Close(fd)
+		return -1, errors.Join(err, other("\"/\" is mount %d, not %d", there, m.ID))
+	}
+	return fd, nil
 }
 
 // reach goes to the mount by its path and opens it there, and returns what is
@@ -178,10 +237,7 @@ func (t table) detach(m Mount) error {
 			return &Error{Device, "a detach would hide who keeps the block device of " + describe(b), "end what uses it (sexton holders), then unmount it without detach"}
 		}
 	}
-	locked, err := t.locked(fd)
-	if err == nil && locked {
-		err = t.explain(m, unix.EINVAL)
-	}
+	err = t.askLock(m, fd)
 	if err == nil && len(below) == 0 { // as the unmount does itself: from here on nothing comes onto it from elsewhere
 		err = t.private(fd)
 	}

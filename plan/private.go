@@ -1,0 +1,37 @@
+package plan
+
+import (
+	"fmt"
+
+	"sexton.dev/holding"
+	"sexton.dev/snapshot"
+)
+
+const makePrivateThenUnmount = "make-private-then-unmount"
+
+// privateStep plans the unmount of what would take a live mount along: its parent
+// is made private first, so that the unmount is told to nobody.
+func privateStep(h *snapshot.Host, p holding.Place) (Step, []holding.Loss) {
+	s := unmountStep(h, p)
+	s.Action, s.Risk = makePrivateThenUnmount, "disruptive"
+	parent, toll, err := holding.BlastPrivate(h, p.Mount.ID)
+	switch live := toll.Live(); {
+	case err != nil:
+		s.Refused = err.Error()
+	case toll.Refused != "":
+		s.Refused = toll.Refused
+	case len(live) > 0:
+		s.Refused = missed(live[0])
+	}
+	if s.Refused != "" {
+		return s, nil
+	}
+	on := mountTarget(parent)
+	s.Target.Parent = &on
+	s.Does = fmt.Sprintf("make mount %d on %s private, so that no other namespace is told; then %s", on.Mount, on.Path, s.Does)
+	in := enter(p.Namespace)
+	s.Command = in + "mount --make-private " + quote(on.Path) + " && " + in + "umount " + quote(s.Target.Path)
+	s.Holds = append(s.Holds, fmt.Sprintf("mount %d on %s is still what it is mounted on, and nobody receives from that", on.Mount, on.Path))
+	s.Affects = append(s.Affects, fmt.Sprintf("what others mount or unmount on %s is not seen in this namespace any more, until its processes are started anew", on.Path))
+	return s, toll.Goes
+}
