@@ -84,7 +84,7 @@ func serve(text string) error {
 }
 
 // kinds are the trials.
-var kinds = map[string]func(*host, order, *report) error{"mounts": mountTrials}
+var kinds = map[string]func(*host, order, *report) error{"mounts": mountTrials, "churn": churnTrials}
 
 // ask starts the process of the trials: PID 1 of a PID namespace, so that whatever
 // it leaves ends with it.
