@@ -75,6 +75,6 @@ verify-reap: ## 10,000 children reaped in processes of every kind, 3,000 signals
 verify-undo: ## 60,000 unmounts while another swaps what is at the path, and only the wanted one goes
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m -run 'TestUnmountRaces' ./linux/mounts/undo
 
-verify-heal: ## 5,000 random hosts healed step by step, all mounts compared after each; 5,000 acts while all changes; 200 heals killed
+verify-heal: ## 5,000 random hosts healed step by step, all mounts compared after each; 5,000 acts while all changes; 600 heals killed
 	CGO_ENABLED=0 SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m ./internal/harm
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m -run 'TestHeal$$/killed' ./internal/e2e

@@ -76,6 +76,9 @@ func serve(text string) error {
 	if err != nil {
 		return err
 	}
+	if os.Getenv(healerVariable) != "" {
+		return healing(h)
+	}
 	r := report{Counts: map[string]int{}}
 	if err := kinds[o.Kind](h, o, &r); err != nil {
 		return err
@@ -84,7 +87,7 @@ func serve(text string) error {
 }
 
 // kinds are the trials.
-var kinds = map[string]func(*host, order, *report) error{"mounts": mountTrials, "churn": churnTrials}
+var kinds = map[string]func(*host, order, *report) error{"mounts": mountTrials, "churn": churnTrials, "crash": crashTrials}
 
 // ask starts the process of the trials: PID 1 of a PID namespace, so that whatever
 // it leaves ends with it.
