@@ -3,6 +3,7 @@ package heal
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 
 	"sexton.dev/plan"
 )
@@ -26,7 +27,11 @@ func Resume(ctx context.Context, j *Journal, open []Entry, seen Sight) (out []pl
 			s.Status, s.Why = plan.Unverified, "cut short, and it was not done: "+left+"; plan again: sexton heal"
 		}
 		p := plan.Plan{ID: e.Plan, BootID: e.BootID}
-		if note := lastNote(open[i+1:]); note != nil && acts[s.Action].restore != nil && e.BootID == seen.Host.BootID {
+		switch note := lastNote(open[i+1:]); {
+		case note == nil || acts[s.Action].restore == nil:
+		case e.BootID != seen.Host.BootID: // where its namespace led is not known any more
+			s.Why += fmt.Sprintf("; an empty directory .sexton-... may be left beside %s: rmdir it", s.Target.Path)
+		default:
 			if why := j.restore(ctx, p, order{s, note}); why != "" {
 				s.Status, s.Why = plan.Failed, s.Why+"; what it left could not be put back: "+why
 			}
