@@ -1,9 +1,12 @@
 package ptrace
 
 import (
+	"runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"sexton.dev/internal/hosttest"
 )
 
 func TestUse(t *testing.T) {
@@ -60,4 +63,48 @@ func TestChoice(t *testing.T) {
 		}
 	}
 	r.end()
+}
+
+// A whole burst allocates nothing, or the collector might run in it.
+func TestBurstAllocatesNothing(t *testing.T) {
+	const bursts, each = 5, 4
+	target := startTarget(t, "epoll+log", bursts*each, nil)
+	p, err := openProc("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	pinned, err := pin(p, target.request(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pinned.release()
+	r := newReaper(pinned, nil, bursts*each)
+	if err := r.number(target.dead()); err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	least := ^uint64(0) // others may allocate meanwhile
+	for all := r.left; len(all) > 0; {
+		hosttest.Until(t, patience, "it is at rest", func() bool { return target.stat().state == 'S' })
+		r.left = all[:each]
+		b := burst{reaper: r, tid: target.pid, plan: startsAnew}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := b.run()
+		runtime.ReadMemStats(&after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.left) == 0 {
+			all, least = all[each:], min(least, after.Mallocs-before.Mallocs)
+		} else if len(r.left) < each {
+			t.Fatal("a burst ended in the middle")
+		}
+	}
+	if least != 0 || len(r.out) != bursts*each || len(target.dead()) != 0 {
+		t.Errorf("%d allocations; %d outcomes, %d are left", least, len(r.out), len(target.dead()))
+	}
+	target.end()
 }

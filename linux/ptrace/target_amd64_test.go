@@ -159,7 +159,7 @@ func (r *runningTarget) undisturbed(blocked string, longest time.Duration) {
 			r.t.Errorf("%d %s, result %d, in %d calls", n, what, b.result, b.calls)
 		}
 	}
-	if late := time.Duration(b.get(&b.longest)) - finite - longest; late > 500*time.Millisecond {
+	if late := time.Duration(b.get(&b.longest)) - finite - longest; late > 800*time.Millisecond {
 		r.t.Errorf("a call of %v took %v more, and the longest injection %v", time.Duration(finite), late, longest)
 	}
 	if got := r.line("SigBlk"); got != blocked {
