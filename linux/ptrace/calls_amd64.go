@@ -72,18 +72,11 @@ func timeout(tid int, p place) time.Duration {
 	if at == 0 {
 		return 0
 	}
-	ts, err := timespec(tid, at)
-	if err != nil || ts.Sec < 0 || ts.Sec > int64(longestWait/time.Second) {
+	var ts unix.Timespec
+	if err := peekAt(tid, at, unsafe.Pointer(&ts), unsafe.Sizeof(ts)); err != nil || ts.Sec < 0 || ts.Sec > int64(longestWait/time.Second) {
 		return longestWait
 	}
 	return time.Duration(ts.Sec)*time.Second + time.Duration(ts.Nsec)
-}
-
-// timespec reads one in a thread's memory.
-func timespec(tid int, at uint64) (ts unix.Timespec, err error) {
-	local := []unix.Iovec{{Base: (*byte)(unsafe.Pointer(&ts)), Len: uint64(unsafe.Sizeof(ts))}}
-	_, err = unix.ProcessVMReadv(tid, local, []unix.RemoteIovec{{Base: uintptr(at), Len: int(unsafe.Sizeof(ts))}}, 0)
-	return ts, err
 }
 
 // registers are those of a stopped thread.
@@ -97,7 +90,7 @@ func (r *registers) where() place {
 	if int64(r.Orig_rax) < 0 {
 		return place{call: -1}
 	}
-	return place{int64(r.Orig_rax), [6]uint64{r.Rdi, r.Rsi, r.Rdx, r.R10, r.R8, r.R9}}
+	return place{int64(r.Orig_rax), [6]uint64{r.Rdi, r.Rsi, r.Rdx, r.R10, r.R8, r.R9}, r.Rip}
 }
 
 // The errors by which the kernel remembers that it starts a call again.

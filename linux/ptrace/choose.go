@@ -16,6 +16,7 @@ const (
 type place struct {
 	call int64 // number of the system call; -1: none
 	args [6]uint64
+	pc   uint64 // address of the instruction behind the call
 }
 
 // parsePlace reads /proc/PID/task/TID/syscall: "running", "-1 SP PC", or a number, six arguments, SP and PC.
@@ -38,7 +39,10 @@ func parsePlace(text []byte) (p place, ok bool) {
 		}
 		p.args[i] = hex(word)
 	}
-	return p, true
+	_, rest = cutWord(rest)
+	word, _ = cutWord(rest)
+	p.pc = hex(word)
+	return p, len(word) > 0
 }
 
 // use says how well a thread can be borrowed there.

@@ -38,6 +38,18 @@ func peek(tid int, addr uint64) (word uint64, errno unix.Errno) {
 	return word, errno
 }
 
+// peekAt reads the memory of a thread that is not stopped.
+//
+// Source: process_vm_readv(2).
+func peekAt(tid int, addr uint64, to unsafe.Pointer, size uintptr) error {
+	local := []unix.Iovec{{Base: (*byte)(to), Len: uint64(size)}}
+	n, err := unix.ProcessVMReadv(tid, local, []unix.RemoteIovec{{Base: uintptr(addr), Len: int(size)}}, 0)
+	if err == nil && n != int(size) {
+		err = unix.EFAULT
+	}
+	return err
+}
+
 // A stop is why a thread stopped.
 type stop struct {
 	kind   int

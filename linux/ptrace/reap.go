@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,8 +53,8 @@ const (
 // capabilities, takes itself out of the reach of the OOM killer and before others
 // in the queue for a processor where it may, and turns off the garbage collector.
 // SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP and the end of ctx end it between two
-// bursts. Its caller must not kill it, nor have SIGKILL for its Pdeathsig: a call
-// of the parent might return early.
+// bursts. SIGKILL, also as its Pdeathsig, is for when it does not end by these: a
+// call of the parent might return early.
 //
 // Errors are a [*Refusal] where the parent cannot or must not be touched; what was
 // said before holds. Children of which nothing was said were not touched.
@@ -187,6 +188,10 @@ func (r *reaper) one(ctx context.Context) error {
 			return nil
 		}
 	}
+	// The memory is read in the burst too. If one of the parent's threads waits for
+	// a dead file system with its memory map locked, we hang here, not with a thread stopped.
+	var site uint64
+	_ = peekAt(tid, at.pc-callSize, unsafe.Pointer(&site), unsafe.Sizeof(site))
 	r.untilAnew(ctx, tid, timeout(tid, at))
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

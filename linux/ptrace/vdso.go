@@ -2,6 +2,7 @@ package ptrace
 
 import (
 	"encoding/binary"
+	"fmt"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -30,12 +31,10 @@ func (t *target) vdsoCall(tid int) (uint64, error) {
 		return 0, refuse(restart, "process %d has no vdso", t.pid)
 	}
 	code := make([]byte, vdsoSize)
-	local := []unix.Iovec{{Base: &code[0], Len: vdsoSize}}
-	n, err := unix.ProcessVMReadv(tid, local, []unix.RemoteIovec{{Base: uintptr(base), Len: vdsoSize}}, 0)
-	if err != nil {
-		return 0, t.unread(err.(unix.Errno))
+	if err := peekAt(tid, base, unsafe.Pointer(&code[0]), vdsoSize); err != nil {
+		return 0, fmt.Errorf("read the vdso of process %d: %w", t.pid, err)
 	}
-	for i := 0; i+8 <= n; i++ {
+	for i := 0; i+8 <= len(code); i++ {
 		if isCall(binary.LittleEndian.Uint64(code[i:])) {
 			return base + uint64(i), nil
 		}
