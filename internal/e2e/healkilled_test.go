@@ -66,8 +66,8 @@ func (k *killer) trial(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	k.moment(ended)
-	if healer := k.pid("sexton"); healer != 0 {
-		syscall.Kill(k.outer(t, healer), syscall.SIGKILL)
+	if healer, ok := k.find(k.pid("sexton")); ok {
+		syscall.Kill(healer, syscall.SIGKILL)
 	} else {
 		cmd.Process.Kill() // it has ended, or nsenter has not begun
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -208,43 +207,6 @@ func refusedBecause(t *testing.T, p healPlan, action, why string) {
 	}
 }
 
-// start runs a script in a host and returns the process that takes a name, as the
-// host numbers it. In the script "as NAME" takes one and sleeps.
-func (h ownHost) start(t *testing.T, script, comm string) int {
-	t.Helper()
-	as := fmt.Sprintf(`as() { ln -s "$(command -v sleep)" %[1]s/$1; exec %[1]s/$1 1000; }; export -f as; `, t.TempDir())
-	argv := slices.Concat(h.enter, []string{"bash", "-ec", as + script})
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); cmd.Wait() })
-	hosttest.Until(t, 20*time.Second, comm+" runs", func() bool { return h.pid(comm) != 0 })
-	return h.pid(comm)
-}
-
-// outer is a process's number in the sandbox.
-func (h ownHost) outer(t *testing.T, pid int) int {
-	t.Helper()
-	want, ok := identity(fmt.Sprintf("%s/%d", h.proc, pid))
-	_, want, _ = strings.Cut(want, " ")
-	for _, other := range pids() {
-		who, _ := identity(fmt.Sprintf("/proc/%d", other))
-		if _, who, _ := strings.Cut(who, " "); ok && who == want && strings.HasPrefix(h.proc, "/proc/") && sameSpace(h.proc, pid, other) {
-			return other
-		}
-	}
-	t.Fatalf("process %d of the host is not in the sandbox", pid)
-	return 0
-}
-
-func sameSpace(proc string, pid, other int) bool {
-	a, err := os.Readlink(fmt.Sprintf("%s/%d/ns/pid", proc, pid))
-	b, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", other))
-	return err == nil && a == b
-}
-
 // An unmount reaches a slave that has something else on the same directory by now.
 func refusesLive(t *testing.T) {
 	h := newHost(t, slow)
@@ -350,43 +312,6 @@ func refusesTraced(t *testing.T) {
 	debugger()
 	if p = h.sexton(t, heal...).exits(t, clean).plan(t); len(p.is("done")) != 1 {
 		t.Errorf("without the debugger: %s", p.run)
-	}
-}
-
-// debugger traces a process of a host, which runs on, until it is told to end.
-func (h ownHost) debugger(t *testing.T, pid string) (end func()) {
-	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	argv := slices.Concat(h.enter, []string{exe, pid})
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), roleVar+"=debugger")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	end = func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); cmd.Wait() }
-	t.Cleanup(end)
-	hosttest.Until(t, 20*time.Second, "it is traced", func() bool { return len(h.state(t).traced) == 1 })
-	return end
-}
-
-// beDebugger traces a process and waits to be killed.
-func beDebugger(pid string) int {
-	runtime.LockOSThread() // whose tracee it is
-	os.WriteFile("/proc/self/comm", []byte("debugger"), 0)
-	n, err := strconv.Atoi(pid)
-	if err == nil {
-		err = unix.PtraceSeize(n)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	for {
-		time.Sleep(time.Hour)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,16 +52,99 @@ func newHost(t *testing.T, patience time.Duration) ownHost {
 	return h
 }
 
-// pid finds a process by its name, as the host itself numbers it; 0 if there is none.
-func (h ownHost) pid(comm string) int {
+// pid finds the process with a name that has the lowest number, as the host itself
+// numbers it; 0 if there is none.
+func (h ownHost) pid(comm string) (lowest int) {
 	files, _ := filepath.Glob(h.proc + "/[0-9]*/comm")
 	for _, file := range files {
-		if text, err := os.ReadFile(file); err == nil && strings.TrimSpace(string(text)) == comm {
-			n, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-			return n
+		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if text, err := os.ReadFile(file); err == nil && strings.TrimSpace(string(text)) == comm && (lowest == 0 || n < lowest) {
+			lowest = n
 		}
 	}
-	return 0
+	return lowest
+}
+
+// start runs a script in a host and returns the process that takes a name, as the
+// host numbers it. In the script "as NAME" takes one and sleeps.
+func (h ownHost) start(t *testing.T, script, comm string) int {
+	t.Helper()
+	as := fmt.Sprintf(`as() { ln -s "$(command -v sleep)" %[1]s/$1; exec %[1]s/$1 1000; }; export -f as; `, t.TempDir())
+	argv := slices.Concat(h.enter, []string{"bash", "-ec", as + script})
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); cmd.Wait() })
+	hosttest.Until(t, 20*time.Second, comm+" runs", func() bool { return h.pid(comm) != 0 })
+	return h.pid(comm)
+}
+
+// outer is a process's number in the sandbox.
+func (h ownHost) outer(t *testing.T, pid int) int {
+	t.Helper()
+	n, ok := h.find(pid)
+	if !ok {
+		t.Fatalf("process %d of the host is not in the sandbox", pid)
+	}
+	return n
+}
+
+// find is outer; not ok if the process has ended.
+func (h ownHost) find(pid int) (n int, ok bool) {
+	space, err := os.Readlink(fmt.Sprintf("%s/%d/ns/pid", h.proc, pid))
+	if err != nil {
+		return 0, false
+	}
+	for _, n := range pids() {
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", n))
+		_, numbers, _ := strings.Cut(string(text), "\nNSpid:")
+		numbers, _, _ = strings.Cut(numbers, "\n")
+		fields := strings.Fields(numbers) // in the sandbox, in the host, and so on
+		link, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", n))
+		if len(fields) > 1 && fields[1] == strconv.Itoa(pid) && link == space {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+// debugger traces a process of a host, which runs on, until it is told to end.
+func (h ownHost) debugger(t *testing.T, pid string) (end func()) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	argv := slices.Concat(h.enter, []string{exe, pid})
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = append(os.Environ(), roleVar+"=debugger")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end = func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); cmd.Wait() }
+	t.Cleanup(end)
+	hosttest.Until(t, 20*time.Second, "it is traced", func() bool { return len(h.state(t).traced) == 1 })
+	return end
+}
+
+// beDebugger traces a process and waits to be killed.
+func beDebugger(pid string) int {
+	runtime.LockOSThread() // whose tracee it is
+	os.WriteFile("/proc/self/comm", []byte("debugger"), 0)
+	n, err := strconv.Atoi(pid)
+	if err == nil {
+		err = unix.PtraceSeize(n)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	for {
+		time.Sleep(time.Hour)
+	}
 }
 
 // A state is what a plan must not change, and a heal no more of than it says. The
