@@ -1,10 +1,18 @@
 package collect
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"sexton.dev/snapshot"
 )
@@ -34,11 +42,11 @@ func storeOf(point string) (s layerStore, ok bool) {
 }
 
 // dockerLayers finds which layer is whose: docker gives the layers of a container
-// an id of their own and tells it to nobody, but keeps it in a file. Only the
-// layers that are mounted somewhere are looked for, below the roots they are in.
+// an id of their own and tells it to nobody, but keeps it in a file. Only stores
+// that are mounted somewhere are looked into, by a child: their disk may hang.
 //
 // Source: moby v28 layer/filestore.go, GetMountID.
-func (l *looker) dockerLayers(table *snapshot.Mounts) {
+func (l *looker) dockerLayers(ctx context.Context, table *snapshot.Mounts) {
 	if !slices.ContainsFunc(l.h.Containers, unplaced) {
 		return
 	}
@@ -52,17 +60,51 @@ func (l *looker) dockerLayers(table *snapshot.Mounts) {
 		}
 	}
 	for _, s := range stores {
-		dir := s.root + "/image/" + s.driver + "/layerdb/mounts"
-		for i := range l.h.Containers {
-			c := &l.h.Containers[i]
-			if !unplaced(*c) {
-				continue
-			}
-			if layer := strings.TrimSpace(l.text(dir + "/" + c.ID + "/mount-id")); hexID.MatchString(layer) {
+		dir := path.Join(l.Root, s.root, "image", s.driver, "layerdb/mounts")
+		text, err := l.Ask("docker-layers"+dir, func() ([]byte, error) {
+			ctx, cancel := context.WithTimeout(ctx, layersWithin)
+			defer cancel()
+			return l.Child(ctx, "docker-layers", dir)
+		})
+		l.unread(snapshot.Names, "whose layers those of docker in "+s.root+" are", err)
+		for line := range strings.Lines(string(text)) {
+			id, layer, _ := strings.Cut(strings.TrimSpace(line), " ")
+			if c := l.h.Container(id); c != nil && unplaced(*c) && hexID.MatchString(layer) {
 				c.RootFS = s.root + "/" + s.driver + "/" + layer + "/merged"
 			}
 		}
 	}
+}
+
+const (
+	layersWithin = 2 * time.Second // for the files of one store
+	mostLayers   = 1 << 16
+)
+
+// childLayers prints each container of a store and its layer, one line each.
+func childLayers(out io.Writer, dir string) error {
+	f, err := os.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) { // podman keeps them elsewhere
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(mostLayers)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	for _, name := range names {
+		layer, err := readSome(path.Join(dir, name, "mount-id"), 80)
+		if err != nil || !hexID.MatchString(name) {
+			continue // it is being made or removed
+		}
+		if _, err := fmt.Fprintf(out, "%s %s\n", name, bytes.TrimSpace(layer)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // unplaced reports whether it is not known yet where a container's layer is.

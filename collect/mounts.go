@@ -48,7 +48,7 @@ func (l *looker) mountTables(ctx context.Context) {
 	if !l.leaveForeign(table) {
 		l.inFlight(table, asked)
 	}
-	l.dockerLayers(table)
+	l.dockerLayers(ctx, table)
 	l.references(ctx, table, asked)
 }
 
