@@ -126,6 +126,12 @@ func startDocker(t testing.TB) *dockerd {
 
 func startDockerWith(t testing.TB, init string) *dockerd {
 	t.Helper()
+	return startDockerBy(t, init, func(argv []string) []string { return argv })
+}
+
+// startDockerBy starts one whose command line is changed first.
+func startDockerBy(t testing.TB, init string, by func(argv []string) []string) *dockerd {
+	t.Helper()
 	needsDocker(t)
 	d := &dockerd{newDaemon(t, "d")}
 	data := filepath.Join(work, filepath.Base(d.dir))
@@ -135,7 +141,7 @@ func startDockerWith(t testing.TB, init string) *dockerd {
 	}
 	t.Cleanup(func() { d.wipe(data) })
 	d.socket = d.dir + "/docker.sock"
-	d.start(d.ping, d.argv(config, data, "--storage-driver", storage(t), "--init-path", init)...)
+	d.start(d.ping, by(d.argv(config, data, "--storage-driver", storage(t), "--init-path", init))...)
 	t.Cleanup(d.removeAll)
 	d.load(rootTar(t))
 	return d

@@ -175,3 +175,53 @@ func zombiesOf(tr treatment, parent int) (out []int) {
 	return out
 }
 
+// A container whose removal fails because a private clone of the mount namespace
+// keeps a mount of it is Dead. The copy is unmounted, then docker is asked again.
+// Nobody else notices, the holder neither.
+func TestHealDockerLeak(t *testing.T) {
+	needsDocker(t)
+	hosttest.Needs(t, "overlay", storage(t) == "overlay2", "overlayfs does not work where the tests have their data")
+	d := startDockerBy(t, "", func(argv []string) []string { return onOldKernel(t, argv) })
+	w := world{docker: d.socket}
+	other := d.run("other", shareable, "sleep", "1000")
+	merged := func(c *container) string { return c.inspect("{{.GraphDriver.Data.MergedDir}}") }
+	for _, tt := range []struct {
+		name    string
+		options []string
+		point   func(*container) string
+		frees   func(*container) string // what the clone gives up
+	}{
+		{"merged", nil, merged, func(*container) string { return ":" }},
+		{"shm", shareable, (*container).shm, func(c *container) string { return "umount " + merged(c) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := d.run(tt.name, tt.options, "sleep", "1000")
+			at := tt.point(c)
+			holder := unitIn(t, "private", tt.frees(c))
+			if text, err := d.command("rm", "-f", c.id).CombinedOutput(); err == nil || !strings.Contains(string(text), "device or resource busy") {
+				t.Fatalf("docker rm: %v: %s", err, text)
+			}
+			if state := c.inspect("{{.State.Status}}"); state != "dead" {
+				t.Fatalf("it is %s", state)
+			}
+			same := livesOn(t, other)
+			w.wantFinding(t, "leaked-mount", func(f finding) bool { return f.Subject.Path == at && f.Subject.Container == c.id })
+			w.wantFinding(t, "dead-container", func(f finding) bool { return f.Subject.Container == c.id })
+
+			done := w.treat(t, "disruptive", clean)
+			if s := done.only(t, "unmount-in-namespace", "done"); s.Target.Path != at || s.Risk != "safe" {
+				t.Errorf("%+v", s)
+			}
+			if s := done.only(t, "retry-remove", "done"); s.Target.Container != c.id || s.Risk != "disruptive" {
+				t.Errorf("%+v", s)
+			}
+			if all := d.do("ps", "-aq", "--no-trunc"); strings.Contains(all, c.id) || fileExists(at) {
+				t.Errorf("it is there: %s, %s", all, at)
+			}
+			if stateOf(holder) != "S" {
+				t.Errorf("the holder is in state %q", stateOf(holder))
+			}
+			same()
+		})
+	}
+}
