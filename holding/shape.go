@@ -29,6 +29,7 @@ var shapes = []struct {
 	{"the shared memory", regexp.MustCompile(`/(?:containers|sandboxes|overlay-containers)/([0-9a-f]{64})/(?:mounts/|userdata/)?shm$`)},
 	{"a secret or file", regexp.MustCompile(`/containers/([0-9a-f]{64})/mounts/`)},
 	{"a volume", regexp.MustCompile(`/pods/[0-9a-f-]{32,36}/(?:volumes|volume-subpaths|volumeDevices)/`)},
+	{"a volume", regexp.MustCompile(`/volumes/[^/]+/_data$`)}, // docker's and podman's
 	{"a volume", regexp.MustCompile(`/kubelet/plugins/.*(?:/globalmount|/mounts/[^/]+)$`)},
 }
 
