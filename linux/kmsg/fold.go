@@ -1,0 +1,60 @@
+package kmsg
+
+import (
+	"strings"
+	"time"
+)
+
+// foldWithin is how long after an event another of the same kind about the same
+// thing counts as the same trouble.
+const foldWithin = time.Hour
+
+// A Folder counts what a log repeats: the kernel says every two minutes that a
+// task hangs, and every ten seconds that a net device is not free. Kills are never
+// folded. The zero value is ready.
+type Folder struct {
+	Most   int // events that are kept, 0 for any number; the first ones are
+	Events []Event
+	Left   int // events that were not kept
+	seen   map[thing]int
+}
+
+// A thing is what an event is about.
+type thing struct {
+	family                          Family
+	container, pod, process, device string
+	pid                             int
+}
+
+// Add counts an event.
+func (f *Folder) Add(e Event) {
+	key := thing{e.Family, e.Container, e.PodUID, e.Process, e.Device, e.PID}
+	if i, ok := f.seen[key]; ok && e.Family != OOM && near(f.Events[i], e) {
+		old := &f.Events[i]
+		old.Times += e.Times
+		old.last = e.Boot
+		old.lastTime = e.Time
+		if len(old.Text)+len(e.Text) < longestText && !strings.Contains(old.Text, e.Text) {
+			old.Text += "\n" + e.Text
+		}
+		return
+	}
+	if f.Most > 0 && len(f.Events) >= f.Most {
+		f.Left++
+		return
+	}
+	if f.seen == nil {
+		f.seen = map[thing]int{}
+	}
+	f.seen[key] = len(f.Events)
+	e.last, e.lastTime = e.Boot, e.Time
+	f.Events = append(f.Events, e)
+}
+
+// near tells that e is not much later than the last of old; without times it is not.
+func near(old, e Event) bool {
+	if old.last >= 0 && e.Boot >= 0 {
+		return e.Boot-old.last < foldWithin
+	}
+	return old.lastTime.IsZero() || e.Time.IsZero() || e.Time.Sub(old.lastTime) < foldWithin
+}

@@ -1,0 +1,104 @@
+package kmsg
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// isClock tells what the brackets of dmesg hold: seconds since boot, a date, or
+// with -e and -H a date without a year or the seconds since the line before.
+func isClock(inside string) bool {
+	s := strings.TrimSpace(inside)
+	if _, ok := seconds(s); ok {
+		return true
+	}
+	if len(s) == 0 {
+		return false
+	}
+	if s[0] == '+' {
+		_, ok := seconds(strings.TrimSpace(s[1:]))
+		return ok
+	}
+	if before, _, ok := strings.Cut(s, "<"); ok { // dmesg -d: "  12.345678 <    0.000012>"
+		return isClock(before)
+	}
+	return len(s) > 8 && strings.Count(s, ":") >= 1 && strings.Contains(months, " "+s[:min(3, len(s))]+" ") ||
+		len(s) > 16 && strings.Count(s, ":") == 2 && strings.Contains(months, " "+s[4:7]+" ")
+}
+
+const months = " Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec "
+
+// seconds reads "449954.516381".
+func seconds(s string) (time.Duration, bool) {
+	whole, part, ok := strings.Cut(s, ".")
+	if !ok || !allDigits(whole) || !allDigits(part) || len(part) > 9 || len(whole) > 10 {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || f > 9e9 {
+		return 0, false
+	}
+	return time.Duration(math.Round(f*1e6)) * time.Microsecond, true
+}
+
+// The dates that logs put before a message, without what stands between them and it.
+var layouts = []string{
+	"Mon Jan _2 15:04:05 2006", // dmesg -T
+	"2006-01-02T15:04:05.999999999Z07:00", "2006-01-02T15:04:05.999999999-0700", "2006-01-02 15:04:05.999999999-0700",
+	"Mon 2006-01-02 15:04:05 MST", "2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999",
+}
+
+// setStamp reads the time in a line's header. A later header is the kernel's own
+// and adds to an earlier one's date.
+func (r *Record) setStamp(head string, zone *time.Location) {
+	head = strings.TrimSpace(head)
+	if head == "" {
+		return
+	}
+	if inside, _, ok := bracket(head); ok { // journalctl -o short-monotonic
+		head = strings.TrimSpace(inside)
+	}
+	if boot, ok := seconds(strings.TrimSpace(head[:leading(head, "0123456789. ")])); ok && boot < 1e9*time.Second {
+		r.Boot = boot // not -o short-unix, which counts from 1970
+	}
+	if r.Stamp == "" {
+		r.Stamp = head[:min(len(head), 64)]
+	}
+	if !r.Time.IsZero() || zone == nil {
+		return
+	}
+	text := strings.Replace(head, ",", ".", 1)
+	for _, layout := range layouts {
+		words := strings.Fields(text)
+		n := len(strings.Fields(layout))
+		if len(words) < n {
+			continue
+		}
+		text := strings.Join(words[:n], " ")
+		if t, err := time.ParseInLocation(strings.ReplaceAll(layout, "_2", "2"), text, zone); err == nil && t.Year() > 1970 {
+			r.Time = t.UTC()
+			return
+		}
+	}
+}
+
+// leading is how many bytes at the beginning of s are in set.
+func leading(s, set string) int {
+	for i := range len(s) {
+		if strings.IndexByte(set, s[i]) < 0 {
+			return i
+		}
+	}
+	return len(s)
+}
+
+func allDigits(s string) bool { return s != "" && leading(s, "0123456789") == len(s) }
+
+// number reads the digits at the beginning of s as a pid or a count, and gives the rest.
+func number(s string) (n int, rest string, ok bool) {
+	d := leading(s, "0123456789")
+	v, err := strconv.ParseInt(s[:d], 10, 32)
+	return int(v), s[d:], d > 0 && err == nil
+}
