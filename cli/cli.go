@@ -117,7 +117,7 @@ Looking changes nothing, and a sick host cannot make it hang.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return withHint(wrongUse{err}, cmd.CommandPath()+" --help")
 	})
-	root.AddCommand(s.scanCommand(), s.whyCommand(), s.healCommand(), s.journalCommand(), s.psCommand(), s.recordCommand(), s.checksCommand(), s.actionsCommand(),
+	root.AddCommand(s.scanCommand(), s.whyCommand(), s.healCommand(), s.journalCommand(), s.psCommand(), s.kmsgCommand(), s.recordCommand(), s.checksCommand(), s.actionsCommand(),
 		s.holdersCommand(), s.propagationCommand(), s.labCommand(), s.initCommand(), s.versionCommand(), s.manCommand())
 	return root
 }

@@ -97,6 +97,9 @@ func encodeFields(b *bytes.Buffer, v reflect.Value, first *bool) error {
 		if err := encodeValue(b, value); err != nil {
 			return err
 		}
+		if value.Kind() == reflect.Pointer {
+			value = value.Elem()
+		}
 		if value.Kind() == reflect.String && !utf8.ValidString(value.String()) {
 			b.WriteString(`,"` + name + `Bytes":"` + base64.StdEncoding.EncodeToString([]byte(value.String())) + `"`)
 		}

@@ -26,7 +26,7 @@ func bad(what, text string) error {
 
 // A Record is one message of the kernel's log.
 type Record struct {
-	Seq     uint64        // number of the record since boot; 0 if the format has none
+	Seq     int64         // number of the record since boot; -1 if the format has none
 	Boot    time.Duration // since boot, time asleep left out; -1 if not said
 	Time    time.Time     // zero if the format has no full date
 	Stamp   string        // the time as the line has it; "" in /dev/kmsg
@@ -69,7 +69,7 @@ type Event struct {
 	Global    bool   // an OOM of the host, not of a cgroup
 	Limit     uint64 // bytes of the memory cgroup's limit; 0 if not said
 
-	Seq   uint64
+	Seq   int64         // of its first record; -1 if not said
 	Boot  time.Duration // since boot; -1 if not said
 	Time  time.Time
 	Stamp string

@@ -22,13 +22,13 @@ type Folder struct {
 // A thing is what an event is about.
 type thing struct {
 	family                          Family
-	container, pod, process, device string
+	cgroup, process, device string
 	pid                             int
 }
 
 // Add counts an event.
 func (f *Folder) Add(e Event) {
-	key := thing{e.Family, e.Container, e.PodUID, e.Process, e.Device, e.PID}
+	key := thing{e.Family, e.Cgroup, e.Process, e.Device, e.PID}
 	if i, ok := f.seen[key]; ok && e.Family != OOM && near(f.Events[i], e) {
 		old := &f.Events[i]
 		old.Times += e.Times

@@ -22,7 +22,7 @@ func ParseLine(line string, zone *time.Location) (r Record, ok bool) {
 	if r, err := ParseRecord([]byte(line)); err == nil {
 		return r, r.Kernel
 	}
-	r = Record{Boot: -1, Kernel: true}
+	r = Record{Seq: -1, Boot: -1, Kernel: true}
 	trimmed := strings.TrimLeft(line, " \t>")
 	if strings.HasPrefix(trimmed, "{") {
 		return fromJournal(trimmed)
@@ -183,7 +183,7 @@ func fromJournal(line string) (Record, bool) {
 	if json.Unmarshal([]byte(line), &fields) != nil {
 		return Record{}, false
 	}
-	r := Record{Boot: -1, Kernel: fields.Transport == "kernel" || fields.Transport == "" && fields.Identifier == "kernel"}
+	r := Record{Seq: -1, Boot: -1, Kernel: fields.Transport == "kernel" || fields.Transport == "" && fields.Identifier == "kernel"}
 	switch m := fields.Message.(type) {
 	case string:
 		r.Text = m

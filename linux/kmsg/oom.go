@@ -17,7 +17,7 @@ type report struct {
 	cpuset     string // name of the invoker's cgroup
 	oomLine           // what is known of the victim and of the limit
 	stats      []string
-	inTable    bool   // its table of processes has begun
+	inTable    bool // its table of processes has begun
 	rows       map[int]bool
 	text       []string
 	size       int // of text

@@ -31,7 +31,7 @@ func ParseRecord(raw []byte) (Record, error) {
 		return Record{}, bad("priority", fields[0])
 	}
 	r := Record{Kernel: pri>>3 == 0}
-	if r.Seq, err = strconv.ParseUint(fields[1], 10, 64); err != nil {
+	if r.Seq, err = sequence(fields[1]); err != nil {
 		return Record{}, bad("sequence number", fields[1])
 	}
 	usec, err := strconv.ParseUint(fields[2], 10, 63)
@@ -52,6 +52,12 @@ func ParseRecord(raw []byte) (Record, error) {
 		}
 	}
 	return r, nil
+}
+
+// sequence parses a number of the kernel's 64 bits, which it will never use up.
+func sequence(s string) (int64, error) {
+	n, err := strconv.ParseUint(s, 10, 63)
+	return int64(n), err
 }
 
 // unescape undoes \xNN.

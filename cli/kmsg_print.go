@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"sexton.dev/linux/kmsg"
+)
+
+// A kernelLog is what kmsg prints.
+type kernelLog struct {
+	APIVersion string        `json:"apiVersion"`
+	Kind       string        `json:"kind"`
+	Items      []kernelEvent `json:"items"`
+	Left       int           `json:"left,omitempty"` // events beyond the first 10,000
+	Lost       uint64        `json:"lost,omitempty"` // records that were overwritten before they were read
+}
+
+// A kernelEvent is one event; what the log does not say is null.
+type kernelEvent struct {
+	Family        string     `json:"family"`
+	ContainerID   *string    `json:"containerID"`
+	PodUID        *string    `json:"podUID"`
+	VictimProcess *string    `json:"victimProcess"`
+	VictimPID     *int       `json:"victimPID"`
+	Device        *string    `json:"device"`
+	Time          *time.Time `json:"time"`
+	Stamp         string     `json:"stamp,omitempty"` // the time as the log has it
+	Seq           *int64     `json:"seq"`
+	Cgroup        string     `json:"cgroup,omitempty"`
+	Outer         []string   `json:"outerContainers,omitempty"`
+	Global        bool       `json:"global,omitempty"` // an OOM of the host
+	Limit         uint64     `json:"limit,omitempty"`  // bytes
+	Times         int        `json:"times"`
+	Text          string     `json:"text"`
+}
+
+func kernelItem(e kmsg.Event) kernelEvent {
+	item := kernelEvent{Family: string(e.Family), ContainerID: orNull(e.Container), PodUID: orNull(e.PodUID), VictimProcess: orNull(e.Process),
+		VictimPID: orNull(e.PID), Device: orNull(e.Device), Stamp: e.Stamp, Cgroup: e.Cgroup, Outer: e.Outer, Global: e.Global, Limit: e.Limit,
+		Times: e.Times, Text: e.Text}
+	if !e.Time.IsZero() {
+		item.Time = &e.Time
+	}
+	if e.Seq >= 0 {
+		item.Seq = &e.Seq
+	}
+	return item
+}
+
+// orNull is nil for a value that says nothing.
+func orNull[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+// printKernelEvent prints one event as it comes.
+func (s *session) printKernelEvent(out outputFlags, e kmsg.Event) error {
+	item := kernelItem(e)
+	return s.print(out, item, []any{item}, func(p *page, wide bool) {
+		row := kernelRow(e, wide)
+		var said []string
+		for _, cell := range row {
+			if cell != "" {
+				said = append(said, cell)
+			}
+		}
+		p.line("%s", strings.Join(said, "  "))
+	})
+}
+
+func drawKernelLog(events []kmsg.Event) func(*page, bool) {
+	return func(p *page, wide bool) {
+		if len(events) == 0 {
+			p.line("The log tells of no trouble.")
+			return
+		}
+		var rows [][]string
+		for _, e := range events {
+			rows = append(rows, kernelRow(e, wide))
+		}
+		p.table([]string{"WHEN", "FAMILY", "CONTAINER", "PROCESS", "DEVICE", "TIMES", "WHAT"}, rows)
+	}
+}
+
+// kernelRow is an event for people. Of several messages the last tells most: it
+// is the kill, or the worst that a device came to.
+func kernelRow(e kmsg.Event, wide bool) []string {
+	when := e.Stamp
+	if !e.Time.IsZero() {
+		when = e.Time.Local().Format(time.DateTime)
+	}
+	container, process := e.Container, e.Process
+	what := e.Text[strings.LastIndexByte(e.Text, '\n')+1:]
+	if wide {
+		what = e.Text
+		if e.PodUID != "" {
+			container = strings.TrimPrefix(e.PodUID+"/"+container, "/")
+		}
+	} else {
+		container = container[:min(len(container), 12)]
+		if container == "" && e.PodUID != "" {
+			container = "pod " + e.PodUID
+		}
+	}
+	if e.PID != 0 {
+		process = strings.TrimSpace(process + " " + strconv.Itoa(e.PID))
+	}
+	return []string{when, string(e.Family), container, process, e.Device, strconv.Itoa(e.Times), what}
+}
