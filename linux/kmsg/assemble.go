@@ -125,7 +125,9 @@ func (a *Assembler) addOOM(r Record, l oomLine) {
 	switch l.kind {
 	case onCPU:
 		if a.stall != nil {
-			a.stall.Process, a.stall.PID = l.comm, l.pid
+			if l.pid != 0 { // 0 is the idle task
+				a.stall.Process, a.stall.PID = l.comm, l.pid
+			}
 			a.endStall()
 			return
 		}

@@ -21,9 +21,9 @@ type Folder struct {
 
 // A thing is what an event is about.
 type thing struct {
-	family                          Family
+	family                  Family
 	cgroup, process, device string
-	pid                             int
+	pid                     int
 }
 
 // Add counts an event.

@@ -1,9 +1,6 @@
 package kmsg
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // A rule reads the messages that begin with a cue. rest is what follows the cue.
 // A rule that knows the message but sees no trouble in it gives false.
@@ -46,7 +43,7 @@ var oomCues = []string{
 }
 
 // stallCues are in the messages about CPUs that do not come back but for soft lockups.
-var stallCues = []string{"rcu: INFO: rcu", "INFO: rcu_", "INFO: rcu ", "NMI watchdog: Watchdog detected hard LOCKUP", "watchdog: Watchdog detected hard LOCKUP", "Watchdog detected hard LOCKUP", "rcu: rcu_"}
+var stallCues = []string{"rcu: INFO: rcu", "INFO: rcu_", "INFO: rcu ", "NMI watchdog: Watchdog detected hard LOCKUP", "watchdog: Watchdog detected hard LOCKUP", "Watchdog detected hard LOCKUP"}
 
 // begins finds where in a line without a known header a message begins, -1 if none does.
 func begins(line string) int {
@@ -67,6 +64,11 @@ func begins(line string) int {
 	for _, cue := range stallCues {
 		look(cue)
 	}
+	for _, cue := range []string{" invoked oom-killer: gfp_mask=", " cpuset="} { // behind a comm
+		if i := strings.Index(line, cue); i > 0 && at < 0 {
+			at = strings.LastIndexByte(line[:i], ' ') + 1
+		}
+	}
 	return at
 }
 
@@ -77,7 +79,10 @@ func single(text string) (Event, bool) {
 			return r.read(rest, text)
 		}
 	}
-	return remounted(text)
+	if e, ok := remounted(text); ok {
+		return e, ok
+	}
+	return beyondEnd(text)
 }
 
 // hungTask reads the hung task detector's "INFO: task COMM:PID blocked for more
@@ -119,11 +124,7 @@ func isStall(text string) bool {
 		return strings.HasPrefix(text, "NMI watchdog: ") || strings.HasPrefix(text, "watchdog: ") || strings.HasPrefix(text, "Watchdog")
 	}
 	rest, _ := strings.CutPrefix(text, "rcu: ")
-	if !strings.HasPrefix(rest, "INFO: rcu") && !strings.HasPrefix(rest, "rcu_") {
-		return false
-	}
-	return slices.ContainsFunc([]string{"detected stall on CPU", "detected stalls on ", "detected expedited stalls on ", "kthread starved for ", "grace-period stall"},
-		func(words string) bool { return strings.Contains(rest, words) }) || strings.Contains(rest, "self-detected stall")
+	return strings.HasPrefix(rest, "INFO: rcu") && (strings.Contains(rest, "detected stall") || strings.Contains(rest, "detected expedited stalls"))
 }
 
 // netDevice reads "NAME to become free. Usage count = N".
@@ -161,7 +162,10 @@ func nameAndPID(s string) (name string, pid int, ok bool) {
 		return "", 0, false
 	}
 	pid, rest, ok := number(s[i+1:])
-	return s[:i], pid, ok && rest == ""
+	if !ok || rest != "" {
+		return "", 0, false
+	}
+	return s[:i], pid, true
 }
 
 // longestComm is that of a kernel worker, with what it works on; a process has 15 bytes.

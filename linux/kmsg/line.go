@@ -52,8 +52,8 @@ func ParseLine(line string, zone *time.Location) (r Record, ok bool) {
 	}
 	at := begins(trimmed[:min(len(trimmed), headerRoom)])
 	if at < 0 {
-		r.Text = trimmed // of a report, perhaps: those have lines that begin with a comm
-		return r, plainHeader(trimmed[:min(len(trimmed), headerRoom)])
+		r.Text = trimmed // of a stack or a table, perhaps
+		return r, true
 	}
 	if !plainHeader(trimmed[:at]) {
 		return r, false

@@ -51,6 +51,16 @@ func (a *Assembler) reportOf(r Record, l oomLine) *report {
 		if same := filter(fit, func(rep *report) bool { return rep.sameCpuset(l) }); len(same) > 0 {
 			return latest(same)
 		}
+	case tableHead:
+		for _, rep := range rivals {
+			rep.inTable = true // the rows count for all of them, so they decide nothing
+		}
+		return newest
+	case limited, stats:
+		if len(rivals) > 0 {
+			return nil
+		}
+		return newest
 	default:
 		return newest
 	}
@@ -60,10 +70,13 @@ func (a *Assembler) reportOf(r Record, l oomLine) *report {
 	return newest
 }
 
-// victimOf finds the report that must be meant by a message that names a victim.
+// victimOf finds the report that is meant by a message that names a victim: by its
+// pid, by the table that has it, else by its name, since who asks for memory is
+// killed more often than not.
 func victimOf(fit []*report, l oomLine) *report {
 	for _, sure := range []func(rep *report) bool{
 		func(rep *report) bool { return rep.kind != none && rep.pid == l.pid },
+		func(rep *report) bool { return rep.invokerPID == l.pid },
 		func(rep *report) bool { return rep.rows[l.pid] },
 		func(rep *report) bool { return rep.invoker == l.comm || rep.kind == toKill && rep.comm == l.comm },
 	} {

@@ -16,7 +16,7 @@ const Device = "/dev/kmsg"
 const (
 	largestRecord = 16 << 10  // the kernel's largest is 8 KiB with everything escaped
 	mostOfRing    = 256 << 20 // bytes of one pass to the ring's end: 64 times the largest ring that distributions have
-	pause         = 200       // milliseconds without a record after which a pause is told
+	pause         = 1000      // milliseconds without a record after which a pause is told
 )
 
 // ErrQuiet is what a following [Log] returns now and then while nothing is written:
@@ -73,7 +73,7 @@ func (l *Log) Close() error { return unix.Close(l.fd) }
 // parsed gives an error that wraps [ErrFormat]. After these and [ErrQuiet] Next
 // can be called again.
 func (l *Log) Next(ctx context.Context) (Record, error) {
-	for {
+	for ctx.Err() == nil {
 		n, err := unix.Read(l.fd, l.buf)
 		switch {
 		case err == nil && n == 0:
@@ -92,10 +92,8 @@ func (l *Log) Next(ctx context.Context) (Record, error) {
 		default:
 			return Record{}, fmt.Errorf("read the kernel log: %w", err)
 		}
-		if ctx.Err() != nil {
-			return Record{}, ctx.Err()
-		}
 	}
+	return Record{}, ctx.Err()
 }
 
 // record parses one record and tells what was lost before it.
@@ -126,10 +124,7 @@ func (l *Log) wait(ctx context.Context) error {
 	if err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("wait for the kernel log: %w", err)
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if n == 0 {
+	if n == 0 && err == nil {
 		return ErrQuiet
 	}
 	return nil

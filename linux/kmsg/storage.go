@@ -65,15 +65,17 @@ func leadingNumbers(s string) string {
 // Source: Linux 3.10 to 6.12 fs/ext4/super.c, fs/xfs/xfs_message.c, fs/btrfs/messages.c.
 func fileSystem(rest, text string) (Event, bool) {
 	e := Event{Family: FSError}
-	head, message, ok := strings.Cut(text, ": ")
-	if ok && !strings.Contains(head, "(") { // "BTRFS: error (device dm-0) in function: ..."
+	head, message, _ := strings.Cut(text, ": ")
+	if strings.HasPrefix(text, "BTRFS: ") { // the level and the device come after that
 		more, after, _ := strings.Cut(message, ": ")
-		head, message = head+" "+more, after+" "+message
+		head, message = head+" "+more, message+after
 	}
-	if _, in, ok := strings.Cut(head, "("); ok {
+	if before, in, ok := strings.Cut(head, "("); ok {
 		in, _, _ = strings.Cut(in, ")")
-		in = strings.TrimPrefix(in, "device ")
-		e.Device, _, _ = strings.Cut(in, " ")
+		name, isDevice := strings.CutPrefix(in, "device ")
+		if isDevice || !strings.Contains(before, ": ") {
+			e.Device, _, _ = strings.Cut(name, " ")
+		}
 	}
 	level := strings.ToLower(head)
 	for _, word := range []string{" error", " critical", "-fs error", " alert", " emergency"} {
@@ -97,7 +99,7 @@ func quiet(message string) bool {
 // trouble tells a message that something went wrong by its words.
 func trouble(message string) bool {
 	low := strings.ToLower(message)
-	for _, word := range []string{"error", "fail", "corrupt", "shutdown", "shutting down", "shut down", "abort", "remounting filesystem read-only", "forced readonly", "unable", "lost", "deadlock", "repair", "rectify", "duplicate uuid", "can't", "cannot", "couldn't", "bad ", "invalid", "missing", "needs_check", "no space", "out of"} {
+	for _, word := range []string{"error", "fail", "corrupt", "shutdown", "shutting down", "shut down", "abort", "remounting filesystem read-only", "forced readonly", "unable", "lost", "deadlock", "repair", "rectify", "duplicate uuid", "can't", "cannot", "couldn't", "bad ", "invalid", "missing", "needs_check", "no space", "out of", "index full"} {
 		if strings.Contains(low, word) {
 			return true
 		}
@@ -116,6 +118,19 @@ func remounted(text string) (Event, bool) {
 		e.Device = strings.TrimPrefix(in, "device ")
 	}
 	return e, true
+}
+
+// beyondEnd reads "attempt to access beyond end of device", with the device in the
+// same message from 5.15 on.
+//
+// Source: Linux 3.10 to 6.12 block/blk-core.c, bio_check_eod.
+func beyondEnd(text string) (Event, bool) {
+	_, after, ok := strings.Cut(text[:min(len(text), headerRoom)], "attempt to access beyond end of device")
+	device, _, _ := strings.Cut(strings.TrimLeft(after, "\n"), ": rw=")
+	if strings.Contains(device, " ") {
+		device = ""
+	}
+	return Event{Family: FSError, Device: device}, ok
 }
 
 // journal reads jbd2's messages, which name the journal: "superblock for dm-70-8."
