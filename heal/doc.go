@@ -77,6 +77,38 @@
 // "/" of a namespace: that would make the superblock read-only for all.
 // Proved by: the kernel knows the mount no more, and it is in no namespace.
 //
+// # Action make-private-then-unmount
+//
+// make-private-then-unmount: unmount a leaked copy without taking live mounts along
+//
+// The copy's parent tells other namespaces of an unmount, and there a mount would
+// go that somebody uses. So the parent is made private first, in the holder's
+// namespace alone, and then the copy is unmounted. Disruptive: what others mount
+// or unmount there is not seen in that namespace from then on, until its
+// processes are started anew.
+//
+// Target: the mount and its parent, each by its id. Refused where a mount
+// receives from that parent, where container software mounts for others in that
+// namespace, and where a live mount would go all the same.
+// Proved by: the kernel knows the mount no more, and it is in no namespace.
+//
+// # Action remove-mountpoint
+//
+// remove-mountpoint: free copies that nobody can unmount where they are
+//
+// A copy may be locked in a user namespace, or in a mount namespace that nothing
+// leads to. Where its owner's namespace has the directory on which it is mounted,
+// empty and with nothing mounted on it, a new directory is put in its place: the
+// kernel then takes what is mounted on the old one off everywhere, used or not.
+// The new one has owner, mode, times and attributes of the old, the security
+// label too; they are in the journal before, and sexton heal --resume puts back
+// what a crash left.
+//
+// Target: the directory, by the mount that it is on and its path, and all mounts
+// that go. Refused if one of those is used, its owner's or a container's, or if
+// not all users could be looked for. Linux 3.18.
+// Proved by: none of those mounts is in a mount namespace.
+//
 // # Action retry-remove
 //
 // retry-remove: ask the runtime again to remove a container that it failed to remove

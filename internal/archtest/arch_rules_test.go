@@ -34,6 +34,8 @@ func TestRules(t *testing.T) {
 		{"a runtime with a snapshot", "runtimes/docker/x.go", `import "sexton.dev/snapshot"`, "imports sexton.dev/snapshot"},
 		{"the runtimes' words", "runtimes/x.go", `import "sexton.dev/runtimes/docker"`, "vocabulary"},
 		{"a harness with the needs of tests", "runtimes/runtimestest/x.go", `import "sexton.dev/internal/hosttest"`, ""},
+		{"a reader of dumps", "runtimes/godump/x.go", `import "sexton.dev/runtimes"`, "imports sexton.dev/runtimes"},
+		{"a reader of dumps that opens", "runtimes/godump/stacks/x.go", `import ("sexton.dev/runtimes/godump"; "os")`, "imports os"},
 		{"collect", "collect/x.go", `import ("sexton.dev/snapshot"; "sexton.dev/linux/procfs"; "sexton.dev/collect/door"; "sexton.dev/runtimes")`, ""},
 		{"collect that judges", "collect/x.go", `import "sexton.dev/check"`, "not what is wrong"},
 		{"the door", "collect/door/x.go", `import "sexton.dev/snapshot"`, "moves bytes"},

@@ -1,0 +1,205 @@
+package godump
+
+import "bytes"
+
+const (
+	longestName = 1 << 10 // bytes of a function's name or of a path
+	mostFrames  = 256     // of one stack; Go prints 100 and elides the rest
+	mostWriters = 64      // whose lines are told apart at a time
+)
+
+// A reader puts lines together to stacks, for each writer of a log on its own.
+type reader struct {
+	in    lines
+	visit func(*Goroutine)
+	names names
+	open  map[string]*stack // by writer; "" without a prefix
+	order []string          // of the writers, as they came
+	last  *stack            // of the line before
+	dumps int               // that have begun
+	lost  Loss
+}
+
+// A stack is the one that a writer is at.
+type stack struct {
+	Goroutine
+	args    []Arg // of all frames
+	going   bool  // a header or a frame was there
+	sourced bool  // the last call has its source line
+	begun   bool  // a mark told where the dump begins
+	dump    int   // of the next stack; -1 if a new dump begins with it
+}
+
+// of finds the stack that a line belongs to, by what stands before its content.
+// Lines that a log escaped into one have its prefix once, before the mark of the beginning.
+func (d *reader) of(prefix []byte) *stack {
+	who := writerOf(prefix)
+	if who == nil && d.last != nil && d.last.begun {
+		return d.last
+	}
+	if s := d.open[string(who)]; s != nil {
+		d.last = s
+		return s
+	}
+	if len(d.open) >= mostWriters {
+		who = nil
+		if s := d.open[""]; s != nil {
+			d.last = s
+			return s
+		}
+	}
+	name := string(who)
+	s := &stack{dump: -1}
+	program, _, _ := bytes.Cut(who, []byte("["))
+	s.Program = string(program)
+	d.open[name] = s
+	d.order = append(d.order, name)
+	d.last = s
+	return s
+}
+
+func (d *reader) line(line []byte) {
+	line = bytes.TrimRight(unescape(line), " \t\r")
+	if bytes.HasPrefix(line, []byte("goroutine profile: total ")) {
+		d.lost.Counted = true
+	}
+	if h, ok := parseHeading(line); ok {
+		d.heading(d.of(line[:h.at]), h)
+		return
+	}
+	if name, at, ok := parseCreator(line); ok {
+		if s := d.of(line[:at]); s.going {
+			s.Creator, s.sourced = d.names.keep(name), true
+		}
+		return
+	}
+	if name, args, at, cut, ok := parseCall(line); ok {
+		d.call(d.of(line[:at]), name, args, cut)
+		return
+	}
+	if file, number, at, ok := parseFile(line); ok {
+		s := d.of(line[:at])
+		if n := len(s.Frames); n > 0 && !s.sourced {
+			s.Frames[n-1].File, s.Frames[n-1].Line, s.sourced = d.names.keep(file), number, true
+		}
+		return
+	}
+	d.mark(line)
+}
+
+func (d *reader) heading(s *stack, h heading) {
+	d.end(s)
+	s.going, s.Headed, s.ID, s.Minutes, s.Locked = true, h.complete, h.id, h.minutes, h.locked
+	if s.State = d.names.keep(h.state); !h.complete {
+		s.State, s.ID, s.Minutes = "", 0, Unknown
+	}
+}
+
+func (d *reader) call(s *stack, name, args []byte, cut bool) {
+	if !s.going {
+		s.going, s.Minutes = true, Unknown
+	}
+	if cut {
+		d.lost.Frames++
+	}
+	s.sourced = false
+	if len(s.Frames) >= mostFrames {
+		d.lost.Frames++
+		s.Elided, s.sourced = true, true
+		return
+	}
+	from := len(s.args)
+	s.args = parseArgs(s.args, args)
+	s.Frames = append(s.Frames, Frame{Func: d.names.keep(name), Args: s.args[from:len(s.args):len(s.args)]})
+}
+
+// mark reads what is no part of a stack: what begins and ends dumps and stacks.
+func (d *reader) mark(line []byte) {
+	begins := bytes.Contains(line, []byte("=== BEGIN goroutine stack dump")) || bytes.HasSuffix(line, []byte("SIGQUIT: quit"))
+	ends := bytes.Contains(line, []byte("=== END goroutine stack dump"))
+	blank := len(bytes.TrimLeft(line, " \t\x00")) == 0
+	switch {
+	case begins || ends:
+		s := d.last
+		if s == nil || begins {
+			s = d.of(line[:max(0, bytes.Index(line, []byte("time=")))])
+		}
+		d.end(s)
+		if begins && s.begun {
+			d.lost.Unended++
+		}
+		s.dump, s.begun = -1, begins && !bytes.HasSuffix(line, []byte("quit"))
+	case blank:
+		if d.last != nil {
+			d.end(d.last)
+		}
+	case bytes.Contains(line, []byte("frames elided")):
+		if d.last != nil {
+			d.last.Elided = true
+		}
+	case isGap(line):
+		d.lost.Gaps++
+		if d.last != nil {
+			d.last.Elided = d.last.going
+			d.end(d.last)
+		}
+	}
+}
+
+// isGap tells a line by which somebody says that text was left out here.
+func isGap(line []byte) bool {
+	word := string(line[wordStart(line):])
+	return word == "..." || word == "[...]" || word == "…"
+}
+
+// dumpers are the functions that a process is in while it writes its own dump.
+var dumpers = [][]byte{[]byte("dumpStacks"), []byte("DumpStacks"), []byte("dump.Stacks"), []byte("stack.Dump"), []byte("writeGoroutineStacks"), []byte("debug.Stack")}
+
+// end hands a stack over and begins the next one.
+func (d *reader) end(s *stack) {
+	if s.going && (s.Headed || len(s.Frames) > 0) {
+		if s.Headed && s.State == "running" && len(s.Frames) > 0 && s.dumps() && !s.begun {
+			s.dump = -1
+		}
+		if s.dump < 0 {
+			s.dump = d.dumps
+			d.dumps++
+		}
+		if !s.Headed {
+			d.lost.Headless++
+		}
+		s.Dump = s.dump
+		d.visit(&s.Goroutine)
+	} else if s.going {
+		d.lost.Headless++
+	}
+	s.Goroutine = Goroutine{Frames: s.Frames[:0], Program: s.Program}
+	s.args, s.going, s.sourced = s.args[:0], false, false
+}
+
+func (s *stack) dumps() bool {
+	for i := range min(3, len(s.Frames)) {
+		for _, name := range dumpers {
+			if bytes.Contains([]byte(s.Frames[i].Func), name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// names keeps each distinct text once. It forgets all when there are too many,
+// as a hostile text may have: what was handed out stays valid.
+type names map[string]string
+
+func (n names) keep(b []byte) string {
+	if s, ok := n[string(b)]; ok {
+		return s
+	}
+	if len(n) >= 1<<14 {
+		clear(n)
+	}
+	s := string(b)
+	n[s] = s
+	return s
+}
