@@ -42,7 +42,8 @@ stopped (State T) writes none before it goes on. With pprof it is
 apart tell a wait from work.
 
 Go records neither who holds a mutex nor for which container a goroutine works:
-holders are likely, and no container is named.`,
+holders are likely, and a container is named only where containerd's log says which
+shim a dump is from.`,
 		Example: `  sexton stacks /var/run/docker/goroutine-stacks-2026-11-20T220956Z.log
   journalctl -u containerd --since -5min | sexton stacks -
   cat dockerd.log containerd.stacks.log | sexton stacks - -o json

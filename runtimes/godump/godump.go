@@ -39,8 +39,18 @@ type Arg struct {
 	Sure  bool // it is no leftover of a register, which Go marks with "?"
 }
 
-// Loss says what a text lacks to be what Go wrote.
-type Loss struct {
+// A Shim is the process that wrote a dump, as containerd's log tells it behind the
+// dump's end: the one place where a container is named.
+type Shim struct {
+	Dump                 int
+	Namespace, Container string
+	PID                  int
+}
+
+// A Text is what is said of a whole text: which shims wrote its dumps, and what it
+// lacks to be what Go wrote.
+type Text struct {
+	Shims     []Shim
 	LongLines int   // lines longer than [longest], each cut there
 	Bytes     int64 // of those, dropped
 	Headless  int   // stacks without a complete header
@@ -54,7 +64,7 @@ type Loss struct {
 // cut it goes on with the next header or frame. The error is that of r.
 //
 // Source: runtime/traceback.go and runtime/proc.go of Go 1.4 to 1.26.
-func Read(r io.Reader, visit func(*Goroutine)) (Loss, error) {
+func Read(r io.Reader, visit func(*Goroutine)) (Text, error) {
 	d := reader{in: lines{r: r, buf: make([]byte, 4*longest)}, visit: visit, names: names{}, open: map[string]*stack{}}
 	for {
 		line, ok := d.in.next()
@@ -66,9 +76,9 @@ func Read(r io.Reader, visit func(*Goroutine)) (Loss, error) {
 	for _, name := range d.order {
 		d.end(d.open[name])
 		if d.open[name].begun {
-			d.lost.Unended++
+			d.text.Unended++
 		}
 	}
-	d.lost.LongLines, d.lost.Bytes = d.in.long, d.in.dropped
-	return d.lost, d.in.failed()
+	d.text.LongLines, d.text.Bytes = d.in.long, d.in.dropped
+	return d.text, d.in.failed()
 }

@@ -195,7 +195,7 @@ func parseCreator(line []byte) (name []byte, at int, ok bool) {
 
 // writerOf finds who wrote a line in the prefix of a log: "dockerd[1748]:" or "dockerd:".
 func writerOf(prefix []byte) []byte {
-	prefix = bytes.TrimRight(prefix, " \t")
+	prefix = bytes.TrimRight(bytes.TrimSuffix(prefix, []byte("#011")), " \t")
 	prefix, ok := bytes.CutSuffix(prefix, []byte(":"))
 	if !ok {
 		return nil

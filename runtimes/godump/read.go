@@ -1,6 +1,10 @@
 package godump
 
-import "bytes"
+import (
+	"bytes"
+	"path"
+	"strconv"
+)
 
 const (
 	longestName = 1 << 10 // bytes of a function's name or of a path
@@ -17,7 +21,7 @@ type reader struct {
 	order []string          // of the writers, as they came
 	last  *stack            // of the line before
 	dumps int               // that have begun
-	lost  Loss
+	text  Text
 }
 
 // A stack is the one that a writer is at.
@@ -61,7 +65,7 @@ func (d *reader) of(prefix []byte) *stack {
 func (d *reader) line(line []byte) {
 	line = bytes.TrimRight(unescape(line), " \t\r")
 	if bytes.HasPrefix(line, []byte("goroutine profile: total ")) {
-		d.lost.Counted = true
+		d.text.Counted = true
 	}
 	if h, ok := parseHeading(line); ok {
 		d.heading(d.of(line[:h.at]), h)
@@ -100,11 +104,11 @@ func (d *reader) call(s *stack, name, args []byte, cut bool) {
 		s.going, s.Minutes = true, Unknown
 	}
 	if cut {
-		d.lost.Frames++
+		d.text.Frames++
 	}
 	s.sourced = false
 	if len(s.Frames) >= mostFrames {
-		d.lost.Frames++
+		d.text.Frames++
 		s.Elided, s.sourced = true, true
 		return
 	}
@@ -125,8 +129,11 @@ func (d *reader) mark(line []byte) {
 			s = d.of(line[:max(0, bytes.Index(line, []byte("time=")))])
 		}
 		d.end(s)
+		if ends {
+			d.shim(line, s.dump)
+		}
 		if begins && s.begun {
-			d.lost.Unended++
+			d.text.Unended++
 		}
 		s.dump, s.begun = -1, begins && !bytes.HasSuffix(line, []byte("quit"))
 	case blank:
@@ -138,11 +145,40 @@ func (d *reader) mark(line []byte) {
 			d.last.Elided = true
 		}
 	case isGap(line):
-		d.lost.Gaps++
+		d.text.Gaps++
 		if d.last != nil {
 			d.last.Elided = d.last.going
 			d.end(d.last)
 		}
+	}
+}
+
+// shim reads the fields that a shim's log line has behind its message.
+//
+// Source: containerd 1.6 runtime/v2/shim/shim_unix.go, setupLogger: path is the bundle.
+func (d *reader) shim(line []byte, dump int) {
+	_, fields, ok := bytes.Cut(line, []byte(`" `))
+	if !ok || dump < 0 || len(d.text.Shims) >= mostWriters {
+		return
+	}
+	s := Shim{Dump: dump}
+	for _, field := range bytes.Fields(fields) {
+		name, value, _ := bytes.Cut(field, []byte("="))
+		value = bytes.Trim(value, `"`)
+		if len(value) > longestName {
+			continue
+		}
+		switch string(name) {
+		case "namespace":
+			s.Namespace = string(value)
+		case "path":
+			s.Container = path.Base(string(value))
+		case "pid":
+			s.PID, _ = strconv.Atoi(string(value)) // 0 is not known
+		}
+	}
+	if s.Namespace != "" && s.Container != "" {
+		d.text.Shims = append(d.text.Shims, s)
 	}
 }
 
@@ -166,12 +202,12 @@ func (d *reader) end(s *stack) {
 			d.dumps++
 		}
 		if !s.Headed {
-			d.lost.Headless++
+			d.text.Headless++
 		}
 		s.Dump = s.dump
 		d.visit(&s.Goroutine)
 	} else if s.going {
-		d.lost.Headless++
+		d.text.Headless++
 	}
 	s.Goroutine = Goroutine{Frames: s.Frames[:0], Program: s.Program}
 	s.args, s.going, s.sourced = s.args[:0], false, false

@@ -14,13 +14,18 @@ var rank = map[Why]int{Kernel: 60, Called: 50, Locked: 40, Signed: 30, Child: 20
 
 // Report says what all goroutines together say. fallback is the layer of dumps
 // that do not tell it themselves, or "".
-func (f *Folder) Report(lost godump.Loss, fallback string) Report {
+func (f *Folder) Report(text godump.Text, fallback string) Report {
 	for i := range f.dumps {
 		if f.dumps[i].Layer = f.dumps[i].layer(); f.dumps[i].Layer == "" {
 			f.dumps[i].Layer = fallback
 		}
 	}
-	r := Report{Goroutines: f.headed, Layer: fallback, Calls: f.calls(), Locks: f.listLocks(), Signatures: f.matches(), Groups: []Group{}, Dumps: []Dump{}, Lost: f.losses(lost)}
+	r := Report{Goroutines: f.headed, Layer: fallback, Calls: f.calls(), Locks: f.listLocks(), Signatures: f.matches(), Groups: []Group{}, Dumps: []Dump{}, Lost: losses(text, f.over)}
+	for _, s := range text.Shims {
+		if s.Dump < len(f.dumps) && f.dumps[s.Dump].Layer == "shim" {
+			f.dumps[s.Dump].Namespace, f.dumps[s.Dump].Container, f.dumps[s.Dump].PID = s.Namespace, s.Container, s.PID
+		}
+	}
 	for i := range f.dumps {
 		r.Dumps = append(r.Dumps, f.dumps[i].Dump)
 	}
@@ -129,7 +134,7 @@ func (f *Folder) sayGroup(g *Group) string {
 	if g.Function != "" {
 		in = "in " + short(g.Function)
 	}
-	return fmt.Sprintf("%s waits %s for %s, %s%s.", title(name(f.dumps[g.Dump].Layer)), age(g.Minutes), f.find(g).waitsFor(), in, goroutines(g))
+	return fmt.Sprintf("%s waits %s for %s, %s%s.", title(f.dumps[g.Dump].name()), age(g.Minutes), f.find(g).waitsFor(), in, goroutines(g))
 }
 
 func (f *Folder) sayLock(l *Lock) string {
@@ -138,7 +143,7 @@ func (f *Folder) sayLock(l *Lock) string {
 	if n := len(l.Takers) - 1; n > 0 {
 		in += " and " + plural(n, "other function", "other functions")
 	}
-	fmt.Fprintf(&b, "%s: %s for the lock %s, the longest %s, in %s.", title(name(f.dumps[l.Dump].Layer)), plural(l.Waiters, "goroutine waits", "goroutines wait"), l.Lock, age(l.Minutes), in)
+	fmt.Fprintf(&b, "%s: %s for the lock %s, the longest %s, in %s.", title(f.dumps[l.Dump].name()), plural(l.Waiters, "goroutine waits", "goroutines wait"), l.Lock, age(l.Minutes), in)
 	if len(l.Holders) == 0 {
 		b.WriteString(" Who holds it cannot be seen in the dump.")
 	}
@@ -230,7 +235,7 @@ func (f *Folder) find(g *Group) *group {
 }
 
 // losses says what the text lacks.
-func (f *Folder) losses(l godump.Loss) []string {
+func losses(l godump.Text, over int) []string {
 	out := []string{}
 	add := func(n int, one, many string) {
 		if n > 0 {
@@ -242,7 +247,7 @@ func (f *Folder) losses(l godump.Loss) []string {
 	add(l.Gaps, "place where somebody left something out", "places where somebody left something out")
 	add(l.Unended, "dump has no mark of its end", "dumps have no mark of their end")
 	add(l.LongLines, "line is too long and was cut", "lines are too long and were cut")
-	add(f.over, "goroutine is in no group: there are too many stacks", "goroutines are in no group: there are too many stacks")
+	add(over, "goroutine is in no group: there are too many stacks", "goroutines are in no group: there are too many stacks")
 	return out
 }
 
@@ -255,6 +260,18 @@ func name(layer string) string {
 		return "the shim"
 	}
 	return layer
+}
+
+// name is that of the layer, with the container where the log tells it.
+func (d *dump) name() string {
+	if d.Container == "" {
+		return name(d.Layer)
+	}
+	id := d.Container
+	if len(id) == 64 {
+		id = id[:12]
+	}
+	return fmt.Sprintf("the shim of %s (pid %d)", id, d.PID)
 }
 
 // title begins a sentence. The names of programs are written as they are.

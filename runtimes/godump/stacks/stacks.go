@@ -58,6 +58,9 @@ type Report struct {
 type Dump struct {
 	Layer      string `json:"layer"`
 	Goroutines int    `json:"goroutines"`
+	Namespace  string `json:"namespace,omitempty"` // of a shim whose log line tells them
+	Container  string `json:"container,omitempty"`
+	PID        int    `json:"pid,omitempty"`
 }
 
 // A Group are goroutines with the same stack and state.

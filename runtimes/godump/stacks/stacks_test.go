@@ -106,7 +106,7 @@ func TestMeasured(t *testing.T) {
 		{"a runc hangs: dockerd, a chain of two locks", []string{"e-dockerd"}, "dockerd", "daemon.(*Daemon).ContainerExecStart", 8,
 			[]string{"likely held by goroutine 555, in daemon.(*Daemon).ContainerInspectCurrent, which waits 2 minutes for the lock 0xc000ba4340", "That is likely held by goroutine 515"}},
 		{"a runc hangs: the shim", []string{"e-shim"}, "shim", "process.(*execProcess).start", 5,
-			[]string{"likely held by goroutine 38, in task.(*service).checkProcesses", "likely held by goroutine 83", "for runc exec to end", "child of the shim"}},
+			[]string{"The shim of a5f4041a90bd (pid 30438): 5 goroutines wait", "likely held by goroutine 38, in task.(*service).checkProcesses", "likely held by goroutine 83", "for runc exec to end", "child of the shim"}},
 		{"a runc hangs: all layers in one text", []string{"e-dockerd", "e-containerd", "e-shim"}, "shim", "process.(*execProcess).start", 5,
 			[]string{"dockerd: 8 goroutines", "for the shim to answer task.Start", "for runc exec to end"}},
 		{"healthy", []string{"healthy-dockerd", "healthy-containerd"}, "containerd", "", 0, []string{"Nothing is blocked here"}},
