@@ -46,9 +46,21 @@ func (f *Folder) Add(e Event) {
 	if f.seen == nil {
 		f.seen = map[thing]int{}
 	}
-	f.seen[key] = len(f.Events)
+	e = e.own()
+	f.seen[thing{e.Family, e.Cgroup, e.Process, e.Device, e.PID}] = len(f.Events)
 	e.last, e.lastTime = e.Boot, e.Time
 	f.Events = append(f.Events, e)
+}
+
+// own gives the event strings of its own: they are parts of lines, which may be long.
+func (e Event) own() Event {
+	for _, s := range []*string{&e.Container, &e.PodUID, &e.Process, &e.Device, &e.Cgroup, &e.Stamp, &e.Text} {
+		*s = strings.Clone(*s)
+	}
+	for i, id := range e.Outer {
+		e.Outer[i] = strings.Clone(id)
+	}
+	return e
 }
 
 // near tells that e is not much later than the last of old; without times it is not.

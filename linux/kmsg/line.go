@@ -19,8 +19,10 @@ const headerRoom = 256
 // message, unless what stands before that looks like another program's line.
 func ParseLine(line string, zone *time.Location) (r Record, ok bool) {
 	line = strings.TrimRight(line, "\r\n")
-	if r, err := ParseRecord([]byte(line)); err == nil {
-		return r, r.Kernel
+	if line != "" && '0' <= line[0] && line[0] <= '9' {
+		if r, err := ParseRecord([]byte(line)); err == nil {
+			return r, r.Kernel
+		}
 	}
 	r = Record{Seq: -1, Boot: -1, Kernel: true}
 	trimmed := strings.TrimLeft(line, " \t>")

@@ -3,7 +3,6 @@ package kmsg
 import (
 	"fmt"
 	"reflect"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -23,7 +22,7 @@ func old(comm, id string, table []string, victim, child string) []string {
 	lines := []string{
 		comm + " invoked oom-killer: gfp_mask=0xd0, order=0, oom_score_adj=0",
 		comm + " cpuset=" + id + " mems_allowed=0",
-		"CPU: 2 PID: " + strconv.Itoa(len(comm)+len(table)+3000) + " Comm: " + comm + " Not tainted 3.10.0-1160.el7.x86_64 #1",
+		"CPU: 2 PID: 32498 Comm: " + comm + " Not tainted 3.10.0-1160.el7.x86_64 #1",
 		"Call Trace:", " [<ffffffff8163a909>] dump_stack+0x19/0x1b",
 		"Task in /docker/" + id + " killed as a result of limit of /docker/" + id,
 		"memory: usage 10240kB, limit 10240kB, failcnt 14",

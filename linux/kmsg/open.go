@@ -42,9 +42,10 @@ func (l Lost) Error() string {
 // A Log is the kernel's log, open. It is used by one goroutine.
 type Log struct {
 	fd     int
+	from   func([]byte) (int, error) // read(2) of fd
 	follow bool
 	buf    []byte
-	read   int
+	passed int   // bytes that were read
 	next   int64 // sequence number that comes next; -1 before the first
 	gap    bool  // the kernel said that records were lost
 }
@@ -61,7 +62,8 @@ func Open(path string, follow bool) (*Log, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	return &Log{fd: fd, follow: follow, next: -1, buf: make([]byte, largestRecord)}, nil
+	from := func(p []byte) (int, error) { return unix.Read(fd, p) }
+	return &Log{fd: fd, from: from, follow: follow, next: -1, buf: make([]byte, largestRecord)}, nil
 }
 
 // Close closes the log.
@@ -74,7 +76,7 @@ func (l *Log) Close() error { return unix.Close(l.fd) }
 // can be called again.
 func (l *Log) Next(ctx context.Context) (Record, error) {
 	for ctx.Err() == nil {
-		n, err := unix.Read(l.fd, l.buf)
+		n, err := l.from(l.buf)
 		switch {
 		case err == nil && n == 0:
 			return Record{}, io.EOF // no device: a file that ends
@@ -98,7 +100,7 @@ func (l *Log) Next(ctx context.Context) (Record, error) {
 
 // record parses one record and tells what was lost before it.
 func (l *Log) record(raw []byte) (Record, error) {
-	if l.read += len(raw); !l.follow && l.read > mostOfRing {
+	if l.passed += len(raw); !l.follow && l.passed > mostOfRing {
 		return Record{}, ErrEndless
 	}
 	r, err := ParseRecord(raw)

@@ -8,7 +8,7 @@ import (
 )
 
 // LongestLine is how much of a line is read. The kernel's records have 1 KiB of text.
-const LongestLine = 16 << 10
+const LongestLine = 8 << 10
 
 // Read gives the events of a log in any spelling, see [ParseLine], as they are
 // complete, in memory that does not grow with it. Lines of other programs and lines

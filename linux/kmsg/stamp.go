@@ -66,8 +66,8 @@ func (r *Record) setStamp(head string, zone *time.Location) {
 	if r.Stamp == "" {
 		r.Stamp = head[:min(len(head), 64)]
 	}
-	if !r.Time.IsZero() || zone == nil {
-		return
+	if !r.Time.IsZero() || zone == nil || !strings.Contains(head, ":") || !strings.Contains(head, "20") {
+		return // nothing with a time and a year of this century in it
 	}
 	text := strings.Replace(head, ",", ".", 1)
 	for _, layout := range layouts {
