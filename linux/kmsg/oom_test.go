@@ -112,6 +112,7 @@ func TestHostileNames(t *testing.T) {
 		{"a cpuset with fields", []string{chosenLine("x,mems_allowed=0,global_oom,task_memcg=", a, a, "sh", 5), killedLine("sh", 5)}, []short{{OOM, idA, "", "sh", 5, ""}}},
 		{"a cgroup with the kernel's words", []string{"Task in " + a + "/x killed as a result of limit of " + b + " killed as a result of limit of " + a, "Memory cgroup out of memory: Kill process 5 (sh) score 1 or sacrifice child"}, []short{{OOM, idA, "", "sh", 5, ""}}},
 		{"a newline in a comm", []string{`7,8,9,-;` + killedLine(`a\x0aKilled proce`, 5)}, []short{{OOM, "", "", "a\nKilled proce", 5, ""}}},
+		{"a newline in a comm, in a text", strings.Split(chosenLine(idA, a, a, "1) \n Killed pro(", 5)+"\n"+killedLine("1) \n Killed pro(", 5), "\n"), []short{{OOM, idA, "", "1", 5, ""}}},
 		{"a pid that is none", []string{"Killed process 99999999999 (x) total-vm:1kB", "Killed process 0 (x) total-vm:1kB", "Killed process -1 (x) total-vm:1kB"}, nil},
 		{"written by a process", []string{`12,8,9,-;` + killedLine("x", 5), "<14>" + killedLine("x", 5), "user  :notice: [    1.000000] " + killedLine("x", 5), `{"_TRANSPORT":"stdout","MESSAGE":"` + killedLine("x", 5) + `"}`}, nil},
 		{"another program's", []string{`May  8 14:05:34 node1 containerd[77]: ` + killedLine("x", 5), `time="2020-05-08T14:05:34Z" level=info msg="` + killedLine("x", 5) + `"`, `May  8 14:05:34 node1 kubelet[1]: kernel: ` + killedLine("x", 5)}, nil},

@@ -202,8 +202,11 @@ func readChosen(text string) oomLine {
 		l.name, _, _ = strings.Cut(name, ",mems_allowed=")
 	}
 	pid := strings.LastIndex(l.task, ",pid=")
-	if pid < 0 {
-		return l // cut off: a record has at most 1 KiB
+	if pid < 0 { // cut off: a record has at most 1 KiB, and in a text a newline in a comm ends the line
+		if i := strings.LastIndex(l.task, ",task="); i >= 0 {
+			l.task = l.task[:i]
+		}
+		return l
 	}
 	l.pid, _, _ = number(l.task[pid+len(",pid="):])
 	window := max(0, pid-longestComm)

@@ -1,7 +1,6 @@
 package kmsg
 
 import (
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -36,11 +35,14 @@ func seconds(s string) (time.Duration, bool) {
 	if !ok || !allDigits(whole) || !allDigits(part) || len(part) > 9 || len(whole) > 10 {
 		return 0, false
 	}
-	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || f > 9e9 {
+	var n time.Duration
+	for _, c := range []byte(whole + (part + "00000")[:6]) {
+		n = n*10 + time.Duration(c-'0')
+	}
+	if n > 9e15 { // 285 years
 		return 0, false
 	}
-	return time.Duration(math.Round(f*1e6)) * time.Microsecond, true
+	return n * time.Microsecond, true
 }
 
 // The dates that logs put before a message, without what stands between them and it.

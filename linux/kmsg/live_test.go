@@ -1,0 +1,183 @@
+package kmsg
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"sexton.dev/internal/hosttest"
+)
+
+// eaterVariable tells the test binary to be the process that uses up its memory.
+const eaterVariable = "SEXTON_TEST_EATS_MEMORY"
+
+// hostileComm has a newline in it and looks like the kernel's message.
+const hostileComm = "1) \nKilled pro("
+
+func TestMain(m *testing.M) {
+	if os.Getenv(eaterVariable) != "" {
+		eat()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// eat takes a name, waits to be put into the cgroup, and uses 64 MiB.
+func eat() {
+	if err := os.WriteFile("/proc/thread-self/comm", []byte(hostileComm), 0); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Stdout.WriteString("ready\n")
+	io.ReadFull(os.Stdin, make([]byte, 1))
+	var kept [][]byte
+	for range 64 {
+		page := make([]byte, 1<<20)
+		for i := 0; i < len(page); i += 4096 {
+			page[i] = 1
+		}
+		kept = append(kept, page)
+	}
+	runtime.KeepAlive(kept)
+}
+
+// memoryCgroup makes a memory cgroup of 16 MiB without swap, of either version, and removes it.
+func memoryCgroup(t *testing.T, id string) string {
+	root, limit, swap := "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
+	if _, err := os.Stat(filepath.Join(root, limit)); err != nil {
+		root, limit, swap = "/sys/fs/cgroup", "memory.max", "memory.swap.max"
+	}
+	parent := filepath.Join(root, fmt.Sprintf("sexton-kmsg-test-%d", os.Getpid()))
+	dir := filepath.Join(parent, id)
+	hosttest.Needs(t, "memcg", os.Mkdir(parent, 0o755) == nil, "mount a memory cgroup that root may write to")
+	t.Cleanup(func() { removeCgroup(t, parent) })
+	if strings.HasSuffix(limit, ".max") {
+		os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte("+memory"), 0)
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { removeCgroup(t, dir) })
+	err := os.WriteFile(filepath.Join(dir, limit), []byte("16777216"), 0)
+	hosttest.Needs(t, "memcg", err == nil, "delegate the memory controller to the root cgroup's children")
+	if err := os.WriteFile(filepath.Join(dir, swap), []byte(map[bool]string{true: "0", false: "16777216"}[swap == "memory.swap.max"]), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Logf("swap is not limited: %v", err)
+	}
+	return dir
+}
+
+func removeCgroup(t *testing.T, dir string) {
+	hosttest.Until(t, 10*time.Second, "remove "+dir, func() bool {
+		err := os.Remove(dir)
+		return err == nil || errors.Is(err, os.ErrNotExist)
+	})
+}
+
+// A process with a hostile name is killed in a memory cgroup, and the kernel log
+// says who it was and in which container.
+func TestRealOOM(t *testing.T) {
+	hosttest.NeedsRoot(t)
+	before, err := Open(Device, false)
+	hosttest.Needs(t, "kmsg", err == nil, "give the container /dev/kmsg and CAP_SYSLOG")
+	before.Close()
+	random := make([]byte, 32)
+	rand.Read(random)
+	id := hex.EncodeToString(random)
+	dir := memoryCgroup(t, id)
+
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), eaterVariable+"=1", "GOMAXPROCS=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
+	cmd.Stderr = os.Stderr
+	in, _ := cmd.StdinPipe()
+	out, _ := cmd.StdoutPipe()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer time.AfterFunc(30*time.Second, func() { cmd.Process.Kill() }).Stop()
+	if _, err := io.ReadFull(out, make([]byte, len("ready\n"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), fmt.Appendf(nil, "%d", cmd.Process.Pid), 0); err != nil {
+		t.Fatal(err)
+	}
+	in.Write([]byte{1})
+	if err := cmd.Wait(); cmd.ProcessState.String() != "signal: killed" {
+		t.Fatalf("the child ended with %v, %v", cmd.ProcessState, err)
+	}
+
+	var got []Event
+	for _, e := range ring(t) {
+		if e.Container == id {
+			got = append(got, e)
+		}
+	}
+	if len(got) != 1 {
+		t.Fatalf("%d events of the container: %+v", len(got), got)
+	}
+	e := got[0]
+	if e.Family != OOM || e.Process != hostileComm || e.Global || e.Limit != 16<<20 || !strings.HasSuffix(e.Cgroup, "/"+id) || e.Seq < 0 || e.Boot <= 0 {
+		t.Errorf("%+v", e)
+	}
+	if ns, _ := os.Readlink("/proc/self/ns/pid"); ns == "pid:[4026531836]" && e.PID != cmd.Process.Pid { // the kernel prints pids of the first namespace
+		t.Errorf("pid %d, want %d", e.PID, cmd.Process.Pid)
+	}
+}
+
+// ring is all events of the kernel's log.
+func ring(t *testing.T) (out []Event) {
+	log, err := Open(Device, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	var a Assembler
+	for {
+		r, err := log.Next(context.Background())
+		if err == io.EOF {
+			return append(out, a.Flush()...)
+		}
+		if _, lost := errors.AsType[Lost](err); err != nil && !lost {
+			t.Fatal(err)
+		}
+		out = append(out, a.Add(r)...)
+	}
+}
+
+// Following waits at the end, says so, and ends when it is told to.
+func TestFollow(t *testing.T) {
+	hosttest.NeedsRoot(t)
+	log, err := Open(Device, true)
+	hosttest.Needs(t, "kmsg", err == nil, "give the container /dev/kmsg and CAP_SYSLOG")
+	defer log.Close()
+	ctx, stop := context.WithTimeout(context.Background(), 20*time.Second)
+	defer stop()
+	n, quiet := 0, false
+	for !quiet {
+		_, err := log.Next(ctx)
+		if quiet = errors.Is(err, ErrQuiet); err != nil && !quiet {
+			if _, lost := errors.AsType[Lost](err); !lost {
+				t.Fatal(err)
+			}
+		}
+		n++
+	}
+	if n < 2 {
+		t.Errorf("%d records", n)
+	}
+	stop()
+	if _, err := log.Next(ctx); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
