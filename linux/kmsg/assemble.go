@@ -109,8 +109,15 @@ func (a *Assembler) endStall() {
 // event gives an event the record's times and text.
 func (r Record) event(e Event) Event {
 	e.Seq, e.Boot, e.Time, e.Stamp, e.Times = r.Seq, r.Boot, r.Time, r.Stamp, 1
-	e.Text = strings.TrimRight(r.Text[:min(len(r.Text), longestText)], " \n")
+	e.Text = oneLine(r.Text)
 	return e
+}
+
+// oneLine is a message as /dev/kmsg has it: a newline in it is \x0a.
+func oneLine(text string) string {
+	text = strings.TrimRight(text[:min(len(text), longestText/2)], " \n")
+	text = strings.ReplaceAll(text, "\n", `\x0a`)
+	return text[:min(len(text), longestText)]
 }
 
 // at notes whose cgroup a path is.

@@ -187,7 +187,7 @@ func (rep *report) take(r Record, l oomLine) {
 
 // say keeps a message for the event's text.
 func (rep *report) say(text string) {
-	text = strings.TrimRight(text, " \n")
+	text = oneLine(text)
 	if rep.size+len(text) < longestText {
 		rep.text = append(rep.text, text)
 		rep.size += len(text) + 1

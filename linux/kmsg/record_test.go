@@ -88,6 +88,19 @@ func TestParseLine(t *testing.T) {
 	}
 }
 
+// The stamp is the time alone.
+func TestStamp(t *testing.T) {
+	for head, want := range map[string]string{
+		"Apr  1 16:45:10 node1 kernel: ": "Apr 1 16:45:10", "[Thu Apr  1 16:45:10 2021] ": "Thu Apr 1 16:45:10 2021", "[  261.989567] ": "261.989567",
+		"Thu 2021-04-01 16:45:10 UTC node1 kernel: ": "Thu 2021-04-01 16:45:10 UTC", "2021-04-01T16:45:10+0200 node1 kernel: ": "2021-04-01T16:45:10+0200",
+		"2021-04-01 16:45:10 x: ": "2021-04-01 16:45:10", "node1 ": "", "": "", "node1 kernel: [  261.989567] ": "261.989567",
+	} {
+		if r, ok := ParseLine(head+"XFS (dm-3): log I/O error", nil); !ok || r.Stamp != want {
+			t.Errorf("%q: %v %q, want %q", head, ok, r.Stamp, want)
+		}
+	}
+}
+
 // A line that the kernel printed in pieces is one.
 func TestFragments(t *testing.T) {
 	var a Assembler

@@ -66,7 +66,7 @@ func (r *Record) setStamp(head string, zone *time.Location) {
 		r.Boot = boot // not -o short-unix, which counts from 1970
 	}
 	if r.Stamp == "" {
-		r.Stamp = head[:min(len(head), 64)]
+		r.Stamp = stampOf(head)
 	}
 	if !r.Time.IsZero() || zone == nil || !strings.Contains(head, ":") || !strings.Contains(head, "20") {
 		return // nothing with a time and a year of this century in it
@@ -84,6 +84,26 @@ func (r *Record) setStamp(head string, zone *time.Location) {
 			return
 		}
 	}
+}
+
+// stampOf is the time that a header begins with, as it stands there; "" if none does.
+func stampOf(head string) string {
+	words := strings.Fields(head[:min(len(head), 64)])
+	n := 0
+	switch first := words[0]; {
+	case strings.Contains(months, " "+first+" "): // Apr  1 16:45:10
+		n = 3
+	case len(words) > 3 && strings.Contains(months, " "+words[1]+" "): // Thu Apr  1 16:45:10 2021
+		n = 5
+	case len(words) > 2 && len(first) == 3 && strings.Count(words[1], "-") == 2: // Thu 2021-04-01 16:45:10 UTC
+		n = 4
+	case !allDigits(first[:1]) && first[0] != '+':
+	case len(first) == len(time.DateOnly):
+		n = 2
+	default:
+		n = 1
+	}
+	return strings.Join(words[:min(n, len(words))], " ")
 }
 
 // leading is how many bytes at the beginning of s are in set.
