@@ -71,6 +71,7 @@ func TestMessages(t *testing.T) {
 		{"device-mapper: table: 253:5: linear: Device lookup failed", fs("253:5")},
 		{"device-mapper: ioctl: error adding target to table", nil},
 		{"device-mapper: ioctl: 4.48.0-ioctl (2023-03-01) initialised: dm-devel@redhat.com", nil},
+		{"device-mapper: ioctl: unable to remove open device docker-253:0-12-base", fs("docker-253:0-12-base")},
 		{"device-mapper: multipath: 253:1: Failing path 8:32.", fs("253:1")},
 
 		{"EXT4-fs error (device dm-7) in ext4_reserve_inode_write:4881: Journal has aborted", fs("dm-7")},

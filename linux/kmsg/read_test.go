@@ -16,6 +16,7 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Add([]byte(strings.Join(old("java", idA, []string{"[  100]     0   100  1  1  1  0  0 java"}, "100 (java)", "100 (java)"), "\n")))
 	f.Add([]byte("4,1,10,c;cgroup: fork\n4,2,11,+,caller=C1;x\n <1>[1.1] x\n{\"MESSAGE\":[1,300]}"))
+	f.Add([]byte("[]Killed process 0"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		events := 0
 		err := Read(strings.NewReader(string(text)), time.UTC, func(e Event) error {

@@ -65,7 +65,7 @@ func (r *Record) setStamp(head string, zone *time.Location) {
 	if boot, ok := seconds(strings.TrimSpace(head[:leading(head, "0123456789. ")])); ok && boot < 1e9*time.Second {
 		r.Boot = boot // not -o short-unix, which counts from 1970
 	}
-	if r.Stamp == "" {
+	if r.Stamp == "" && head != "" {
 		r.Stamp = stampOf(head)
 	}
 	if !r.Time.IsZero() || zone == nil || !strings.Contains(head, ":") || !strings.Contains(head, "20") {

@@ -26,6 +26,9 @@ func deviceMapper(rest, _ string) (Event, bool) {
 	case module == "ioctl" && strings.HasPrefix(message, "error adding target to table"): // its cause was told before
 		return e, false
 	}
+	if _, name, ok := strings.Cut(message, "unable to remove open device "); ok {
+		e.Device = deviceWord(name)
+	}
 	return e, trouble(message)
 }
 
