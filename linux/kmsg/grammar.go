@@ -168,7 +168,9 @@ func nameAndPID(s string) (name string, pid int, ok bool) {
 	return s[:i], pid, true
 }
 
-// longestComm is that of a kernel worker, with what it works on; a process has 15 bytes.
-const longestComm = 64
+const (
+	longestComm = 64 // of a kernel worker, with what it works on
+	processComm = 15 // of a process
+)
 
 func isComm(s string) bool { return len(s) <= longestComm }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"syscall"
@@ -88,9 +89,9 @@ func removeCgroup(t *testing.T, dir string) {
 // says who it was and in which container.
 func TestRealOOM(t *testing.T) {
 	hosttest.NeedsRoot(t)
-	before, err := Open(Device, false)
+	following, err := Open(Device, true)
 	hosttest.Needs(t, "kmsg", err == nil, "give the container /dev/kmsg and CAP_SYSLOG")
-	before.Close()
+	defer following.Close()
 	random := make([]byte, 32)
 	rand.Read(random)
 	id := hex.EncodeToString(random)
@@ -117,16 +118,15 @@ func TestRealOOM(t *testing.T) {
 		t.Fatalf("the child ended with %v, %v", cmd.ProcessState, err)
 	}
 
-	var got []Event
-	for _, e := range ring(t) {
-		if e.Container == id {
-			got = append(got, e)
-		}
+	past, err := Open(Device, false)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if len(got) != 1 {
-		t.Fatalf("%d events of the container: %+v", len(got), got)
+	defer past.Close()
+	e, followed := eventOf(t, past, id), eventOf(t, following, id)
+	if !reflect.DeepEqual(e, followed) {
+		t.Errorf("%+v to its end, %+v when it is followed", e, followed)
 	}
-	e := got[0]
 	if e.Family != OOM || e.Process != hostileComm || e.Global || e.Limit != 16<<20 || !strings.HasSuffix(e.Cgroup, "/"+id) || e.Seq < 0 || e.Boot <= 0 {
 		t.Errorf("%+v", e)
 	}
@@ -135,23 +135,57 @@ func TestRealOOM(t *testing.T) {
 	}
 }
 
-// ring is all events of the kernel's log.
-func ring(t *testing.T) (out []Event) {
-	log, err := Open(Device, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
+// eventOf reads to the log's end, or to its first pause, and gives the one event of a container.
+func eventOf(t *testing.T, log *Log, id string) Event {
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
 	var a Assembler
+	var got []Event
+	keep := func(events []Event) {
+		for _, e := range events {
+			if e.Container == id {
+				got = append(got, e)
+			}
+		}
+	}
 	for {
-		r, err := log.Next(context.Background())
-		if err == io.EOF {
-			return append(out, a.Flush()...)
+		r, err := log.Next(ctx)
+		if err == io.EOF || errors.Is(err, ErrQuiet) {
+			break
 		}
 		if _, lost := errors.AsType[Lost](err); err != nil && !lost {
 			t.Fatal(err)
 		}
-		out = append(out, a.Add(r)...)
+		keep(a.Add(r))
+	}
+	keep(a.Flush())
+	if len(got) != 1 {
+		t.Fatalf("%d events of the container: %+v", len(got), got)
+	}
+	return got[0]
+}
+
+// What a process writes to /dev/kmsg is no message of the kernel's, whatever
+// facility it asks for. One line is written; it is marked and tells of nothing.
+func TestWritten(t *testing.T) {
+	hosttest.NeedsRoot(t)
+	log, err := Open(Device, false)
+	hosttest.Needs(t, "kmsg", err == nil, "give the container /dev/kmsg and CAP_SYSLOG")
+	defer log.Close()
+	text := fmt.Sprintf("sexton test %d: a harmless line", os.Getpid())
+	err = os.WriteFile(Device, []byte("<7>"+text+"\n"), 0)
+	hosttest.Needs(t, "kmsg", err == nil, "let root write to /dev/kmsg")
+	for {
+		r, err := log.Next(t.Context())
+		if _, lost := errors.AsType[Lost](err); err != nil && !lost {
+			t.Fatalf("the line is not in the log: %v", err)
+		}
+		if r.Text == text {
+			if r.Kernel {
+				t.Errorf("%+v", r)
+			}
+			return
+		}
 	}
 }
 

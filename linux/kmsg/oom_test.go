@@ -107,7 +107,7 @@ func TestHostileNames(t *testing.T) {
 		{"a comm with a UID, RHEL 7", []string{"Killed process 5 (a) total-vm:), UID 0, total-vm:1kB, anon-rss:1kB"}, []short{{OOM, "", "", "a) total-vm:", 5, ""}}},
 		{"a comm with fields", []string{chosenLine(idA, a, a, ",pid=1,uid=0", 5)}, []short{{OOM, idA, "", ",pid=1,uid=0", 5, ""}}},
 		{"a comm with a task", []string{chosenLine(idA, a, a, "a,task=b", 5)}, []short{{OOM, idA, "", "a,task=b", 5, ""}}},
-		{"a limit's cgroup with another's fields", []string{chosenLine("x", a+"/x"+forged, a+"/x"+forged+"/y", "sh", 5), killedLine("sh", 5)}, []short{{OOM, idB, "", "sh", 5, ""}}}, // a cgroup /docker/B below its own: A is in Outer
+		{"a limit's cgroup with another's fields", []string{chosenLine("x", a+"/x"+forged, a+"/x"+forged+"/y", "sh", 5), killedLine("sh", 5)}, []short{{OOM, idA, "", "sh", 5, ""}}},
 		{"a limit's cgroup with a bare field", []string{chosenLine("x", a+"/x,task_memcg=", a+"/x,task_memcg=/y", "sh", 5), killedLine("sh", 5)}, []short{{OOM, idA, "", "sh", 5, ""}}},
 		{"a cpuset with fields", []string{chosenLine("x,mems_allowed=0,global_oom,task_memcg=", a, a, "sh", 5), killedLine("sh", 5)}, []short{{OOM, idA, "", "sh", 5, ""}}},
 		{"a cgroup with the kernel's words", []string{"Task in " + a + "/x killed as a result of limit of " + b + " killed as a result of limit of " + a, "Memory cgroup out of memory: Kill process 5 (sh) score 1 or sacrifice child"}, []short{{OOM, idA, "", "sh", 5, ""}}},
@@ -220,6 +220,11 @@ func TestStale(t *testing.T) {
 func TestDetails(t *testing.T) {
 	e := read(t, stamped(10, old("java", idA, nil, "7 (java)", "7 (java)")...))[0]
 	if e.Limit != 10240<<10 || e.Global || e.Boot.Seconds() != 5 || e.Cgroup != "/docker/"+idA || strings.Count(e.Text, "\n") < 5 {
+		t.Errorf("%+v", e)
+	}
+	limit := "/docker/" + idA + "/x,task_memcg=/docker/" + idB // a container may nest this below its own
+	e = read(t, chosenLine("x", limit, limit+"/y", "sh", 5))[0]
+	if e.Cgroup != limit+"/y" || !reflect.DeepEqual(e.Outer, []string{idA}) {
 		t.Errorf("%+v", e)
 	}
 	e = read(t, chosenLine("/", "/docker/"+idB, "/docker/"+idB+"/docker/"+idA, "sh", 5))[0]

@@ -209,10 +209,14 @@ func readChosen(text string) oomLine {
 		return l
 	}
 	l.pid, _, _ = number(l.task[pid+len(",pid="):])
-	window := max(0, pid-longestComm)
-	if i := strings.Index(l.task[window:pid], ",task="); i >= 0 {
-		l.comm = l.task[window+i+len(",task=") : pid]
-		l.task = l.task[:window+i]
+	const cue = ",task="
+	at := strings.LastIndex(l.task[:pid], cue)
+	window := max(0, pid-processComm-len(cue))
+	if i := strings.Index(l.task[window:pid], cue); i >= 0 {
+		at = window + i // the later ones are in the comm
+	}
+	if at >= 0 && isComm(l.task[at+len(cue):pid]) {
+		l.comm, l.task = l.task[at+len(cue):pid], l.task[:at]
 	}
 	return l
 }
