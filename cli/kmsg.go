@@ -53,9 +53,7 @@ printed. It exits with 0 whatever it finds, and with 1 if it cannot read.`,
 			if follow && (out.format == "json" || out.format == "yaml") {
 				return withHint(wrongUse{fmt.Errorf("--follow prints no end of a list: -o %s", out.format)}, "-o jsonl")
 			}
-			ctx, stop := interruptible(cmd.Context())
-			defer stop()
-			return s.kernelLog(ctx, out, file, follow)
+			return s.kernelLog(cmd.Context(), out, file, follow)
 		},
 	}
 	out.add(cmd)
@@ -121,8 +119,11 @@ func (s *session) readRing(ctx context.Context, path string, follow bool, take f
 		return 0, logHint(err)
 	}
 	defer log.Close()
+	ctx, stop := interruptible(ctx)
+	defer stop()
 	booted := bootTime()
 	var a kmsg.Assembler
+	var unread error // the first record that was not as documented
 	give := func(events []kmsg.Event) error {
 		for _, e := range events {
 			if e.Boot >= 0 && !booted.IsZero() {
@@ -136,10 +137,10 @@ func (s *session) readRing(ctx context.Context, path string, follow bool, take f
 	}
 	for {
 		r, err := log.Next(ctx)
-		var gap kmsg.Lost
+		gap, overwritten := errors.AsType[kmsg.Lost](err)
 		switch {
 		case err == nil:
-		case errors.As(err, &gap):
+		case overwritten:
 			lost += gap.Records
 			fmt.Fprintf(s.Stderr, "sexton kmsg: %v\n", gap)
 		case errors.Is(err, kmsg.ErrQuiet):
@@ -148,11 +149,14 @@ func (s *session) readRing(ctx context.Context, path string, follow bool, take f
 			}
 			continue
 		case errors.Is(err, kmsg.ErrFormat):
+			if unread == nil {
+				unread = err
+			}
 			continue
 		case errors.Is(err, io.EOF):
-			return lost, give(a.Flush())
+			return lost, errors.Join(give(a.Flush()), unread)
 		default:
-			return lost, errors.Join(give(a.Flush()), err)
+			return lost, errors.Join(give(a.Flush()), unread, err)
 		}
 		if err := give(a.Add(r)); err != nil {
 			return lost, err

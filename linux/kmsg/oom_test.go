@@ -159,15 +159,21 @@ func TestMixed(t *testing.T) {
 		{"one inside of the other", "aaaaa" + strings.Repeat("b", 20), x, y, idA, idB},
 		{"one inside of the other, the same comm", "aaaaa" + strings.Repeat("b", 20), x, twin, "", ""},
 		{"kills last, the same comm", strings.Repeat("a", 12) + strings.Repeat("b", 12), x, twin, idA, idB},
+		{"kills last, swapped, the same comm", strings.Repeat("a", 12) + strings.Repeat("b", 12) + "abba", x, twin, idA, idB},
 		{"kills last, swapped, no tables", strings.Repeat("a", 10) + strings.Repeat("b", 10), old("java", idA, nil, "100 (java)", "100 (java)"), bare, "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := map[int]string{}
 			text := stamped(10, mixed(tt.cut, tt.x, tt.y)...)
+			kills := 0
 			for _, e := range read(t, text) {
 				if e.PID != 0 {
 					got[e.PID] = e.Container
+					kills++
 				}
+			}
+			if kills != 2 {
+				t.Errorf("%d kills\n%s", kills, text)
 			}
 			if want := map[int]string{100: tt.a, 200: tt.b}; !reflect.DeepEqual(got, want) {
 				t.Errorf("%v, want %v\n%s", got, want, text)
