@@ -160,7 +160,9 @@ func (r *Record) brackets(s string, zone *time.Location) string {
 		}
 		switch in := strings.TrimSpace(inside); {
 		case isClock(inside):
-			r.setStamp(in, zone)
+			if r.setStamp(in, zone); r.Stamp == "" {
+				r.Stamp = in
+			}
 		case len(in) > 1 && (in[0] == 'T' || in[0] == 'C') && allDigits(in[1:]) && r.Stamp != "":
 			r.Caller = in
 		default:

@@ -61,6 +61,7 @@ func TestParseLine(t *testing.T) {
 		{"dmesg -x", "kern  :err   : [  261.989567] ", boot, time.Time{}},
 		{"dmesg -d", "[  261.989567 <    0.000012>] ", boot, time.Time{}},
 		{"dmesg -T", "[Thu Apr  1 16:45:10 2021] ", -1, day(15, 45, 10, 0)},
+		{"dmesg -T, in another language", "[Чт апр  1 16:45:10 2021] ", -1, time.Time{}},
 		{"dmesg -e", "[Apr 1 16:45] ", -1, time.Time{}},
 		{"dmesg -H", "[  +0.000003] ", -1, time.Time{}},
 		{"dmesg, iso", "2021-04-01T16:45:10,000005+02:00 ", -1, day(14, 45, 10, 5)},
@@ -93,7 +94,7 @@ func TestStamp(t *testing.T) {
 	for head, want := range map[string]string{
 		"Apr  1 16:45:10 node1 kernel: ": "Apr 1 16:45:10", "[Thu Apr  1 16:45:10 2021] ": "Thu Apr 1 16:45:10 2021", "[  261.989567] ": "261.989567",
 		"Thu 2021-04-01 16:45:10 UTC node1 kernel: ": "Thu 2021-04-01 16:45:10 UTC", "2021-04-01T16:45:10+0200 node1 kernel: ": "2021-04-01T16:45:10+0200",
-		"2021-04-01 16:45:10 x: ": "2021-04-01 16:45:10", "node1 ": "", "": "", "node1 kernel: [  261.989567] ": "261.989567",
+		"2021-04-01 16:45:10 x: ": "2021-04-01 16:45:10", "node1 ": "", "": "", "node1 kernel: [  261.989567] ": "261.989567", "[Чт апр 1 16:45:10 2021] ": "Чт апр 1 16:45:10 2021",
 	} {
 		if r, ok := ParseLine(head+"XFS (dm-3): log I/O error", nil); !ok || r.Stamp != want {
 			t.Errorf("%q: %v %q, want %q", head, ok, r.Stamp, want)

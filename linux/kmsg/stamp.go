@@ -23,8 +23,17 @@ func isClock(inside string) bool {
 	if before, _, ok := strings.Cut(s, "<"); ok { // dmesg -d: "  12.345678 <    0.000012>"
 		return isClock(before)
 	}
-	return len(s) > 8 && strings.Count(s, ":") >= 1 && strings.Contains(months, " "+s[:min(3, len(s))]+" ") ||
-		len(s) > 16 && strings.Count(s, ":") == 2 && strings.Contains(months, " "+s[4:7]+" ")
+	return hasTime(s) || len(s) > 8 && strings.Contains(s, ":") && strings.Contains(months, " "+s[:3]+" ") // dmesg -e: "Apr 1 16:45"
+}
+
+// hasTime tells that there is a 19:11:18 in s: the rest of a date is in any language.
+func hasTime(s string) bool {
+	for i := 2; i+6 <= len(s); i++ {
+		if s[i] == ':' && s[i+3] == ':' && allDigits(s[i-2:i]) && allDigits(s[i+1:i+3]) && allDigits(s[i+4:i+6]) {
+			return true
+		}
+	}
+	return false
 }
 
 const months = " Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec "
