@@ -12,7 +12,7 @@ const (
 	mostOpen    = 16      // reports that wait for their end; in a real log two at most
 	mostRows    = 1 << 14 // processes of a report's table that are kept
 	mostVictims = 64      // of the last reports, for the reaper's messages
-	longestText = 2048    // of what an event keeps
+	longestText = 4096    // of what an event keeps
 	stallLines  = 40      // after a stall's message, until who was on the CPU is not looked for any more
 
 	fresh = 2 * time.Second // reports that got a message within this may be mixed
@@ -115,7 +115,7 @@ func (r Record) event(e Event) Event {
 
 // oneLine is a message as /dev/kmsg has it: a newline in it is \x0a.
 func oneLine(text string) string {
-	text = strings.TrimRight(text[:min(len(text), longestText/2)], " \n")
+	text = strings.TrimRight(text[:min(len(text), longestText/3)], " \n")
 	text = strings.ReplaceAll(text, "\n", `\x0a`)
 	return text[:min(len(text), longestText)]
 }
@@ -186,7 +186,7 @@ func (a *Assembler) expire(r Record) {
 func (a *Assembler) close(rep *report) {
 	a.open = slices.DeleteFunc(a.open, func(o *report) bool { return o == rep })
 	e := rep.event()
-	if e.Cgroup == "" && a.group.task != "" { // killed along with the victim
+	if e.Cgroup == "" && rep.memc && a.group.task != "" { // killed along with the victim
 		e.at(a.group.task)
 	}
 	if e.PID != 0 {

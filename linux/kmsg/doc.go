@@ -73,7 +73,7 @@ type Event struct {
 	Boot  time.Duration // since boot; -1 if not said
 	Time  time.Time
 	Stamp string
-	Text  string // the messages that tell of it, at most 2 KiB, a line each
+	Text  string // the messages that tell of it, at most 4 KiB, a line each
 	Times int    // how often the log tells of it
 
 	last     time.Duration // of what was folded into it, since boot

@@ -63,10 +63,11 @@ func (e Event) own() Event {
 	return e
 }
 
-// near tells that e is not much later than the last of old; without times it is not.
+// near tells that e is not long after the last of old, nor of another boot. Without
+// times it is near.
 func near(old, e Event) bool {
 	if old.last >= 0 && e.Boot >= 0 {
-		return e.Boot-old.last < foldWithin
+		return (e.Boot - old.last).Abs() < foldWithin
 	}
-	return old.lastTime.IsZero() || e.Time.IsZero() || e.Time.Sub(old.lastTime) < foldWithin
+	return old.lastTime.IsZero() || e.Time.IsZero() || e.Time.Sub(old.lastTime).Abs() < foldWithin
 }

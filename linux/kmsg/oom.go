@@ -96,14 +96,14 @@ func (rep *report) sameCpuset(l oomLine) bool {
 	return rep.cpuset == l.name || id != "" && cgroupfs.PlaceOf(rep.cpuset).ID == id
 }
 
-// within tells that r is no later than limit after the report's last message.
-// Without times it is.
+// within tells that r is no further than limit from the report's last message; one
+// that is long before it is of another boot. Without times it is near.
 func (rep *report) within(limit time.Duration, r Record) bool {
 	switch {
 	case r.Boot >= 0 && rep.at.Boot >= 0:
-		return r.Boot-rep.at.Boot < limit
+		return (r.Boot - rep.at.Boot).Abs() < limit
 	case !r.Time.IsZero() && !rep.at.Time.IsZero():
-		return r.Time.Sub(rep.at.Time) < limit
+		return r.Time.Sub(rep.at.Time).Abs() < limit
 	}
 	return true
 }
@@ -180,15 +180,19 @@ func (rep *report) take(r Record, l oomLine) {
 		}
 		rep.memc, rep.global = rep.memc || l.memc, rep.global || l.global
 	}
-	if l.kind != onCPU {
-		rep.say(r.Text)
+	switch l.kind {
+	case onCPU:
+	case chosen, toKill, killed, nobody, reaped:
+		rep.say(r.Text, longestText)
+	default: // room is left for those
+		rep.say(r.Text, longestText/3)
 	}
 }
 
-// say keeps a message for the event's text.
-func (rep *report) say(text string) {
+// say keeps a message for the event's text, if the text stays below most.
+func (rep *report) say(text string, most int) {
 	text = oneLine(text)
-	if rep.size+len(text) < longestText {
+	if rep.size+len(text) < most {
 		rep.text = append(rep.text, text)
 		rep.size += len(text) + 1
 	}

@@ -222,6 +222,27 @@ func TestStale(t *testing.T) {
 	}
 }
 
+// A pod of many containers fills the text with their statistics; the kill is in it
+// all the same.
+func TestTextHasTheKill(t *testing.T) {
+	lines := old("java", idA, nil, "7 (java)", "")
+	for i := range 50 {
+		lines = append(lines[:10], append([]string{fmt.Sprintf("Memory cgroup stats for /docker/%s/%d: cache:0KB rss:10240KB rss_huge:0KB shmem:0KB", idA, i)}, lines[10:]...)...)
+	}
+	if e := read(t, strings.Join(append(lines, killedLine("java", 7)), "\n"))[0]; !strings.HasSuffix(e.Text, killedLine("java", 7)) {
+		t.Errorf("%s", e.Text)
+	}
+}
+
+// A log of two boots begins anew at 0.
+func TestTwoBoots(t *testing.T) {
+	lines := "[ 500.000000] java invoked oom-killer: gfp_mask=0xd0, order=0\n[ 500.000001] java cpuset=" + idA + " mems_allowed=0\n[ 10.000000] " + killedLine("db", 5) + "\n"
+	want := []short{{family: OOM, container: idA}, {family: OOM, process: "db", pid: 5}}
+	if got := shorts(read(t, lines)); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
 // The limit is the cgroup's, in bytes, and who is around a container is told.
 func TestDetails(t *testing.T) {
 	e := read(t, stamped(10, old("java", idA, nil, "7 (java)", "7 (java)")...))[0]
