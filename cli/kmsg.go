@@ -77,6 +77,7 @@ func (s *session) kernelLog(ctx context.Context, out outputFlags, file string, f
 	if follow {
 		return err
 	}
+	fold.Sort()
 	list := kernelLog{APIVersion: apiVersion, Kind: "KernelLog", Left: fold.Left, Lost: lost}
 	var items []any
 	for _, e := range fold.Events {

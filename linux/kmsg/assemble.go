@@ -28,6 +28,7 @@ type Assembler struct {
 	stall   *Event // waits for the line that says who is on the CPU
 	lines   int    // since stall
 	count   int    // of messages of reports
+	records int
 	part    *Record
 	out     []Event
 }
@@ -38,6 +39,8 @@ func (a *Assembler) Add(r Record) []Event {
 	if !r.Kernel {
 		return nil
 	}
+	a.records++
+	r.order = a.records
 	switch {
 	case a.part != nil && r.Partial && r.Caller == a.part.Caller && len(a.part.Text) < longestText:
 		a.part.Text += r.Text
@@ -108,7 +111,7 @@ func (a *Assembler) endStall() {
 
 // event gives an event the record's times and text.
 func (r Record) event(e Event) Event {
-	e.Seq, e.Boot, e.Time, e.Stamp, e.Times = r.Seq, r.Boot, r.Time, r.Stamp, 1
+	e.Seq, e.Boot, e.Time, e.Stamp, e.Times, e.order = r.Seq, r.Boot, r.Time, r.Stamp, 1, r.order
 	e.Text = oneLine(r.Text)
 	return e
 }

@@ -48,6 +48,7 @@ func read(t testing.TB, text string) []Event {
 	if err := Read(strings.NewReader(text), time.UTC, func(e Event) error { f.Add(e); return nil }); err != nil {
 		t.Fatal(err)
 	}
+	f.Sort()
 	return f.Events
 }
 

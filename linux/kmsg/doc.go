@@ -35,6 +35,8 @@ type Record struct {
 	Text    string        // the message; may hold any byte
 	Kernel  bool          // the kernel's own: its facility is 0, or the text does not say
 	Partial bool          // the line is not ended, or goes on an earlier one (flags c and +)
+
+	order int // among the records of an assembler
 }
 
 // Family is the kind of trouble.
@@ -76,6 +78,7 @@ type Event struct {
 	Text  string // the messages that tell of it, at most 4 KiB, a line each
 	Times int    // how often the log tells of it
 
+	order    int           // of its first record
 	last     time.Duration // of what was folded into it, since boot
 	lastTime time.Time
 }

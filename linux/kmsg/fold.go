@@ -1,6 +1,7 @@
 package kmsg
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -50,6 +51,13 @@ func (f *Folder) Add(e Event) {
 	f.seen[thing{e.Family, e.Cgroup, e.Process, e.Device, e.PID}] = len(f.Events)
 	e.last, e.lastTime = e.Boot, e.Time
 	f.Events = append(f.Events, e)
+}
+
+// Sort orders the events by where in the log they begin: a report is complete some
+// lines later, and what has no end is told at the log's.
+func (f *Folder) Sort() {
+	slices.SortStableFunc(f.Events, func(x, y Event) int { return x.order - y.order })
+	f.seen = nil
 }
 
 // own gives the event strings of its own: they are parts of lines, which may be long.

@@ -124,6 +124,7 @@ func TestRealOOM(t *testing.T) {
 	}
 	defer past.Close()
 	e, followed := eventOf(t, past, id), eventOf(t, following, id)
+	followed.order = e.order // it began later
 	if !reflect.DeepEqual(e, followed) {
 		t.Errorf("%+v to its end, %+v when it is followed", e, followed)
 	}

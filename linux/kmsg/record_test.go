@@ -119,6 +119,15 @@ func TestFragments(t *testing.T) {
 	}
 }
 
+// Events are in the order in which they began.
+func TestOrder(t *testing.T) {
+	text := "java invoked oom-killer: gfp_mask=0xd0, order=0\nXFS (dm-1): log I/O error\n" + killedLine("x", 5) + "\nsh invoked oom-killer: gfp_mask=0xd0, order=0\nXFS (dm-2): log I/O error"
+	want := []short{{family: OOM, process: "x", pid: 5}, {family: FSError, device: "dm-1"}, {family: OOM}, {family: FSError, device: "dm-2"}}
+	if got := shorts(read(t, text)); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
 func TestFolder(t *testing.T) {
 	lines := "[ 100.000000] unregister_netdevice: waiting for lo to become free. Usage count = 1\n" +
 		"[ 110.000000] unregister_netdevice: waiting for lo to become free. Usage count = 2\n" +
