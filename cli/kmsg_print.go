@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -38,7 +39,7 @@ type kernelEvent struct {
 
 func kernelItem(e kmsg.Event) kernelEvent {
 	item := kernelEvent{Family: string(e.Family), ContainerID: orNull(e.Container), PodUID: orNull(e.PodUID), VictimProcess: orNull(e.Process),
-		VictimPID: orNull(e.PID), Device: orNull(e.Device), Stamp: e.Stamp, Cgroup: e.Cgroup, Outer: e.Outer, Global: e.Global, Limit: e.Limit,
+		VictimPID: orNull(e.PID), Device: orNull(e.Device), Stamp: stampOf(e), Cgroup: e.Cgroup, Outer: e.Outer, Global: e.Global, Limit: e.Limit,
 		Times: e.Times, Text: e.Text}
 	if !e.Time.IsZero() {
 		item.Time = &e.Time
@@ -47,6 +48,15 @@ func kernelItem(e kmsg.Event) kernelEvent {
 		item.Seq = &e.Seq
 	}
 	return item
+}
+
+// stampOf is the time as the log has it. In /dev/kmsg that is since boot, which
+// dmesg prints in seconds.
+func stampOf(e kmsg.Event) string {
+	if e.Stamp == "" && e.Boot >= 0 {
+		return fmt.Sprintf("%.6f", e.Boot.Seconds())
+	}
+	return e.Stamp
 }
 
 // orNull is nil for a value that says nothing.
@@ -90,7 +100,7 @@ func drawKernelLog(events []kmsg.Event) func(*page, bool) {
 // kernelRow is an event for people. Of several messages the last tells most: it
 // is the kill, or the worst that a device came to.
 func kernelRow(e kmsg.Event, wide bool) []string {
-	when := e.Stamp
+	when := stampOf(e)
 	if !e.Time.IsZero() {
 		when = e.Time.Local().Format(time.DateTime)
 	}
