@@ -65,7 +65,7 @@ type Text struct {
 //
 // Source: runtime/traceback.go and runtime/proc.go of Go 1.4 to 1.26.
 func Read(r io.Reader, visit func(*Goroutine)) (Text, error) {
-	d := reader{in: lines{r: r, buf: make([]byte, 4*longest)}, visit: visit, names: names{}, open: map[string]*stack{}}
+	d := reader{in: lines{r: r, buf: make([]byte, 4*longest), newline: -1}, visit: visit, names: names{}, open: map[string]*stack{}}
 	for {
 		line, ok := d.in.next()
 		if !ok {

@@ -15,6 +15,7 @@ type lines struct {
 	r                io.Reader
 	buf              []byte // more than twice longest, so there is always room to read
 	start, seen, end int    // of the line, of what was searched, of what was read
+	newline, clear   int    // where one was found, up to where there is none: a buffer has thousands of escaped lines before it
 	err              error
 	skipping         bool // the rest of a line that is too long
 	long             int
@@ -61,11 +62,7 @@ func (l *lines) next() ([]byte, bool) {
 // terminator finds the end of the line, and how many bytes it is made of.
 func (l *lines) terminator() (at, n int, found bool) {
 	p := l.buf[l.seen:l.end]
-	newline := bytes.IndexByte(p, '\n')
-	limit := newline
-	if newline < 0 {
-		limit = len(p)
-	}
+	limit, whole := l.nextNewline()
 	for from := 0; from < limit; {
 		k := bytes.IndexByte(p[from:limit], '\\')
 		if k < 0 {
@@ -85,17 +82,31 @@ func (l *lines) terminator() (at, n int, found bool) {
 		}
 		from = m
 	}
-	if newline < 0 {
+	if !whole {
 		l.seen = l.end
 		return 0, 0, false
 	}
-	return l.seen + newline, 1, true
+	return l.seen + limit, 1, true
+}
+
+// nextNewline gives how far it is from what was searched, or how much there is without one.
+func (l *lines) nextNewline() (int, bool) {
+	if l.newline < l.seen {
+		from := max(l.seen, l.clear)
+		k := bytes.IndexByte(l.buf[from:l.end], '\n')
+		if k < 0 {
+			l.clear = l.end
+			return l.end - l.seen, false
+		}
+		l.newline = from + k
+	}
+	return l.newline - l.seen, true
 }
 
 func (l *lines) fill() {
 	if l.start > 0 {
 		copy(l.buf, l.buf[l.start:l.end])
-		l.end, l.seen, l.start = l.end-l.start, l.seen-l.start, 0
+		l.end, l.seen, l.newline, l.clear, l.start = l.end-l.start, l.seen-l.start, l.newline-l.start, l.clear-l.start, 0
 	}
 	for range 100 {
 		n, err := l.r.Read(l.buf[l.end:])
