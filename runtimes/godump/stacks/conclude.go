@@ -58,7 +58,7 @@ func (f *Folder) conclude(r *Report) {
 	deepest := -1
 	for i := range f.dumps {
 		function, sentences := f.judge(r, i)
-		if function == "" {
+		if len(sentences) == 0 {
 			continue
 		}
 		told = append(told, sentences...)
@@ -71,7 +71,7 @@ func (f *Folder) conclude(r *Report) {
 			}
 		}
 	}
-	if r.BlockedFunction == "" {
+	if len(told) == 0 {
 		told = append(told, "Nothing is blocked here: no goroutine waits for a lock, another daemon, a child, a disk or a full pipe.")
 		if len(r.Lost) > 0 {
 			told = append(told, "But the text is not the whole dump.")
@@ -93,7 +93,7 @@ func (r *Report) lockOf(dump int) *Lock {
 	return nil
 }
 
-// judge finds the most telling function of one dump and says why.
+// judge finds the most telling function of one dump and says why; nothing if nothing is blocked.
 func (f *Folder) judge(r *Report, dump int) (function string, told []string) {
 	i := slices.IndexFunc(r.Groups, func(g Group) bool { return g.Dump == dump && g.Why != Idle })
 	if i < 0 {
