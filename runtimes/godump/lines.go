@@ -126,6 +126,54 @@ func (l *lines) failed() error {
 	return l.err
 }
 
+// messages are the names that logs in JSON give to what was logged.
+var messages = [][]byte{[]byte(`"MESSAGE":"`), []byte(`"log":"`), []byte(`"msg":"`), []byte(`"message":"`), []byte(`"MESSAGE" : "`)}
+
+// message takes what was logged out of a line that is a JSON object. The object
+// may have been cut at a newline in the message.
+func message(line []byte) []byte {
+	if !bytes.HasPrefix(line, []byte(`{`)) {
+		return line
+	}
+	for _, name := range messages {
+		_, value, ok := bytes.Cut(line, name)
+		if !ok {
+			continue
+		}
+		for i := 0; i < len(value); i++ {
+			if value[i] == '\\' {
+				i++
+			} else if value[i] == '"' {
+				return value[:i]
+			}
+		}
+		return value
+	}
+	return line
+}
+
+// uncolor drops the color sequences of a terminal, in place.
+func uncolor(b []byte) []byte {
+	if bytes.IndexByte(b, 0x1b) < 0 {
+		return b
+	}
+	out := b[:0]
+	for i := 0; i < len(b); i++ {
+		if b[i] == 0x1b && i+1 < len(b) && b[i+1] == '[' {
+			end := i + 2
+			for end < len(b) && (isDigit(b[end]) || b[end] == ';') {
+				end++
+			}
+			if end < len(b) && b[end] == 'm' {
+				i = end
+				continue
+			}
+		}
+		out = append(out, b[i])
+	}
+	return out
+}
+
 // unescape undoes what logs do to tabs, quotes and angle brackets, in place.
 // Backslashes of any number count as one.
 func unescape(b []byte) []byte {

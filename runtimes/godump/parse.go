@@ -98,12 +98,12 @@ func parseCall(line []byte) (name, args []byte, at int, cut, ok bool) {
 	return name, args, at, cut, true
 }
 
-// wordStart finds where the last word of b begins. Quotes, bars and control
-// characters end a word too: of a JSON log, of compose, NUL.
+// wordStart finds where the last word of b begins. Quotes, bars, equal signs and
+// control characters end a word too: of a JSON log, of compose, of a journal's export, NUL.
 func wordStart(b []byte) int {
 	i := len(b)
 	for i > 0 {
-		if c := b[i-1]; c <= ' ' || c == '"' || c == '\'' || c == '|' || c == '>' || c == 0x7f || c == '@' && i > 1 && b[i-2] == '^' {
+		if c := b[i-1]; c <= ' ' || c == '=' || c == '"' || c == '\'' || c == '|' || c == '>' || c == 0x7f || c == '@' && i > 1 && b[i-2] == '^' {
 			break
 		}
 		i--
@@ -121,7 +121,7 @@ func isName(b []byte) bool {
 		return true
 	}
 	dot := bytes.LastIndexByte(b, '.')
-	return dot > 0 && dot < len(b)-1 && len(b) <= longestName && (isLetter(b[0]) || b[0] == '_') && bytes.IndexByte(b, '=') < 0
+	return dot > 0 && dot < len(b)-1 && len(b) <= longestName && (isLetter(b[0]) || b[0] == '_')
 }
 
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }

@@ -63,7 +63,7 @@ func (d *reader) of(prefix []byte) *stack {
 }
 
 func (d *reader) line(line []byte) {
-	line = bytes.TrimRight(unescape(line), " \t\r")
+	line = bytes.TrimRight(uncolor(unescape(message(line))), " \t\r")
 	if bytes.HasPrefix(line, []byte("goroutine profile: total ")) {
 		d.text.Counted = true
 	}

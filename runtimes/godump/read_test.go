@@ -86,6 +86,15 @@ func jsonFile(text string) string {
 	return b.String()
 }
 
+func journalJSON(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		quoted, _ := json.Marshal(strings.TrimSuffix(line, "\n"))
+		fmt.Fprintf(&b, `{"_PID":"12","MESSAGE":%s,"PRIORITY":"6"}`+"\n", quoted)
+	}
+	return b.String()
+}
+
 // One dump in each wrapping says the same.
 func TestWrappings(t *testing.T) {
 	for _, tt := range []struct {
@@ -111,6 +120,9 @@ func TestWrappings(t *testing.T) {
 		{"logrus in a journal", "Nov 29 10:00:00 host containerd[9]: " + logrus(plain), "containerd"},
 		{"logrus in json-file", jsonFile(logrus(plain)), ""},
 		{"json-file", jsonFile(plain), ""},
+		{"journalctl -o json", journalJSON(plain), ""},
+		{"a journal's export", each("MESSAGE=", plain), ""},
+		{"colors", each("\x1b[36mINFO\x1b[0m ", plain), ""},
 		{"between other lines", "starting (0x1)\nE1129 10:00:00 7 x.go:12] failed\n" + plain + "\nlevel=info msg=\"done (5)\"\n", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -27,6 +27,7 @@ func (f *Folder) Report(text godump.Text, fallback string) Report {
 		}
 	}
 	for i := range f.dumps {
+		f.dumps[i].Still = f.still(i)
 		r.Dumps = append(r.Dumps, f.dumps[i].Dump)
 	}
 	for _, n := range f.order {
@@ -62,6 +63,9 @@ func (f *Folder) conclude(r *Report) {
 			continue
 		}
 		told = append(told, sentences...)
+		if n := f.dumps[i].Still; n > 0 {
+			told = append(told, plural(n, "goroutine is", "goroutines are")+" where an earlier dump has them: that is no slow work.")
+		}
 		if d := depth(f.dumps[i].Layer); d >= deepest {
 			deepest = d
 			r.Layer, r.BlockedFunction = f.dumps[i].Layer, function

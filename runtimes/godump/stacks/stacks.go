@@ -61,6 +61,7 @@ type Dump struct {
 	Namespace  string `json:"namespace,omitempty"` // of a shim whose log line tells them
 	Container  string `json:"container,omitempty"`
 	PID        int    `json:"pid,omitempty"`
+	Still      int    `json:"still,omitempty"` // goroutines that are blocked where they were in an earlier dump of the same process
 }
 
 // A Group are goroutines with the same stack and state.

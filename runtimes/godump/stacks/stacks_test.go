@@ -109,6 +109,7 @@ func TestMeasured(t *testing.T) {
 			[]string{"The shim of a5f4041a90bd (pid 30438): 5 goroutines wait", "likely held by goroutine 38, in task.(*service).checkProcesses", "likely held by goroutine 83", "for runc exec to end", "child of the shim"}},
 		{"a runc hangs: all layers in one text", []string{"e-dockerd", "e-containerd", "e-shim"}, "shim", "process.(*execProcess).start", 5,
 			[]string{"dockerd: 8 goroutines", "for the shim to answer task.Start", "for runc exec to end"}},
+		{"two dumps of a containerd", []string{"b-containerd", "b-containerd"}, "containerd", "v2.(*shimTask).Pids", 0, []string{"4 goroutines are where an earlier dump has them"}},
 		{"healthy", []string{"healthy-dockerd", "healthy-containerd"}, "containerd", "", 0, []string{"Nothing is blocked here"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
