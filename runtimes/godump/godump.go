@@ -71,7 +71,10 @@ func Read(r io.Reader, visit func(*Goroutine)) (Text, error) {
 		if !ok {
 			break
 		}
-		d.line(line)
+		d.piece(line, d.in.escaped)
+	}
+	if d.waiting {
+		d.line(d.pending)
 	}
 	for _, name := range d.order {
 		d.end(d.open[name])

@@ -18,6 +18,7 @@ type lines struct {
 	newline, clear   int    // where one was found, up to where there is none: a buffer has thousands of escaped lines before it
 	err              error
 	skipping         bool // the rest of a line that is too long
+	escaped          bool // the line that next gave ended with an escape, not with a newline
 	long             int
 	dropped          int64
 }
@@ -32,6 +33,7 @@ func (l *lines) next() ([]byte, bool) {
 			l.start, l.seen, l.skipping = at+n, at+n, false
 		case found && at-l.start <= longest:
 			line := l.buf[l.start:at]
+			l.escaped = l.buf[at] == '\\'
 			l.start, l.seen = at+n, at+n
 			return line, true
 		case l.skipping && l.err != nil, l.start == l.end && l.err != nil:
@@ -46,12 +48,12 @@ func (l *lines) next() ([]byte, bool) {
 		case l.end-l.start > longest:
 			line := l.buf[l.start : l.start+longest]
 			l.start += longest
-			l.seen, l.skipping = l.start, true
+			l.seen, l.skipping, l.escaped = l.start, true, true
 			l.long++
 			return line, true
 		case l.err != nil:
 			line := l.buf[l.start:l.end]
-			l.start, l.seen = l.end, l.end
+			l.start, l.seen, l.escaped = l.end, l.end, false
 			return line, true
 		default:
 			l.fill()

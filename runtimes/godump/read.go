@@ -22,6 +22,11 @@ type reader struct {
 	last  *stack            // of the line before
 	dumps int               // that have begun
 	text  Text
+
+	pending []byte // a line that the next one may go on with, if waiting
+	waiting bool
+	buf     []byte // of pending
+	inside  bool   // the line begins behind an escape
 }
 
 // A stack is the one that a writer is at.
@@ -31,7 +36,8 @@ type stack struct {
 	going   bool  // a header or a frame was there
 	sourced bool  // the last call has its source line
 	begun   bool  // a mark told where the dump begins
-	dump    int   // of the next stack; -1 if a new dump begins with it
+	writer  string
+	dump    int // of the next stack; -1 if a new dump begins with it
 }
 
 // of finds the stack that a line belongs to, by what stands before its content.
@@ -53,7 +59,7 @@ func (d *reader) of(prefix []byte) *stack {
 		}
 	}
 	name := string(who)
-	s := &stack{dump: -1}
+	s := &stack{dump: -1, writer: name}
 	program, _, _ := bytes.Cut(who, []byte("["))
 	s.Program = string(program)
 	d.open[name] = s

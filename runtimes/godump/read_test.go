@@ -220,6 +220,27 @@ func TestCuts(t *testing.T) {
 	}
 }
 
+// A journal cuts a long message where it comes: the pieces are one text again.
+func TestPieces(t *testing.T) {
+	whole := strings.TrimSuffix(logrus(plain), "\n")
+	want, _ := all(t, strings.NewReader(whole))
+	first := strings.Index(whole, `\n`) + 3
+	for _, prefix := range []string{"", "Nov 29 10:00:00 host containerd[9]: "} {
+		for at := first; at < strings.Index(whole, "=== END"); at++ {
+			if strings.HasPrefix(whole[at:], "goroutine ") {
+				continue
+			}
+			got, text := all(t, strings.NewReader(prefix+whole[:at]+"\n"+prefix+whole[at:]+"\n"+prefix+"time=1 msg=other\n"))
+			for i := range got {
+				got[i].Program = ""
+			}
+			if diff := cmp.Diff(want, got); diff != "" || !cmp.Equal(text, Text{}) {
+				t.Fatalf("cut before %q: %+v %s", whole[at:min(len(whole), at+30)], text, diff)
+			}
+		}
+	}
+}
+
 // Daemons that write into one journal at a time are told apart.
 func TestInterleaved(t *testing.T) {
 	a := strings.Split(each("Nov 29 host dockerd[1]: ", "goroutine 1 [select]:\nmain.a1(0x1)\nmain.a2()"), "\n")

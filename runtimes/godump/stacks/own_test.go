@@ -12,6 +12,7 @@ import (
 // A shelf is what goroutines of this test wait for.
 type shelf struct {
 	name string
+	size int
 	mu   sync.Mutex
 	rw   sync.RWMutex
 }
@@ -27,7 +28,7 @@ func (s *shelf) hold(locked *sync.WaitGroup, until chan bool) {
 }
 
 //go:noinline
-func (s *shelf) get() int { s.mu.Lock(); defer s.mu.Unlock(); return len(s.name) }
+func (s *shelf) get() int { s.mu.Lock(); defer s.mu.Unlock(); return s.size }
 
 //go:noinline
 func (s *shelf) set() { s.rw.Lock(); defer s.rw.Unlock(); s.name += "x" }

@@ -63,7 +63,7 @@ func oneLine(add func([]byte, int) []byte) func([]byte, int) []byte {
 // A dump is read as a stream: neither its size nor what is in it makes memory grow.
 func TestStream(t *testing.T) {
 	const most = 150 << 20 // bytes from the system
-	size := 48 << 20
+	size := 32 << 20
 	if os.Getenv("SEXTON_VERIFY") == "full" {
 		size = 1 << 30
 	}

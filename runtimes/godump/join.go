@@ -1,0 +1,54 @@
+package godump
+
+import "bytes"
+
+// piece takes a line of the text. journald cuts a message at 48 KiB, so an escaped
+// dump that is longer is in several entries: where one of them ends amid a line, the
+// next goes on with it.
+//
+// Source: journald.conf(5), LineMax.
+func (d *reader) piece(line []byte, escaped bool) {
+	if p := d.pending; d.waiting {
+		d.waiting = false
+		rest, ok := d.goesOn(line, escaped)
+		whole := bytes.TrimRight(p, `\\`)
+		switch {
+		case !ok:
+			d.line(p)
+			d.inside = false
+		case len(whole) < len(p) && bytes.HasPrefix(rest, []byte("n")): // an escape was cut
+			d.line(whole)
+			line = rest[1:]
+		default:
+			d.buf = append(p, rest...)
+			line = d.buf
+		}
+	}
+	open := !escaped && d.inside && d.last != nil && d.last.begun
+	d.inside = escaped || open
+	if open && !bytes.HasPrefix(line, []byte(`"`)) && len(line) <= longest && !bytes.Contains(line, []byte("=== END")) {
+		d.buf = append(d.buf[:0], line...)
+		d.pending, d.waiting = d.buf, true
+		return
+	}
+	d.line(line)
+}
+
+// goesOn tells whether a line goes on with the pending one, and what of it: it is of
+// the same writer and begins nothing of its own. If it is empty, the cut was before an escape.
+func (d *reader) goesOn(line []byte, escaped bool) (rest []byte, ok bool) {
+	if rest = line; d.last.writer != "" {
+		prefix := []byte(d.last.writer + ": ")
+		k := bytes.Index(line[:min(len(line), 300)], prefix)
+		if k < 0 {
+			return nil, false
+		}
+		rest = line[k+len(prefix):]
+	}
+	for _, own := range []string{"goroutine ", "time=", "SIGQUIT", `{"`} {
+		if bytes.HasPrefix(rest, []byte(own)) {
+			return nil, false
+		}
+	}
+	return rest, len(rest) > 0 || escaped
+}
