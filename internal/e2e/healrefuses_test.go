@@ -324,8 +324,8 @@ func refusesFirst(t *testing.T) {
 		"resume-process": "it is the host's own init",
 		"reap-by-ptrace": "process 1 is the first process of the machine, or of sexton's own container",
 	} {
-		step := fmt.Sprintf(`{"action":%q,"target":{"kind":"process","pid":1,"start":%s,"children":[{"pid":2,"start":1}]}}`, action, start)
-		r := h.exec(t, "sh", "-c", "printf '%s\\n' \"$1\" | "+sexton()+" __act", "sh", step).exits(t, clean)
+		order := fmt.Sprintf(`{"step":{"action":%q,"target":{"kind":"process","pid":1,"start":%s,"children":[{"pid":2,"start":1}]}}}`, action, start)
+		r := h.exec(t, "sh", "-c", "printf '%s\\n' \"$1\" | "+sexton()+" __act", "sh", order).exits(t, clean)
 		if !strings.Contains(r.stdout, `"status":"refused"`) || !strings.Contains(r.stdout, says) {
 			t.Errorf("%s: %s", action, r)
 		}
