@@ -111,7 +111,7 @@ func (f *Folder) judge(r *Report, dump int) (function string, told []string) {
 			return last.Function, append(told, advice(f.dumps, last.asked)...)
 		}
 		if best.Why == Locked {
-			return f.groupOf(l).Function, append(told, f.longest(r, best)...)
+			return l.in.Function, append(told, f.longest(r, best)...)
 		}
 	}
 	told = append(told, f.sayGroup(best))
@@ -143,7 +143,7 @@ func (f *Folder) sayGroup(g *Group) string {
 
 func (f *Folder) sayLock(l *Lock) string {
 	var b strings.Builder
-	in := short(f.groupOf(l).Function)
+	in := short(l.in.Function)
 	if n := len(l.Takers) - 1; n > 0 {
 		in += " and " + plural(n, "other function", "other functions")
 	}
@@ -218,15 +218,6 @@ func (n *group) waitsFor() string {
 		return "the kernel (" + call + ")"
 	}
 	return "an event (" + n.State + ")"
-}
-
-func (f *Folder) groupOf(l *Lock) *group {
-	for k, known := range f.locks {
-		if k.dump == l.Dump && known.shown == l.Lock {
-			return known.in
-		}
-	}
-	return &group{}
 }
 
 func (f *Folder) find(g *Group) *group {

@@ -17,6 +17,7 @@ type Lock struct {
 	Holders []Holder `json:"holders"` // the likely holder and, behind it, whom that waits for
 	Cycle   bool     `json:"cycle"`   // the last of the holders waits for a lock that is there already: a deadlock
 	Dump    int      `json:"dump"`
+	in      *group   // of the longest wait
 }
 
 // A Holder is a goroutine that likely holds a lock, and what it waits for itself.
@@ -41,10 +42,10 @@ type lock struct {
 	shown   string
 	waiters int
 	minutes int
-	id      uint64 // who waits longest
-	in      *group // of that
-	takers  map[string]bool
-	owners  map[string]bool
+	id      uint64   // who waits longest
+	in      *group   // of that
+	takers  []string // at most eight
+	owners  []string
 	bases   []uint64 // addresses near below it that its waiters have: the object that it is in
 }
 
@@ -124,7 +125,7 @@ func (f *Folder) waiter(g *godump.Goroutine, at int, in *group) uint64 {
 		if len(f.locks) >= mostLocks {
 			return addr
 		}
-		l = &lock{shown: shown, minutes: godump.Unknown - 1, takers: map[string]bool{}, owners: map[string]bool{}}
+		l = &lock{shown: shown, minutes: godump.Unknown - 1}
 		f.locks[lockKey{at, addr}] = l
 	}
 	if g.Headed {
@@ -133,9 +134,11 @@ func (f *Folder) waiter(g *godump.Goroutine, at int, in *group) uint64 {
 	if g.Minutes > l.minutes {
 		l.minutes, l.in, l.id = g.Minutes, in, g.ID
 	}
-	if len(l.takers) < 8 {
-		l.takers[in.Function] = true
-		l.owners[in.owner] = true
+	if len(l.takers) < 8 && !slices.Contains(l.takers, in.Function) {
+		l.takers = append(l.takers, in.Function)
+	}
+	if len(l.owners) < 8 && !slices.Contains(l.owners, in.owner) {
+		l.owners = append(l.owners, in.owner)
 	}
 	for i := range g.Frames {
 		for _, a := range g.Frames[i].Args {
@@ -199,7 +202,7 @@ func (l *lock) speaksFor(n *group) (score int, by, reason string) {
 	case Called, Kernel, Child, Locked, Signed:
 		score = 1
 	}
-	for owner := range l.owners {
+	for _, owner := range l.owners {
 		for _, h := range known.Holders {
 			if !has(owner, h.Lock) {
 				continue
@@ -209,7 +212,7 @@ func (l *lock) speaksFor(n *group) (score int, by, reason string) {
 			}
 		}
 	}
-	for owner := range l.owners {
+	for _, owner := range l.owners {
 		if n.Why != Idle && owner != "" && slices.Contains(n.Functions, owner) {
 			return score + 2, owner, "it is past the place where the others wait"
 		}
@@ -242,11 +245,7 @@ func (f *Folder) listLocks() []Lock {
 	out := []Lock{}
 	for _, k := range keys[:min(len(keys), 20)] {
 		l := f.locks[k]
-		one := Lock{Lock: l.shown, Waiters: l.waiters, Minutes: l.minutes, Dump: k.dump}
-		for t := range l.takers {
-			one.Takers = append(one.Takers, t)
-		}
-		slices.Sort(one.Takers)
+		one := Lock{Lock: l.shown, Waiters: l.waiters, Minutes: l.minutes, Takers: l.takers, Dump: k.dump, in: l.in}
 		one.Holders, one.Cycle = f.chain(k)
 		out = append(out, one)
 	}

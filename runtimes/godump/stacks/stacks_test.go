@@ -126,6 +126,12 @@ func TestMeasured(t *testing.T) {
 					t.Errorf("the conclusion does not say %q: %s", want, r.Conclusion)
 				}
 			}
+			first, _ := json.Marshal(r)
+			for range 5 {
+				if again, _ := json.Marshal(read(t, text)); string(again) != string(first) {
+					t.Fatalf("read again it says otherwise: %s\n%s", again, first)
+				}
+			}
 			if len(r.Dumps) != len(tt.files) {
 				t.Errorf("%d dumps, want %d", len(r.Dumps), len(tt.files))
 			}
