@@ -159,9 +159,10 @@ func (d *reader) mark(line []byte) {
 	}
 }
 
-// shim reads the fields that a shim's log line has behind its message.
+// shim reads the fields that a shim's log line has behind its message. path is the
+// bundle that the shim was started in: of a pod that shares one shim, the sandbox's.
 //
-// Source: containerd 1.6 runtime/v2/shim/shim_unix.go, setupLogger: path is the bundle.
+// Source: containerd runtime/v2/shim/shim.go, serve and dumpStacks.
 func (d *reader) shim(line []byte, dump int) {
 	_, fields, ok := bytes.Cut(line, []byte(`" `))
 	if !ok || dump < 0 || len(d.text.Shims) >= mostWriters {
