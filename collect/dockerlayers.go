@@ -61,7 +61,7 @@ func (l *looker) dockerLayers(ctx context.Context, table *snapshot.Mounts) {
 	}
 	for _, s := range stores {
 		dir := path.Join(l.Root, s.root, "image", s.driver, "layerdb/mounts")
-		text, err := l.Ask("docker-layers"+dir, func() ([]byte, error) {
+		text, err := l.Ask("docker-layers/"+s.driver+s.root, func() ([]byte, error) {
 			ctx, cancel := context.WithTimeout(ctx, layersWithin)
 			defer cancel()
 			return l.Child(ctx, "docker-layers", dir)
