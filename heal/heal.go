@@ -64,12 +64,14 @@ func (h *healer) step(ctx context.Context, s *plan.Step) error {
 		return err
 	}
 	live := plan.Again(plan.Plan{BootID: h.plan.BootID, Steps: []plan.Step{*s}}, plan.Make(h.seen.Host, h.seen.Findings)).Steps[0]
-	gone, _ := plan.Gone(h.seen.Host, *s)
+	gone, left := plan.Gone(h.seen.Host, *s)
 	switch lack := h.untold(s); {
 	case lack != "":
 		return h.end(s, plan.Refused, "it cannot be told how it is now: "+lack)
-	case live.Status == "" && (gone || !h.found(s.Finding)):
+	case live.Status == "" && gone:
 		return h.end(s, plan.NotNeeded, "it is gone already")
+	case live.Status == "" && !h.found(s.Finding):
+		return h.end(s, plan.NotNeeded, "nothing is found to be wrong with it any more, though "+left)
 	case live.Status == "" || live.Status == plan.Refused:
 		return h.end(s, plan.Refused, live.Why)
 	case live.Refused != "":
