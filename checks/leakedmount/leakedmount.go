@@ -48,6 +48,7 @@ type leaks struct {
 }
 
 // judge looks at the first mount of a superblock that has a place of container software.
+// One that a container works in, as its root, has not outlived it: nothing is to be freed.
 func (l *leaks) judge(ns *snapshot.MountNamespace, m *snapshot.Mount) {
 	shape := l.m.Shape(m)
 	if shape.What == "" {
@@ -58,7 +59,7 @@ func (l *leaks) judge(ns *snapshot.MountNamespace, m *snapshot.Mount) {
 		return // another copy may tell
 	}
 	l.seen[m.Device] = true
-	if owner == nil {
+	if owner == nil && l.m.InUseByNone(m.Device) {
 		l.found = append(l.found, l.finding(ns, m, shape, l.m.Owners(l.m.Base(m))))
 	}
 }
