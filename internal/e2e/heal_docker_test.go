@@ -225,3 +225,198 @@ func TestHealDockerLeak(t *testing.T) {
 		})
 	}
 }
+
+// A container is gone, and a private clone of the mount namespace keeps the file
+// system of its volume and with that the device. Unmounted there the device is free.
+func TestHealDockerVolume(t *testing.T) {
+	device := loopDevice(t)
+	d := startDocker(t)
+	w := world{docker: d.socket}
+	other := d.run("other", nil, "sleep", "1000")
+	d.do("volume", "create", "-d", "local", "-o", "type=ext4", "-o", "device="+device, "data")
+	c := d.run("user", []string{"-v", "data:/data"}, "sleep", "1000")
+	at := d.do("volume", "inspect", "-f", "{{.Mountpoint}}", "data")
+	holder := unitIn(t, "private", ":")
+	d.do("rm", "-f", c.id)
+	alive := filepath.Join("/sys/fs/ext4", filepath.Base(device))
+	if slices.Contains(mountPoints(t), at) || !fileExists(alive) {
+		t.Fatalf("%s is mounted here, or nowhere: %v", at, mountPoints(t))
+	}
+	same := livesOn(t, other)
+	w.wantFinding(t, "leaked-mount", func(f finding) bool { return f.Subject.Path == at })
+	w.wantFinding(t, "held-device", func(f finding) bool { return f.Subject.Name == device })
+
+	if s := w.treat(t, "safe", clean).only(t, "unmount-in-namespace", "done"); s.Target.Path != at {
+		t.Errorf("%+v", s)
+	}
+	if fileExists(alive) {
+		t.Error(alive + " is there")
+	}
+	command(t, "mkfs.ext4", "-q", device)
+	command(t, "losetup", "--detach", device)
+	if text := command(t, "losetup", "--list", "--noheadings", "--output", "NAME"); slices.Contains(strings.Fields(text), device) {
+		t.Errorf("still attached: %s", text)
+	}
+	d.do("volume", "rm", "data")
+	if stateOf(holder) != "S" {
+		t.Errorf("the holder is in state %q", stateOf(holder))
+	}
+	same()
+}
+
+// Where a container works with a leaked copy nothing smaller than its restart frees it.
+func TestHealDockerHolder(t *testing.T) {
+	sharedRoot(t)
+	d := startDocker(t)
+	w := world{docker: d.socket}
+	victim := d.run("victim", shareable, "sleep", "1000")
+	other := d.run("other", nil, "sleep", "1000")
+	shm := victim.shm()
+	var holder *container
+	d.withData(t, func(alias string) {
+		file := "/host" + strings.TrimPrefix(shm, filepath.Join(work, filepath.Base(d.dir))) + "/file"
+		holder = d.run("holder", []string{"-v", alias + ":/host:rprivate"}, "sh", "-c", "trap 'exit 0' TERM; [ ! -d ${0%/*} ] || exec 9>$0; echo ready; sleep 1000 & wait", file).ready()
+	})
+	victim.ended(shm)
+	w.wantFinding(t, "leaked-mount", func(f finding) bool { return f.Subject.Container == victim.id })
+	same, was := livesOn(t, other), holder.inspect("{{.State.StartedAt}}")
+
+	careful := w.treat(t, "safe", notHealed)
+	careful.only(t, "unmount-in-namespace", "refused")
+	if s := careful.only(t, "restart-holder", "refused"); s.Why != "its risk is disruptive; --max-risk disruptive allows it" {
+		t.Errorf("%+v", s)
+	}
+	if holder.inspect("{{.State.StartedAt}}") != was {
+		t.Error("restarted, though its risk was not allowed")
+	}
+
+	done := w.treat(t, "disruptive", notHealed) // one step was refused
+	if s := done.only(t, "unmount-in-namespace", "refused"); !strings.Contains(s.Why, "in use") {
+		t.Errorf("%+v", s)
+	}
+	if s := done.only(t, "restart-holder", "done"); s.Target.Container != holder.id || s.Target.PID != holder.pid {
+		t.Errorf("%+v", s)
+	}
+	if state := holder.inspect("{{.State.Status}} {{.RestartCount}}"); state != "running 0" || holder.inspect("{{.State.StartedAt}}") == was {
+		t.Errorf("it is %s, started at %s", state, was)
+	}
+	if found := w.scan(t, clean).of("leaked-mount"); len(found) > 0 {
+		t.Errorf("found: %+v", found)
+	}
+	same()
+}
+
+// notHealed is the exit code of a heal of which a step was refused or did not help.
+const notHealed = 5
+
+// A container whose program waits for a FUSE server that is dead cannot be stopped
+// as long as anybody has /dev/fuse open. Aborted, it ends.
+func TestHealDockerFUSE(t *testing.T) {
+	d := startDocker(t)
+	w := world{docker: d.socket}
+	other := d.run("other", nil, "sleep", "1000")
+	at, keeper, die := heldFUSE(t)
+	c := d.run("reader", []string{"-v", at + ":/data"}, "cat", "/data/file")
+	die()
+	if text, err := d.command("stop", "-t", "1", c.id).CombinedOutput(); err == nil || !strings.Contains(string(text), "did not receive an exit event") {
+		t.Fatalf("docker stop: %v: %s", err, text)
+	}
+	if state := stateOf(c.pid); state != "D" {
+		t.Fatalf("its program is in state %q", state)
+	}
+	same := livesOn(t, other)
+	f := w.scan(t, findings).only(t, "hung-task", "reader")
+	if f.Subject.PID != c.pid || f.Severity != "critical" || len(f.Holders) != 1 || f.Holders[0].PID != keeper {
+		t.Errorf("%s %+v, held by %+v", f.Severity, f.Subject, f.Holders)
+	}
+
+	w.treat(t, "safe", notHealed).only(t, "abort-fuse", "refused")
+	if state := stateOf(c.pid); state != "D" {
+		t.Fatalf("its program is in state %q", state)
+	}
+	w.treat(t, "disruptive", clean).only(t, "abort-fuse", "done")
+	hosttest.Until(t, hang, "the container has ended", func() bool { return c.inspect("{{.State.Status}} {{.State.ExitCode}}") == "exited 137" })
+	same()
+}
+
+// What docker pauses stays so, also if that was planned to run on before; what runs is
+// not removed, and no risk is taken that was not named.
+func TestHealDockerRefuses(t *testing.T) {
+	d := startDocker(t)
+	w := world{docker: d.socket}
+	frozen, stopped, young := d.run("frozen", nil, "sleep", "1000"), d.run("stopped", nil, "sleep", "1000"), d.run("young", nil, "sleep", "1000")
+	all := []*container{frozen, stopped, young}
+	for _, c := range all {
+		d.do("exec", c.id, "/e2e/children", "orphan", "3")
+	}
+	stopDaemon(t, stopped.pid)
+	untouched := func(when string, same func(), dead int) {
+		t.Helper()
+		same()
+		if state := stateOf(stopped.pid); state == "S" {
+			t.Errorf("%s: it runs on", when)
+		}
+		for i, want := range []int{3, 3, dead} {
+			if n := len(zombies(all[i].pid)); n != want {
+				t.Errorf("%s: %s has %d dead children, want %d", when, all[i].name, n, want)
+			}
+		}
+	}
+
+	plan := filepath.Join(t.TempDir(), "plan.json")
+	t.Run("safe", func(t *testing.T) {
+		freeze(t, filepath.Join(filepath.Base(work), "docker", frozen.id))
+		same := livesOn(t, all...)
+		careful := w.treat(t, "safe", notHealed)
+		for action, c := range map[string]*container{"reap-by-ptrace": young, "resume-process": stopped, "thaw": nil} {
+			s := careful.only(t, action, "refused")
+			if c != nil && s.Target.PID != c.pid || s.Why != "its risk is disruptive; --max-risk disruptive allows it" {
+				t.Errorf("%+v", s)
+			}
+		}
+		untouched("--max-risk safe", same, 3)
+		writePlan(t, plan, w.sexton(t, "heal", "--interval=300ms", "-o", "json").exits(t, clean).stdout)
+	})
+	for _, c := range all[:2] {
+		d.do("pause", c.id)
+		t.Cleanup(func() { d.do("unpause", c.id) })
+	}
+	t.Run("paused since it was planned", func(t *testing.T) {
+		same := livesOn(t, all...)
+		bold := w.treat(t, "disruptive", clean, "--plan", plan)
+		bold.only(t, "reap-by-ptrace", "done")
+		bold.only(t, "resume-process", "not-needed") // frozen it is in state D, not T
+		if s := bold.only(t, "thaw", "not-needed"); !strings.HasSuffix(s.Why, "though it is still frozen") {
+			t.Errorf("%+v", s)
+		}
+		untouched("paused", same, 0)
+	})
+	t.Run("paused and looked at anew", func(t *testing.T) {
+		same := livesOn(t, all...)
+		if steps := w.treat(t, "disruptive", clean).Steps; len(steps) > 0 {
+			t.Errorf("%+v", steps)
+		}
+		untouched("paused", same, 0)
+	})
+	t.Run("forged", func(t *testing.T) {
+		same := livesOn(t, all...)
+		text, err := os.ReadFile(plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forged := strings.Replace(string(text), `"action":"reap-by-ptrace"`, `"action":"retry-remove"`, 1)
+		forged = strings.Replace(forged, `"kind":"children"`, fmt.Sprintf(`"kind":"container","runtime":"docker","socket":%q,"container":%q`, d.socket, young.id), 1)
+		writePlan(t, plan, forged)
+		if s := w.treat(t, "destructive", notHealed, "--plan", plan).only(t, "retry-remove", "refused"); s.Target.Container != young.id || !strings.Contains(s.Why, "the plan's file was changed") {
+			t.Errorf("%+v", s)
+		}
+		untouched("forged", same, 0)
+	})
+}
+
+func writePlan(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

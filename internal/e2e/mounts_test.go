@@ -114,34 +114,51 @@ func TestLeakedByPrivateClone(t *testing.T) {
 	}
 }
 
-// A container with the daemon's directory bound without propagation keeps another
-// one's mounts: that container is named, and one that is told of unmounts is not.
-func TestLeakedByHostPath(t *testing.T) {
-	sandboxed(t)
-	mount := func(source, target string, flags uintptr) {
-		t.Helper()
-		if err := syscall.Mount(source, target, "", flags, ""); err != nil {
-			t.Fatalf("mount %s: %v", target, err)
-		}
+// mountAt is mount(2) without a type and data.
+func mountAt(t *testing.T, source, target string, flags uintptr) {
+	t.Helper()
+	if err := syscall.Mount(source, target, "", flags, ""); err != nil {
+		t.Fatalf("mount %s: %v", target, err)
 	}
-	mount("", "/", syscall.MS_REC|syscall.MS_SHARED) // as systemd makes it; the sandbox's own
-	t.Cleanup(func() { mount("", "/", syscall.MS_REC|syscall.MS_PRIVATE) })
-	d := startDocker(t)
-	w := world{docker: d.socket}
-	c := d.run("victim", shareable, "sh", "-c", "echo ready; exec sleep 1000").ready()
-	shm := c.shm()
-	// Docker of today refuses its own directory without propagation, so it gets it by another name.
+}
+
+// sharedRoot makes all mounts shared until the test ends, as systemd does.
+func sharedRoot(t *testing.T) {
+	t.Helper()
+	sandboxed(t)
+	mountAt(t, "", "/", syscall.MS_REC|syscall.MS_SHARED) // the sandbox's own
+	t.Cleanup(func() { mountAt(t, "", "/", syscall.MS_REC|syscall.MS_PRIVATE) })
+}
+
+// withData starts containers by a function while the daemon's directory has another
+// name as well: docker of today refuses its own directory without propagation.
+func (d *dockerd) withData(t *testing.T, start func(alias string)) {
+	t.Helper()
 	const alias = "/run/alias"
 	if err := os.MkdirAll(alias, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	mount(strings.TrimSuffix(shm, "/containers/"+c.id+"/mounts/shm"), alias, syscall.MS_BIND|syscall.MS_REC)
-	holder := d.run("exporter", []string{"-v", alias + ":/host:rprivate"}, "sh", "-c", "echo ready; exec sleep 1000").ready()
-	follower := d.run("follower", []string{"-v", alias + ":/host:rslave"}, "sh", "-c", "echo ready; exec sleep 1000").ready()
+	mountAt(t, filepath.Join(work, filepath.Base(d.dir)), alias, syscall.MS_BIND|syscall.MS_REC)
+	start(alias)
+	mountAt(t, "", alias, syscall.MS_REC|syscall.MS_PRIVATE) // else its unmount takes the daemon's own along
 	if err := syscall.Unmount(alias, syscall.MNT_DETACH); err != nil {
 		t.Fatal(err)
 	}
-	c.ended(shm)
+}
+
+// A container with the daemon's directory bound without propagation keeps another
+// one's mounts: that container is named, and one that is told of unmounts is not.
+func TestLeakedByHostPath(t *testing.T) {
+	sharedRoot(t)
+	d := startDocker(t)
+	w := world{docker: d.socket}
+	c := d.run("victim", shareable, "sh", "-c", "echo ready; exec sleep 1000").ready()
+	var holder, follower *container
+	d.withData(t, func(alias string) {
+		holder = d.run("exporter", []string{"-v", alias + ":/host:rprivate"}, "sh", "-c", "echo ready; exec sleep 1000").ready()
+		follower = d.run("follower", []string{"-v", alias + ":/host:rslave"}, "sh", "-c", "echo ready; exec sleep 1000").ready()
+	})
+	c.ended(c.shm())
 
 	f := w.wantFinding(t, "leaked-mount", func(f finding) bool { return f.Subject.Container == c.id })
 	if len(f.Holders) != 1 || f.Holders[0].Container != holder.id || !strings.Contains(f.Title, "container exporter") || !strings.Contains(f.Cause, "/host") {
@@ -149,38 +166,47 @@ func TestLeakedByHostPath(t *testing.T) {
 	}
 }
 
-// mkfs refuses a loop device that the host's mount table does not have: another
-// namespace does, and then, after rmdir, an open file alone.
-func TestHeldLoopDevice(t *testing.T) {
+// command runs a command and returns what it says.
+func command(t *testing.T, argv ...string) string {
+	t.Helper()
+	out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v: %s", argv, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// loopDevice makes a loop device with an empty ext4 on it. It ends with the test.
+func loopDevice(t *testing.T) string {
+	t.Helper()
 	sandboxed(t)
 	for _, name := range []string{"mkfs.ext4", "losetup"} {
 		_, err := exec.LookPath(name)
 		hosttest.Needs(t, "loop", err == nil, name+" is missing: scripts/install-test-needs.sh")
 	}
-	dir := filepath.Join(work, "loop")
-	point := filepath.Join(dir, "kubelet/plugins/kubernetes.io/csi/pv/pvc-1/globalmount")
+	disk := filepath.Join(t.TempDir(), "disk")
+	command(t, "truncate", "-s", "16M", disk)
+	command(t, "mkfs.ext4", "-q", "-F", disk)
+	device := command(t, "losetup", "--find", "--show", disk)
+	t.Cleanup(func() { exec.Command("losetup", "--detach", device).Run() })
+	return device
+}
+
+// mkfs refuses a loop device that the host's mount table does not have: another
+// namespace does, and then, after rmdir, an open file alone.
+func TestHeldLoopDevice(t *testing.T) {
+	device := loopDevice(t)
+	point := filepath.Join(work, "loop/kubelet/plugins/kubernetes.io/csi/pv/pvc-1/globalmount")
 	if err := os.MkdirAll(point, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	do := func(argv ...string) string {
-		t.Helper()
-		out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %v: %s", argv, err, out)
-		}
-		return strings.TrimSpace(string(out))
-	}
-	disk := filepath.Join(dir, "disk")
-	do("truncate", "-s", "16M", disk)
-	do("mkfs.ext4", "-q", "-F", disk)
-	device := do("losetup", "--find", "--show", disk)
-	t.Cleanup(func() { syscall.Unmount(point, syscall.MNT_DETACH); exec.Command("losetup", "--detach", device).Run() })
-	do("mount", device, point)
+	t.Cleanup(func() { syscall.Unmount(point, syscall.MNT_DETACH) })
+	command(t, "mount", device, point)
 	if err := os.WriteFile(filepath.Join(point, "file"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	unit := unitIn(t, "private", "exec 9<"+point+"/file")
-	do("umount", point)
+	command(t, "umount", point)
 	if out, err := exec.Command("mkfs.ext4", device).CombinedOutput(); err == nil || !strings.Contains(string(out), "in use") {
 		t.Errorf("mkfs does not refuse: %v: %s", err, out)
 	}
@@ -196,7 +222,7 @@ func TestHeldLoopDevice(t *testing.T) {
 	if err := errors.Join(os.Remove(point), os.Mkdir(point, 0o755)); err != nil { // takes the mount from everybody
 		t.Fatal(err)
 	}
-	if tables := do("sh", "-c", "grep -l "+device+" /proc/[0-9]*/mountinfo || :"); tables != "" {
+	if tables := command(t, "sh", "-c", "grep -l "+device+" /proc/[0-9]*/mountinfo || :"); tables != "" {
 		t.Errorf("still in %s", tables)
 	}
 	f = w.wantFinding(t, "held-device", named)

@@ -48,6 +48,9 @@ func TestMain(m *testing.M) {
 		os.Exit(beDebugger(os.Args[1]))
 	case "churn", "deaf":
 		os.Exit(beHostile(os.Getenv(roleVar), os.Args[1]))
+	case "mute":
+		fmt.Fprintln(os.Stderr, "mute:", beMute(os.Args[1]))
+		os.Exit(1)
 	case "old-kernel":
 		fmt.Fprintln(os.Stderr, "old kernel:", beOnOldKernel(os.Args[1], os.Args[2:]))
 		os.Exit(1)
