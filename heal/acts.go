@@ -23,6 +23,7 @@ type Outcome struct {
 // down before it changes something it gives to note.
 type act struct {
 	needs  []capability
+	helps  []capability // it has a use for them and does without; it gives them up itself
 	within time.Duration
 	run    func(ctx context.Context, s plan.Step, note func(any) error) error
 	whole  bool // it must not be cut off: SIGTERM ends it where nothing is half done
@@ -47,10 +48,11 @@ const (
 
 // acts are all that heal can do. Each has its page in docs/actions.md.
 var acts = map[string]act{
-	"nudge-parent":              {needs: []capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, within: soon, run: nudge},
-	"resume-process":            {needs: []capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, within: soon, run: resume},
-	"thaw":                      {needs: []capability{unix.CAP_DAC_OVERRIDE}, within: soon, run: thaw},
-	"reap-by-ptrace":            {needs: []capability{unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH, unix.CAP_SYS_ADMIN}, within: soon, run: reap, whole: true},
+	"nudge-parent":   {needs: []capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, within: soon, run: nudge},
+	"resume-process": {needs: []capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, within: soon, run: resume},
+	"thaw":           {needs: []capability{unix.CAP_DAC_OVERRIDE}, within: soon, run: thaw},
+	"reap-by-ptrace": {needs: []capability{unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH, unix.CAP_SYS_ADMIN},
+		helps: []capability{unix.CAP_SYS_NICE, unix.CAP_SYS_RESOURCE}, within: soon, run: reap, whole: true},
 	"unmount-in-namespace":      {needs: entering, within: soon, run: unmount},
 	"make-private-then-unmount": {needs: entering, within: soon, run: unmountPrivate},
 	"remove-mountpoint":         {needs: append(entering, unix.CAP_DAC_OVERRIDE, unix.CAP_CHOWN, unix.CAP_FOWNER, unix.CAP_FSETID), within: soon, run: removeMountpoint, restore: restoreMountpoint},
@@ -77,7 +79,7 @@ func perform(ctx context.Context, o order, note func(any) error) Outcome {
 	if !ok {
 		return Outcome{plan.Refused, "this sexton has no action named " + s.Action}
 	}
-	if err := keepOnly(a.needs); err != nil {
+	if err := keepOnly(a.needs, a.helps); err != nil {
 		return Outcome{plan.Refused, err.Error()}
 	}
 	if o.Restore != nil {

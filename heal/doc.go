@@ -52,7 +52,9 @@
 // may still ask for their status. Proved adopted is who is in another session
 // than its own and that of PID 1. One that PID 1 has a pidfd on is left. Those
 // that started in the last five minutes are disruptive to reap. How each ended is
-// in the journal.
+// in the journal. With CAP_SYS_NICE and CAP_SYS_RESOURCE it first goes before
+// others in the queue for a processor and out of the reach of the OOM killer, and
+// then gives those up too.
 //
 // Target: the parent and each child, by pid and start time, looked at again in
 // the same instant. Refused for what is stopped, frozen or traced; the host's
