@@ -145,18 +145,24 @@ func refusal(h *snapshot.Host, f propagation.Fate) string {
 		return "it is the root of its mount namespace"
 	case f.Why == propagation.Submount && by != nil:
 		return by.Point + " is mounted on it"
-	case f.Why == propagation.Held && about != nil && f.Of != 0:
-		return fmt.Sprintf("its copy on %s, which goes along, is in use", about.Point)
-	case f.Why == propagation.Held:
-		return "it is in use"
+	case f.Why == propagation.Held && about != nil:
+		text := "it is in use"
+		if f.Of != 0 {
+			text = fmt.Sprintf("its copy on %s, which goes along, is in use", about.Point)
+		}
+		m := MapOf(h)
+		if user := m.user(Place{m.In(about), about}); user != "" {
+			text += ": " + user
+		}
+		return text
 	}
 	return string(f.Why)
 }
 
 // missed says why somebody will miss a mount that goes, "" if nobody will.
 func (m *Map) missed(p Place, wanted *snapshot.Mount) string {
-	if users := newKeeper(m.h, Target{Word: p.Mount.Point, Mounts: []Place{p}}).users(); len(users) > 0 { // an open file that keeps its namespace is none
-		return fmt.Sprintf("%s uses it (%s)", whoUses(m.h, users[0]), users[0].Kind)
+	if user := m.user(p); user != "" {
+		return user
 	}
 	owner, known := m.Owner(p.Mount)
 	lives := m.lives[m.number[p.Namespace]]
@@ -174,6 +180,15 @@ func (m *Map) missed(p Place, wanted *snapshot.Mount) string {
 		return "whose it is cannot be told"
 	}
 	return ""
+}
+
+// user says who uses a mount itself and how, "" if nobody does.
+func (m *Map) user(p Place) string {
+	users := newKeeper(m.h, Target{Word: p.Mount.Point, Mounts: []Place{p}}).users() // an open file that keeps its namespace is none
+	if len(users) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s uses it (%s)", whoUses(m.h, users[0]), users[0].Kind)
 }
 
 // label names who keeps a namespace.
