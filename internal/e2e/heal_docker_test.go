@@ -309,36 +309,6 @@ func TestHealDockerHolder(t *testing.T) {
 // notHealed is the exit code of a heal of which a step was refused or did not help.
 const notHealed = 5
 
-// A container whose program waits for a FUSE server that is dead cannot be stopped
-// as long as anybody has /dev/fuse open. Aborted, it ends.
-func TestHealDockerFUSE(t *testing.T) {
-	d := startDocker(t)
-	w := world{docker: d.socket}
-	other := d.run("other", nil, "sleep", "1000")
-	at, keeper, die := heldFUSE(t)
-	c := d.run("reader", []string{"-v", at + ":/data"}, "cat", "/data/file")
-	die()
-	if text, err := d.command("stop", "-t", "1", c.id).CombinedOutput(); err == nil || !strings.Contains(string(text), "did not receive an exit event") {
-		t.Fatalf("docker stop: %v: %s", err, text)
-	}
-	if state := stateOf(c.pid); state != "D" {
-		t.Fatalf("its program is in state %q", state)
-	}
-	same := livesOn(t, other)
-	f := w.scan(t, findings).only(t, "hung-task", "reader")
-	if f.Subject.PID != c.pid || f.Severity != "critical" || len(f.Holders) != 1 || f.Holders[0].PID != keeper {
-		t.Errorf("%s %+v, held by %+v", f.Severity, f.Subject, f.Holders)
-	}
-
-	w.treat(t, "safe", notHealed).only(t, "abort-fuse", "refused")
-	if state := stateOf(c.pid); state != "D" {
-		t.Fatalf("its program is in state %q", state)
-	}
-	w.treat(t, "disruptive", clean).only(t, "abort-fuse", "done")
-	hosttest.Until(t, hang, "the container has ended", func() bool { return c.inspect("{{.State.Status}} {{.State.ExitCode}}") == "exited 137" })
-	same()
-}
-
 // What docker pauses stays so, also if that was planned to run on before; what runs is
 // not removed, and no risk is taken that was not named.
 func TestHealDockerRefuses(t *testing.T) {
