@@ -137,7 +137,6 @@ type Target struct {
 	Root             string `json:"root,omitempty"`             // mount: the part of the file system
 	Super            string `json:"super,omitempty"`            // mount: options of its superblock, which tell it from a later one before Linux 6.8
 
-	Parent *Target  `json:"parent,omitempty"` // mount: what it is mounted on, where that is changed too
 	Mounts []uint64 `json:"mounts,omitempty"` // mountpoint: all that are on it or below, in all namespaces
 
 	Runtime   string `json:"runtime,omitempty"` // container: docker, containerd, cri, podman

@@ -35,7 +35,7 @@ func unmountPrivate(ctx context.Context, s plan.Step, _ func(any) error) error {
 		return err
 	}
 	defer unix.Close(ns)
-	m, parent := wanted(s.Target), wanted(*s.Target.Parent)
+	m, parent := wanted(s.Target), wanted(*s.Parent)
 	if err := undo.Unlocked(ns, m); err != nil {
 		return undone(err)
 	}

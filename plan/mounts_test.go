@@ -66,8 +66,8 @@ func TestMountSteps(t *testing.T) {
 			var got []string
 			for _, s := range Make(h, leaked("unmount-in-namespace", "remove-mountpoint")).Steps {
 				text := fmt.Sprintf("%d %s %s %d", s.Round, s.Action, s.Risk, s.Target.Mount)
-				if s.Target.Parent != nil {
-					text += fmt.Sprintf(" on %d", s.Target.Parent.Mount)
+				if s.Parent != nil {
+					text += fmt.Sprintf(" on %d", s.Parent.Mount)
 				}
 				if s.Target.Mounts != nil {
 					text += fmt.Sprintf(" %d", s.Target.Mounts)

@@ -25,17 +25,18 @@ type Plan struct {
 
 // A Step is one act on one target.
 type Step struct {
-	ID      string       `json:"id"` // of action, target and risk
-	Finding string       `json:"finding"`
-	Action  string       `json:"action"`
-	Risk    string       `json:"risk"` // safe, disruptive, destructive
-	Does    string       `json:"does"` // the act, in words
-	Command string       `json:"command,omitempty"`
-	Target  check.Target `json:"target"`
-	Holds   []string     `json:"holds"`             // what must still hold, looked at again before the act
-	Then    []string     `json:"then"`              // what must hold after it
-	Affects []string     `json:"affects,omitempty"` // what else changes by it
-	Refused string       `json:"refused,omitempty"` // why it must not be done, found when it was planned
+	ID      string        `json:"id"` // of action, target and risk
+	Finding string        `json:"finding"`
+	Action  string        `json:"action"`
+	Risk    string        `json:"risk"` // safe, disruptive, destructive
+	Does    string        `json:"does"` // the act, in words
+	Command string        `json:"command,omitempty"`
+	Target  check.Target  `json:"target"`
+	Parent  *check.Target `json:"parent,omitempty"`  // make-private-then-unmount: what the target is mounted on
+	Holds   []string      `json:"holds"`             // what must still hold, looked at again before the act
+	Then    []string      `json:"then"`              // what must hold after it
+	Affects []string      `json:"affects,omitempty"` // what else changes by it
+	Refused string        `json:"refused,omitempty"` // why it must not be done, found when it was planned
 
 	NotBefore time.Time `json:"notBefore,omitzero"` // until then its target must stay as it is, for the reason in Until
 	Until     string    `json:"until,omitempty"`
@@ -97,7 +98,8 @@ func identity(s Step) string {
 	return digest(struct {
 		Action, Risk string
 		Target       check.Target
-	}{s.Action, s.Risk, s.Target})
+		Parent       *check.Target `json:",omitempty"`
+	}{s.Action, s.Risk, s.Target, s.Parent})
 }
 
 func planID(p Plan) string {

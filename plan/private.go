@@ -27,7 +27,7 @@ func privateStep(h *snapshot.Host, p holding.Place) (Step, []holding.Loss) {
 		return s, nil
 	}
 	on := mountTarget(parent)
-	s.Target.Parent = &on
+	s.Parent = &on
 	s.Does = fmt.Sprintf("make mount %d on %s private, so that no other namespace is told; then %s", on.Mount, on.Path, s.Does)
 	in := enter(p.Namespace)
 	s.Command = in + "mount --make-private " + quote(on.Path) + " && " + in + "umount " + quote(s.Target.Path)

@@ -240,7 +240,7 @@ func (c *churn) unmountPrivate() error {
 		return err
 	}
 	step, parent := s.target(target), s.target("/x").Target
-	step.Action, step.Target.Parent = "make-private-then-unmount", &parent
+	step.Action, step.Parent = "make-private-then-unmount", &parent
 	return c.unmounts(s, step)
 }
 

@@ -205,7 +205,7 @@ func (tr *trial) compare(before, after *snapshot.Host, s plan.Step, said saying,
 		}
 	}
 	for _, id := range is.lostMaster(was) {
-		if s.Target.Parent == nil || id != s.Target.Parent.Mount {
+		if s.Parent == nil || id != s.Parent.Mount {
 			miss("mount %d does not receive any more from where it did", id)
 		}
 	}
