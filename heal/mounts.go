@@ -30,6 +30,9 @@ func unmount(ctx context.Context, s plan.Step, _ func(any) error) error {
 // unmountPrivate makes the parent of a mount private and unmounts the mount. What
 // would refuse the second is looked for before the first.
 func unmountPrivate(ctx context.Context, s plan.Step, _ func(any) error) error {
+	if s.Parent == nil {
+		return refusal{errors.New("the step does not name what the mount is on: plan again: sexton heal")}
+	}
 	ns, err := namespace(ctx, s)
 	if err != nil {
 		return err

@@ -47,7 +47,7 @@ type churn struct {
 	mu      sync.Mutex // Counts and Misses, of the report
 }
 
-const target, other, live = "/x/target", "/x/other", "/x/live"
+const target, live = "/x/target", "/x/live"
 
 func churnTrials(h *host, o order, r *report) error {
 	journal, err := heal.OpenJournal(journalFile)
@@ -60,7 +60,7 @@ func churnTrials(h *host, o order, r *report) error {
 		return err
 	}
 	defer h.end()
-	dirs := []string{target, other, live, "/x/churn"}
+	dirs := []string{target, live, "/x/churn"}
 	for _, dir := range dirs {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return err
