@@ -39,7 +39,7 @@ func (t Toll) Live() (out []Loss) {
 //
 //   - who has a file or directory of it open, has it mapped, swaps to it;
 //   - its owner, which has it mounted still, or who that is cannot be told;
-//   - a container that works in it;
+//   - a container that works in it, or whoever has it as the root directory;
 //   - for what is not on the wanted superblock, a daemon that mounts for containers,
 //     or whoever else lives where it is mounted. Those who live where the wanted
 //     superblock is are its holders, whom a finding names.
@@ -161,6 +161,9 @@ func refusal(h *snapshot.Host, f propagation.Fate) string {
 
 // missed says why somebody will miss a mount that goes, "" if nobody will.
 func (m *Map) missed(p Place, wanted *snapshot.Mount) string {
+	if p.Mount.Point == "/" { // what came onto it by propagation, too
+		return "it is the root directory of " + m.label(p.Namespace)
+	}
 	if user := m.user(p); user != "" {
 		return user
 	}
