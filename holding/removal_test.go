@@ -37,15 +37,15 @@ func TestBlastPrivate(t *testing.T) {
 		plain, parted string
 	}{
 		{"a copy goes along, or not", nil, 201, "goes 201 victim, 301 received", "goes 201 victim; stays 301"},
-		{"the copy is used", []func(*snapshot.Host){used}, 201, "refused: its copy on " + merged + ", which goes along, is in use", "goes 201 victim; stays 301"},
+		{"the copy is used", []func(*snapshot.Host){used}, 201, "refused: its copy on " + merged + ", which goes along, is in use: httpd (pid 70), httpd.service uses it (cwd)", "goes 201 victim; stays 301"},
 		{"the copy has come onto a root", []func(*snapshot.Host){func(h *snapshot.Host) {
 			h.Mounts.Namespaces[1].Mounts[1] = snapshot.Mount{ID: 201, Parent: 202, Device: "0:51", Root: "/", Point: merged}
 			h.Mounts.Namespaces[1].Mounts = append(h.Mounts.Namespaces[1].Mounts, snapshot.Mount{ID: 202, Parent: 200, Device: "0:52", Root: "/", Point: merged, Shared: 9})
 			h.Mounts.Namespaces[2] = snapshot.MountNamespace{Inode: 3, Mounts: []snapshot.Mount{{ID: 300, Parent: 299, Device: "0:52", Root: "/", Point: "/", Master: 9}, {ID: 301, Parent: 300, Device: "0:51", Root: "/", Point: "/"}}}
 		}}, 201, "goes 201 victim (whose it is cannot be told), 301 received (it is the root directory of something without a name: no process, thread, bound file or open file; a descriptor in flight)",
 			"refused: it covers what it is mounted on, to which no path leads then"},
-		{"it is used itself", []func(*snapshot.Host){used}, 301, "refused: it is in use", "refused: it is in use"},
-		{"the other one receives from here", []func(*snapshot.Host){used, slave}, 201, "refused: its copy on " + merged + ", which goes along, is in use",
+		{"it is used itself", []func(*snapshot.Host){used}, 301, "refused: it is in use: httpd (pid 70), httpd.service uses it (cwd)", "refused: it is in use: httpd (pid 70), httpd.service uses it (cwd)"},
+		{"the other one receives from here", []func(*snapshot.Host){used, slave}, 201, "refused: its copy on " + merged + ", which goes along, is in use: httpd (pid 70), httpd.service uses it (cwd)",
 			"refused: mount 300 on / in mnt:[3] receives from mount 200 on / in mnt:[2], and would not if that were private"},
 		{"a daemon mounts there", []func(*snapshot.Host){func(h *snapshot.Host) { h.Mounts.Namespaces[1].Pins = []snapshot.Pin{{Kind: "process", PID: 60}} }}, 201,
 			"goes 201 victim (its owner has it mounted still: dockerd (pid 60)), 301 received (its owner has it mounted still: dockerd (pid 60))",
