@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -51,11 +53,32 @@ func Open(pid int, start uint64) (*Process, error) {
 		return nil, openError(pid, err)
 	}
 	p := &Process{pid: pid, start: start, fd: fd}
+	if err := p.sameProc(); err != nil {
+		p.Close()
+		return nil, err
+	}
 	if _, err := p.stat(); err != nil {
 		p.Close()
 		return nil, err
 	}
 	return p, nil
+}
+
+// sameProc makes sure that /proc calls the process by the pid by which it was opened:
+// a /proc of another PID namespace would tell of another process.
+//
+// Source: pidfd_open(2), fdinfo: "Pid", by the namespace of that /proc; -1 if it has ended.
+func (p *Process) sameProc() error {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", p.fd))
+	_, after, _ := strings.Cut(string(text), "\nPid:")
+	line, _, _ := strings.Cut(after, "\n")
+	switch n, bad := strconv.Atoi(strings.TrimSpace(line)); {
+	case err == nil && bad == nil && n == p.pid:
+		return nil
+	case err == nil && bad == nil && n == -1:
+		return fmt.Errorf("pid %d: %w", p.pid, ErrGone)
+	}
+	return p.refuse("/proc numbers the processes of another PID namespace than sexton's: run sexton in the one of the host, with its /proc")
 }
 
 // openError says what an errno of pidfd_open means.

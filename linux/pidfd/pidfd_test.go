@@ -25,6 +25,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(roleVar) {
 	case "":
 		os.Exit(m.Run())
+	case "foreign":
+		foreign()
 	case "handler":
 		all := make(chan os.Signal, 8)
 		signal.Notify(all, unix.SIGCHLD)
