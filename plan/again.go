@@ -30,7 +30,7 @@ func Again(old, live Plan) Plan {
 			old := *was
 			*was = *now
 			was.Target.Children = both(old.Target.Children, now.Target.Children)
-			was.Finding, was.NotBefore = old.Finding, old.NotBefore
+			was.Finding = old.Finding
 		}
 	}
 	return out

@@ -162,3 +162,14 @@ func TestQuote(t *testing.T) {
 		}
 	}
 }
+
+// A file chooses steps and says nothing of how long their targets stay as they are.
+func TestAgainWaits(t *testing.T) {
+	h := host()
+	findings := []check.Finding{finding("hung-task/20.200", check.Remedy{Action: "resume-process", Risk: "safe", Targets: []check.Target{check.ProcessTarget(h.Process(20))}})}
+	old, live := Make(h, findings), Make(h, findings)
+	old.Steps[0].NotBefore = time.Time{}
+	if at := Again(old, live).Steps[0].NotBefore; !at.Equal(h.Taken.Add(stopMeant)) {
+		t.Errorf("it may be resumed at %v", at)
+	}
+}
