@@ -102,7 +102,7 @@ func (s *session) healResume(ctx context.Context, host *hostFlags, out outputFla
 		return err
 	}
 	p.Host, p.BootID = v.now.Name, v.now.BootID
-	if p.Steps, err = heal.Resume(ctx, journal, open, heal.Sight{Host: v.now, Findings: v.Findings}); err != nil {
+	if p.Steps, err = heal.Resume(ctx, journal, open, heal.Sight{Host: v.now, Findings: v.Findings, Unknown: v.Unknown}); err != nil {
 		return err
 	}
 	s.code = p.code(true)

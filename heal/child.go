@@ -121,7 +121,7 @@ func (j *Journal) child(ctx context.Context, p plan.Plan, do order) (Outcome, er
 		return Outcome{}, fmt.Errorf("the child process ended without an answer: %w %s", ended, text)
 	}
 	if ctx.Err() != nil && err != nil {
-		return Outcome{}, context.DeadlineExceeded
+		return Outcome{}, context.Cause(ctx)
 	}
 	return o, err
 }

@@ -19,6 +19,17 @@ type Sight struct {
 	Unknown  []check.Unknown
 }
 
+// blind says why a look cannot tell whether a finding is gone, "" if it can.
+func (s Sight) blind(finding string) string {
+	check, _, _ := strings.Cut(finding, "/")
+	for _, u := range s.Unknown {
+		if u.Check == check && u.Whole {
+			return u.What + ": " + u.Why
+		}
+	}
+	return ""
+}
+
 // Options are what Apply needs of its caller.
 type Options struct {
 	Look    func(context.Context) (Sight, error)
@@ -33,15 +44,33 @@ type Options struct {
 // journal cannot be written: nothing is done that is not written down first.
 func Apply(ctx context.Context, p plan.Plan, o Options) (plan.Plan, error) {
 	h := &healer{Options: o, plan: p}
+	err := h.all(ctx)
+	return h.plan, errors.Join(err, h.leave("it was not looked at again"))
+}
+
+func (h *healer) all(ctx context.Context) error {
 	for i := range h.plan.Steps {
-		if err := ctx.Err(); err != nil {
-			return h.plan, fmt.Errorf("stopped before step %d of %d: %w", i+1, len(h.plan.Steps), context.Cause(ctx))
+		if ctx.Err() != nil {
+			return fmt.Errorf("stopped before step %d of %d: %w", i+1, len(h.plan.Steps), context.Cause(ctx))
 		}
 		if err := h.step(ctx, &h.plan.Steps[i]); err != nil {
-			return h.plan, err
+			return err
 		}
 	}
-	return h.plan, h.judge(ctx)
+	return h.judge(ctx)
+}
+
+// leave ends the steps that were done, and at which nobody looks any more.
+func (h *healer) leave(why string) (ends error) {
+	for _, s := range h.acted {
+		because := why
+		if s.Why != "" {
+			because = s.Why + "; " + why
+		}
+		ends = errors.Join(ends, h.end(s, plan.Unverified, because))
+	}
+	h.acted = nil
+	return ends
 }
 
 // fresh is how old the last look may be when an act begins.
@@ -65,10 +94,11 @@ func (h *healer) step(ctx context.Context, s *plan.Step) error {
 	}
 	live := plan.Again(plan.Plan{BootID: h.plan.BootID, Steps: []plan.Step{*s}}, plan.Make(h.seen.Host, h.seen.Findings)).Steps[0]
 	gone, left := plan.Gone(h.seen.Host, *s)
-	switch lack := h.untold(s); {
-	case lack != "":
-		return h.end(s, plan.Refused, "it cannot be told how it is now: "+lack)
-	case live.Status == "" && gone:
+	blind := h.seen.blind(s.Finding)
+	switch {
+	case live.Status == "" && blind != "":
+		return h.end(s, plan.Refused, "looked again, and it cannot be told how it is: "+blind+"; plan again: sexton heal")
+	case live.Status == "" && (gone || s.Round > 0 && !h.found(s.Finding)):
 		return h.end(s, plan.NotNeeded, "it is gone already")
 	case live.Status == "" && !h.found(s.Finding):
 		return h.end(s, plan.NotNeeded, "nothing is found to be wrong with it any more, though "+left)
@@ -82,6 +112,7 @@ func (h *healer) step(ctx context.Context, s *plan.Step) error {
 	if wait := time.Until(s.NotBefore); wait > 0 {
 		return h.wait(ctx, s, wait)
 	}
+	live.NotBefore = s.NotBefore
 	*s = live
 	return h.act(ctx, s)
 }
@@ -118,27 +149,26 @@ func (h *healer) judge(ctx context.Context) error {
 		return nil
 	}
 	seen, err := h.Look(ctx)
+	if err == nil && ctx.Err() != nil { // a look that is broken off has holes, and no error
+		err = context.Cause(ctx)
+	}
 	if err != nil {
-		var ends error
-		for _, s := range h.acted {
-			ends = errors.Join(ends, h.end(s, plan.Unverified, "it could not be looked again: "+err.Error()))
-		}
-		h.acted = nil
-		return errors.Join(fmt.Errorf("look again: %w", err), ends)
+		return errors.Join(fmt.Errorf("look again: %w", err), h.leave("it could not be looked at again: "+err.Error()))
 	}
 	h.seen, h.at = seen, time.Now()
-	for _, s := range h.acted {
+	for len(h.acted) > 0 {
+		s := h.acted[0]
+		h.acted = h.acted[1:]
 		if err := h.verdict(s); err != nil {
 			return err
 		}
 	}
-	h.acted = nil
 	return nil
 }
 
 func (h *healer) verdict(s *plan.Step) error {
-	if lack := h.untold(s); lack != "" {
-		return h.end(s, plan.Unverified, "looked again, and it cannot be told: "+lack)
+	if why := h.seen.blind(s.Finding); why != "" {
+		return h.end(s, plan.Unverified, "looked again, and it cannot be told: "+why)
 	}
 	gone, left := plan.Gone(h.seen.Host, *s)
 	switch {
@@ -153,18 +183,6 @@ func (h *healer) verdict(s *plan.Step) error {
 		}
 	}
 	return h.end(s, plan.Done, "looked again: gone")
-}
-
-// untold is what the last look could not read, if how it is with a step's finding
-// cannot be told without: what was not read is not gone.
-func (h *healer) untold(s *plan.Step) string {
-	check, _, _ := strings.Cut(s.Finding, "/")
-	for _, u := range h.seen.Unknown {
-		if u.Check == check && u.Whole {
-			return u.What + ": " + u.Why
-		}
-	}
-	return ""
 }
 
 func (h *healer) found(id string) bool {

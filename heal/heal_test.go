@@ -122,7 +122,7 @@ func TestApply(t *testing.T) {
 			s.Host.Processes, s.Findings = nil, nil
 			s.Unknown = []check.Unknown{{Check: "hung-task", What: "/proc", Why: "denied", Whole: true}}
 			return nil
-		}, plan.Refused, "cannot be told how it is now: /proc: denied", false, "end"},
+		}, plan.Refused, "cannot be told how it is: /proc: denied", false, "end"},
 		{"not read after", "safe", func(look int, s *Sight) error {
 			if look > 1 {
 				s.Unknown = []check.Unknown{{Check: "hung-task", What: "/proc", Why: "denied", Whole: true}}

@@ -18,9 +18,12 @@ func Resume(ctx context.Context, j *Journal, open []Entry, seen Sight) (out []pl
 		}
 		s := e.Step
 		gone, left := plan.Gone(seen.Host, s)
+		blind := seen.blind(s.Finding)
 		switch {
-		case e.BootID != seen.Host.BootID:
+		case e.BootID != seen.Host.BootID && s.Action != "retry-remove": // what a runtime keeps outlives a boot
 			s.Status, s.Why = plan.Done, "cut short, and the host has booted since: what it was to change is gone"
+		case blind != "":
+			s.Status, s.Why = plan.Unverified, "cut short, and it cannot be told whether it was done: "+blind
 		case gone:
 			s.Status, s.Why = plan.Done, "cut short, and it was done: looked again: gone"
 		default:

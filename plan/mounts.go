@@ -134,5 +134,8 @@ func quote(word string) string {
 }
 
 func unmounted(h *snapshot.Host, s Step) (bool, string) {
+	if h.Mounts == nil {
+		return false, "the mounts were not read"
+	}
 	return h.Mount(s.Target.Mount) == nil, fmt.Sprintf("mount %d is still mounted", s.Target.Mount)
 }

@@ -87,6 +87,12 @@ func remove(h *snapshot.Host, f check.Finding, _ check.Remedy) []Step {
 }
 
 func removed(h *snapshot.Host, s Step) (bool, string) {
+	answered := func(r snapshot.Runtime) bool {
+		return r.Kind == s.Target.Runtime && r.Socket == s.Target.Socket && r.Err == ""
+	}
+	if !slices.ContainsFunc(h.Runtimes, answered) {
+		return false, s.Target.Runtime + " does not say what it lists"
+	}
 	return !slices.ContainsFunc(h.Containers, func(c snapshot.Container) bool { return c.ID == s.Target.Container && c.State != "" }), "the runtime still lists it"
 }
 

@@ -1,0 +1,98 @@
+package heal
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"sexton.dev/check"
+	"sexton.dev/plan"
+	"sexton.dev/snapshot"
+)
+
+var id = strings.Repeat("d", 64)
+
+// dead is a look at a container that docker could not remove.
+func dead() Sight {
+	f := check.Finding{ID: "dead-container/" + id, Subject: check.Subject{Container: id}, Remedies: []check.Remedy{{Action: "retry-remove", Risk: "disruptive"}}}
+	return Sight{Findings: []check.Finding{f}, Host: &snapshot.Host{BootID: "b1",
+		Containers: []snapshot.Container{{ID: id, Runtime: "docker", State: "dead"}}, Runtimes: []snapshot.Runtime{{Kind: "docker", Socket: "/s"}}}}
+}
+
+func removed() Sight {
+	return Sight{Host: &snapshot.Host{BootID: "b1", Runtimes: dead().Host.Runtimes}}
+}
+
+func mute() Sight {
+	return Sight{Host: &snapshot.Host{BootID: "b1", Runtimes: []snapshot.Runtime{{Kind: "docker", Socket: "/s", Err: "no answer", Silent: true}}}}
+}
+
+func unread() Sight {
+	s := removed()
+	s.Unknown = []check.Unknown{{Check: "dead-container", What: "/proc", Why: "the time was over", Whole: true}}
+	return s
+}
+
+// What a look did not see is not gone.
+func TestNotSeen(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		seen           func() Sight
+		turn, verdict  plan.Status
+		resume, booted plan.Status
+	}{
+		{"gone", removed, plan.NotNeeded, plan.Done, plan.Done, plan.Done},
+		{"docker is silent", mute, plan.Refused, plan.Unverified, plan.Unverified, plan.Unverified},
+		{"nothing was read", unread, plan.Refused, plan.Unverified, plan.Unverified, plan.Unverified},
+		{"it is there", dead, "", plan.Unverified, plan.Unverified, plan.Unverified},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			j := openJournal(t, filepath.Join(t.TempDir(), "j"))
+			o := Options{Journal: j, MaxRisk: "disruptive", Told: func(plan.Step) {}, Look: func(context.Context) (Sight, error) { return tt.seen(), nil }}
+			p := plan.Make(dead().Host, dead().Findings)
+			if tt.turn != "" {
+				if out, err := Apply(t.Context(), p, o); err != nil || out.Steps[0].Status != tt.turn {
+					t.Errorf("its turn: %v: %q %q", err, out.Steps[0].Status, out.Steps[0].Why)
+				}
+			}
+			s := p.Steps[0]
+			h := &healer{Options: o, seen: tt.seen()}
+			if err := h.verdict(&s); err != nil || s.Status != tt.verdict {
+				t.Errorf("verdict: %v: %q %q", err, s.Status, s.Why)
+			}
+			for boot, want := range map[string]plan.Status{"b1": tt.resume, "b0": tt.booted} {
+				out, err := Resume(t.Context(), j, []Entry{{Event: "begin", BootID: boot, Step: p.Steps[0]}}, tt.seen())
+				if err != nil || out[0].Status != want {
+					t.Errorf("resume of boot %s: %v: %q %q", boot, err, out[0].Status, out[0].Why)
+				}
+			}
+		})
+	}
+}
+
+// An interrupt in the middle of a look makes nothing of what that did not see, and
+// whatever was begun has its end in the journal.
+func TestInterrupted(t *testing.T) {
+	j := openJournal(t, filepath.Join(t.TempDir(), "j"))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	o := Options{Journal: j, MaxRisk: "disruptive", Told: func(plan.Step) {}, Look: func(context.Context) (Sight, error) {
+		cancel(errors.New("interrupt"))
+		return removed(), nil
+	}}
+	p := plan.Make(dead().Host, dead().Findings)
+	out, err := Apply(ctx, p, o)
+	if err == nil || !strings.Contains(err.Error(), "interrupt") || out.Steps[0].Status != plan.Planned {
+		t.Errorf("%v: %q %q", err, out.Steps[0].Status, out.Steps[0].Why)
+	}
+
+	h := &healer{Options: o, plan: p, at: time.Now(), acted: []*plan.Step{&p.Steps[0]}}
+	if err := h.judge(ctx); err == nil || p.Steps[0].Status != plan.Unverified || h.acted != nil {
+		t.Errorf("%v: %q %q", err, p.Steps[0].Status, p.Steps[0].Why)
+	}
+	if all, err := ReadJournal(j.path); err != nil || len(all) != 1 || all[0].Event != "end" {
+		t.Errorf("%v: %+v", err, all)
+	}
+}
