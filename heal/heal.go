@@ -93,15 +93,13 @@ func (h *healer) step(ctx context.Context, s *plan.Step) error {
 		return err
 	}
 	live := plan.Again(plan.Plan{BootID: h.plan.BootID, Steps: []plan.Step{*s}}, plan.Make(h.seen.Host, h.seen.Findings)).Steps[0]
-	gone, left := plan.Gone(h.seen.Host, *s)
+	gone, _ := plan.Gone(h.seen.Host, *s)
 	blind := h.seen.blind(s.Finding)
 	switch {
 	case live.Status == "" && blind != "":
 		return h.end(s, plan.Refused, "looked again, and it cannot be told how it is: "+blind+"; plan again: sexton heal")
 	case live.Status == "" && (gone || s.Round > 0 && !h.found(s.Finding)):
 		return h.end(s, plan.NotNeeded, "it is gone already")
-	case live.Status == "" && !h.found(s.Finding):
-		return h.end(s, plan.NotNeeded, "nothing is found to be wrong with it any more, though "+left)
 	case live.Status == "" || live.Status == plan.Refused:
 		return h.end(s, plan.Refused, live.Why)
 	case live.Refused != "":
