@@ -173,3 +173,18 @@ func TestAgainWaits(t *testing.T) {
 		t.Errorf("it may be resumed at %v", at)
 	}
 }
+
+// Whether a container is paused is its runtime's to say: one that is silent may have paused it.
+func TestPausedPerhaps(t *testing.T) {
+	thawIt := check.Remedy{Action: "thaw", Risk: "disruptive", Targets: []check.Target{{Kind: "cgroup", Cgroup: "/held"}}}
+	for state, want := range map[string]string{"": "docker does not say", "running": "", "paused": "is paused on purpose"} {
+		h := host()
+		h.Cgroups[0].Container = strings.Repeat("c", 64)
+		h.Containers = append(h.Containers, snapshot.Container{ID: strings.Repeat("c", 64), State: state})
+		h.Runtimes = []snapshot.Runtime{{Kind: "docker", Socket: "/s", Err: "no answer", Silent: true}}
+		p := Make(h, []check.Finding{finding("hung-task/held", thawIt)})
+		if got := p.Steps[0].Refused; !strings.Contains(got, want) || (want == "") != (got == "") {
+			t.Errorf("state %q: refused %q", state, got)
+		}
+	}
+}

@@ -38,10 +38,10 @@ func resume(h *snapshot.Host, f check.Finding, r check.Remedy) (out []Step) {
 			Then:    []string{"it is not stopped"},
 			Affects: []string{"it runs on from where it stopped; who waits for its stop, at a terminal or in a script, is told"},
 		}
-		switch p := h.Process(t.PID); {
-		case p != nil && h.Paused(p.Container):
-			s.Refused = fmt.Sprintf("its container %s is paused on purpose; unpause it by its runtime", check.ContainerName(h, p.Container))
-		case t.Switches == 0:
+		if p := h.Process(t.PID); p != nil {
+			s.Refused = meant(h, p.Container)
+		}
+		if s.Refused == "" && t.Switches == 0 {
 			s.Refused = "how often it has run cannot be read, so nobody can tell whether it stays stopped; run sexton as root"
 		}
 		out = append(out, s)
@@ -86,12 +86,24 @@ func thaw(h *snapshot.Host, f check.Finding, r check.Remedy) (out []Step) {
 			Then:    []string{"it is not frozen"},
 			Affects: []string{"all processes in it and below run on from where they were"},
 		}
-		if h.Paused(g.Container) {
-			s.Refused = fmt.Sprintf("its container %s is paused on purpose; unpause it by its runtime", check.ContainerName(h, g.Container))
-		}
+		s.Refused = meant(h, g.Container)
 		out = append(out, s)
 	}
 	return out
+}
+
+// meant says why a container may stand still on purpose, "" if it does not.
+func meant(h *snapshot.Host, container string) string {
+	c := h.Container(container)
+	if h.Paused(container) {
+		return fmt.Sprintf("its container %s is paused on purpose; unpause it by its runtime", check.ContainerName(h, container))
+	}
+	for _, r := range h.Runtimes {
+		if container != "" && (c == nil || c.State == "") && r.Err != "" {
+			return fmt.Sprintf("%s does not say whether its container %s is paused on purpose: see why: sexton scan", r.Kind, check.ContainerName(h, container))
+		}
+	}
+	return ""
 }
 
 func reap(h *snapshot.Host, f check.Finding, r check.Remedy) (out []Step) {
