@@ -188,3 +188,16 @@ func TestPausedPerhaps(t *testing.T) {
 		}
 	}
 }
+
+// A restart of dockerd stops every container, but with live-restore.
+func TestRestartDocker(t *testing.T) {
+	f := finding("leaked-mount/7", check.Remedy{Action: "restart-holder", Risk: "disruptive"})
+	f.Holders = []check.Holder{{Kind: "process", PID: 20, Comm: "dockerd", Unit: "docker.service"}}
+	for _, live := range []bool{false, true} {
+		h := host()
+		h.Settings = &snapshot.Settings{Docker: &snapshot.DockerSettings{LiveRestore: live}}
+		if got := Make(h, []check.Finding{f}).Steps[0].Refused; (got == "") != live {
+			t.Errorf("live-restore %v: refused %q", live, got)
+		}
+	}
+}

@@ -35,6 +35,9 @@ func restart(h *snapshot.Host, f check.Finding, _ check.Remedy) (out []Step) {
 			s.Does = fmt.Sprintf("restart %s, which holds it", holder.Unit)
 			s.Command = "systemctl restart " + quote(holder.Unit)
 			s.Holds = []string{"it is the same run of the unit: its main process is " + process(s.Target)}
+			if p.Comm == "dockerd" && !outlived(h) {
+				s.Refused = "no live-restore is known of: with dockerd all its containers would stop; drain the host, then restart it by hand"
+			}
 		default:
 			s.Target = check.ProcessTarget(p)
 			s.Does = fmt.Sprintf("end %s, which holds it", process(s.Target))
@@ -45,6 +48,11 @@ func restart(h *snapshot.Host, f check.Finding, _ check.Remedy) (out []Step) {
 		out = append(out, s)
 	}
 	return out
+}
+
+// outlived reports whether docker's containers go on while dockerd is restarted.
+func outlived(h *snapshot.Host) bool {
+	return h.Settings != nil && h.Settings.Docker != nil && h.Settings.Docker.LiveRestore
 }
 
 func containerTarget(h *snapshot.Host, c *snapshot.Container) check.Target {
