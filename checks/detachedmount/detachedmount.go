@@ -37,6 +37,9 @@ func run(p check.Pass) []check.Finding {
 		if m.Mounted(r.Device) || r.Mount == 0 || p.Now.Mount(r.Mount) != nil {
 			continue // btrfs gives files another device than their mount has
 		}
+		if p.Now.MountNamespaceOf(r.PID) == nil {
+			continue // where it lives was not read: it may be mounted there
+		}
 		if kept[r.Device] == nil {
 			order = append(order, r.Device)
 		}
