@@ -39,6 +39,9 @@ func run(p check.Pass) []check.Finding {
 		if len(f.Holders) == 0 && all.Blind != "" {
 			continue // its owner may be where this way of reading sees nothing
 		}
+		if slices.ContainsFunc(f.Holders, func(k check.Holder) bool { return k.PID != 0 && p.Now.MountNamespaceOf(k.PID) == nil }) {
+			continue // where that process lives was not read: it may be mounted there, and have its owner there
+		}
 		found = append(found, f)
 	}
 	return found
