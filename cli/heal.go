@@ -104,6 +104,8 @@ type healPlan struct {
 	Kind       string `json:"kind"`
 	plan.Plan
 	Unplanned []unplanned `json:"unplanned,omitempty"`
+
+	blind bool // there may be more than was seen
 }
 
 // unplanned is a finding for which there is no act.
@@ -130,7 +132,7 @@ func (s *session) heal(ctx context.Context, host *hostFlags, out outputFlags, do
 	if err != nil {
 		return err
 	}
-	p := healPlan{apiVersion, "Plan", plan.Make(v.now, found), nil}
+	p := healPlan{APIVersion: apiVersion, Kind: "Plan", Plan: plan.Make(v.now, found)}
 	if do.file != "" {
 		p.Plan = plan.Again(old, p.Plan)
 	} else {
@@ -140,6 +142,10 @@ func (s *session) heal(ctx context.Context, host *hostFlags, out outputFlags, do
 		if err := s.healApply(ctx, host, do, &p); err != nil {
 			return errors.Join(err, s.printPlan(out, p))
 		}
+	}
+	if v.CannotTell() && len(p.Steps) == 0 {
+		p.blind = true
+		s.code = CantTell
 	}
 	s.code = max(s.code, p.code(do.apply))
 	return s.printPlan(out, p)

@@ -30,7 +30,10 @@ func (p healPlan) draw(page *page, wide bool) {
 		}
 		page.line("")
 	}
-	if len(p.Steps)+len(p.Unplanned) == 0 {
+	switch {
+	case p.blind:
+		page.line("Whether there is something to heal cannot be told: sexton scan says why.")
+	case len(p.Steps)+len(p.Unplanned) == 0:
 		page.line("There is nothing to heal.")
 	}
 }

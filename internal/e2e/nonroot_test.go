@@ -34,6 +34,7 @@ func TestNotRoot(t *testing.T) {
 		nobody.sexton(t, "scan", "--interval=300ms").exits(t, cantTell).says(t, "Cannot tell", needsRoot)
 		nobody.sexton(t, "scan", "--interval=0", "--check=pid-budget").exits(t, cantTell)
 		nobody.sexton(t, "why", "--interval=300ms", "1").exits(t, cantTell)
+		nobody.sexton(t, "heal", "--interval=300ms").exits(t, cantTell).says(t, "cannot be told")
 		nobody.sexton(t, "ps").exits(t, clean)
 		for _, flag := range []string{"--probe-locks", "--self-test"} {
 			nobody.sexton(t, "propagation", "/", flag).exits(t, failed).says(t, flag+" needs root", "try: run it as root")
