@@ -71,7 +71,7 @@ help, 1 if one failed.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&do.apply, "apply", false, "carry the plan out")
 	flags.BoolVarP(&do.yes, "yes", "y", false, "do not ask")
-	flags.BoolVar(&do.resume, "resume", false, "say of acts that a crash cut short whether they were done, and put back what they left")
+	flags.BoolVar(&do.resume, "resume", false, "say of acts that a crash cut short whether they were done")
 	flags.StringVar(&do.maxRisk, "max-risk", "safe", "highest risk that is carried out: "+strings.Join(plan.Risks, ", "))
 	flags.StringVar(&do.file, "plan", "", "carry out no more than this plan, a `file` of heal -o json")
 	flags.StringVar(&do.journal, "journal", heal.DefaultJournal, "`file` in which every act is written down")
