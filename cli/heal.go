@@ -24,6 +24,7 @@ import (
 // healFlags are what heal may do, and where it writes that down.
 type healFlags struct {
 	apply, yes, resume     bool
+	nested                 bool
 	maxRisk, file, journal string
 }
 
@@ -45,6 +46,8 @@ is written down first, in the journal.
 
 Steps above --max-risk are shown and refused. safe: no workload notices; disruptive:
 something that runs is stopped, restarted or let go on; destructive: data is lost.
+
+From a PID namespace of its own it heals nothing without --nested.
 
 It exits with 0 if all steps are done or not needed, 5 if one was refused or did not
 help, 1 if one failed.`,
@@ -72,6 +75,7 @@ help, 1 if one failed.`,
 	flags.BoolVar(&do.apply, "apply", false, "carry the plan out")
 	flags.BoolVarP(&do.yes, "yes", "y", false, "do not ask")
 	flags.BoolVar(&do.resume, "resume", false, "say of acts that a crash cut short whether they were done")
+	flags.BoolVar(&do.nested, "nested", false, "heal also from a PID namespace of its own, where who is outside, and would lose a mount, is not seen")
 	flags.StringVar(&do.maxRisk, "max-risk", "safe", "highest risk that is carried out: "+strings.Join(plan.Risks, ", "))
 	flags.StringVar(&do.file, "plan", "", "carry out no more than this plan, a `file` of heal -o json")
 	flags.StringVar(&do.journal, "journal", heal.DefaultJournal, "`file` in which every act is written down")
@@ -137,6 +141,11 @@ func (s *session) heal(ctx context.Context, host *hostFlags, out outputFlags, do
 		p.Plan = plan.Again(old, p.Plan)
 	} else {
 		p.Unplanned = without(found, p.Steps)
+	}
+	if do.apply && v.now.Mounts != nil && v.now.Mounts.Nested && !do.nested {
+		s.code = Unhealed
+		return withHint(errors.New("nothing was done: this PID namespace is not the host's, so who is outside and would lose a mount is not seen"),
+			"in the host's: docker run --pid=host, or nsenter -t 1 -a; or --nested if nobody outside shares mounts with it")
 	}
 	if do.apply {
 		if err := s.healApply(ctx, host, do, &p); err != nil {

@@ -51,7 +51,7 @@ type killer struct {
 }
 
 func (k *killer) words() []string {
-	return []string{"heal", "--interval=100ms", "--apply", "--yes", "--max-risk", "disruptive", "--journal", k.journal}
+	return []string{"heal", "--interval=100ms", "--apply", "--yes", "--nested", "--max-risk", "disruptive", "--journal", k.journal}
 }
 
 // trial starts a heal, kills it, and looks at what is left.

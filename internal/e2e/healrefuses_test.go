@@ -23,6 +23,7 @@ import (
 func healRefuses(t *testing.T) {
 	t.Run("plans", refusesPlans)
 	t.Run("journals", refusesJournals)
+	t.Run("nested", refusesNested)
 	t.Run("busy", refusesBusy)
 	t.Run("live", refusesLive)
 	t.Run("stopped", refusesStopped)
@@ -177,6 +178,14 @@ func refusesJournals(t *testing.T) {
 	})
 }
 
+// From a PID namespace of its own heal does not see whose mounts would go outside.
+func refusesNested(t *testing.T) {
+	h, heal, unchanged := leaking(t)
+	h.exec(t, append([]string{sexton()}, heal...)...).exits(t, unhealed).
+		says(t, "nothing was done: this PID namespace is not the host's", "try: in the host's: docker run --pid=host, or nsenter -t 1 -a; or --nested")
+	unchanged(t)
+}
+
 // A process whose directory is in the leaked copy keeps it.
 func refusesBusy(t *testing.T) {
 	h, heal, _ := leaking(t)
@@ -247,7 +256,7 @@ func refusesStopped(t *testing.T) {
 	if s := planned.plan(t).Steps; len(s) != 1 || s[0].Action != "resume-process" || s[0].Target.PID != pid {
 		t.Fatal(planned)
 	}
-	heal := []string{"heal", quick, "--apply", "--yes", "--max-risk", "disruptive", "--journal", journal}
+	heal := []string{"heal", quick, "--apply", "--yes", "--nested", "--max-risk", "disruptive", "--journal", journal}
 
 	t.Run("less than a minute ago", func(t *testing.T) {
 		argv := slices.Concat(h.enter, []string{sexton()}, heal)
