@@ -112,7 +112,7 @@ func (j *Journal) child(ctx context.Context, p plan.Plan, do order) (Outcome, er
 	if err != nil {
 		return Outcome{}, fmt.Errorf("start a child process: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Unix(1, 0)); in.Close() })
 	defer stop()
 	o, err := j.converse(p, do, in, r)
 	in.Close()

@@ -174,6 +174,8 @@ func (h *healer) verdict(s *plan.Step) error {
 		return h.end(s, plan.Unverified, s.Why+"; looked again: "+left)
 	case !gone:
 		return h.end(s, plan.Unverified, "looked again: "+left)
+	case s.Action == "restart-holder" && s.Why != "": // stopped it is, and that is half of it
+		return h.end(s, plan.Unverified, s.Why+"; looked again: it has ended, and whether it was started again is not known")
 	}
 	for _, f := range h.seen.Findings {
 		if f.ID == s.Finding {

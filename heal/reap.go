@@ -8,12 +8,13 @@ import (
 	"strconv"
 	"strings"
 
+	"sexton.dev/linux/procfs"
 	"sexton.dev/linux/ptrace"
 	"sexton.dev/plan"
 )
 
 // reap reaps the dead children of a step in place of their parent. How each ended
-// is written down as soon as it is known: the kernel forgets it then.
+// is written down before, for the kernel forgets it then, and what became of it after.
 func reap(ctx context.Context, s plan.Step, note func(any) error) error {
 	watched, err := watchedBy(s.Target.PID)
 	if err != nil {
@@ -27,6 +28,9 @@ func reap(ctx context.Context, s plan.Step, note func(any) error) error {
 	}
 	if len(r.Dead) == 0 {
 		return refusal{fmt.Errorf("process %d watches each of them by a pidfd: it has not forgotten them", s.Target.PID)}
+	}
+	if err := note(statuses(r.Dead)); err != nil {
+		return err
 	}
 	var outcomes []ptrace.Outcome
 	write := func() error {
@@ -48,6 +52,27 @@ func reap(ctx context.Context, s plan.Step, note func(any) error) error {
 		return refusal{fmt.Errorf("%s: %s", no.Why, no.Instead)}
 	}
 	return err
+}
+
+// A status is how a dead child ended, as wait(2) would tell.
+type status struct {
+	PID    int `json:"pid"`
+	Status int `json:"status"`
+}
+
+// statuses are those of the children before one is reaped: afterwards nothing
+// tells them any more.
+func statuses(dead []ptrace.Child) (out []status) {
+	for _, c := range dead {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.PID))
+		if err != nil {
+			continue // it has gone
+		}
+		if st, err := procfs.ParseStat(text); err == nil && st.Start == c.Start {
+			out = append(out, status{c.PID, st.ExitCode})
+		}
+	}
+	return out
 }
 
 // watchedBy are the processes on which a process has a pidfd, by pid: whoever
