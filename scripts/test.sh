@@ -14,5 +14,5 @@ CGO_ENABLED=0 go build -trimpath -ldflags "./cmd/...=$entry" -o bin/ ./cmd/...
 # The race detector makes programs that need a C library; the processes of the
 # propagation and harm trials live in roots that have none.
 CGO_ENABLED=0 go test -count=1 -timeout 15m ./propagation ./internal/harm
-CGO_ENABLED=1 go test -race -count=1 -timeout 15m $(go list ./... | grep -v -e '/propagation$' -e '/internal/harm$')
+CGO_ENABLED=1 go test -race -count=1 -timeout 25m $(go list ./... | grep -v -e '/propagation$' -e '/internal/harm$')
 scripts/fuzz.sh "${FUZZTIME:-3s}"
