@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"sexton.dev/linux/capability"
 	"sexton.dev/plan"
 )
 
@@ -22,8 +25,8 @@ type Outcome struct {
 // process that holds needs and no other capability. What it must have written
 // down before it changes something it gives to note.
 type act struct {
-	needs  []capability
-	helps  []capability // it has a use for them and does without; it gives them up itself
+	needs  []capability.Capability
+	helps  []capability.Capability // it has a use for them and does without; it gives them up itself
 	within time.Duration
 	run    func(ctx context.Context, s plan.Step, note func(any) error) error
 	whole  bool // it must not be cut off: SIGTERM ends it where nothing is half done
@@ -48,21 +51,21 @@ const (
 
 // acts are all that heal can do. Each has its page in docs/actions.md.
 var acts = map[string]act{
-	"nudge-parent":   {needs: []capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, within: soon, run: nudge},
-	"resume-process": {needs: []capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, within: soon, run: resume},
-	"thaw":           {needs: []capability{unix.CAP_DAC_OVERRIDE}, within: soon, run: thaw},
-	"reap-by-ptrace": {needs: []capability{unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH, unix.CAP_SYS_ADMIN},
-		helps: []capability{unix.CAP_SYS_NICE, unix.CAP_SYS_RESOURCE}, within: soon, run: reap, whole: true},
+	"nudge-parent":   {needs: []capability.Capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, within: soon, run: nudge},
+	"resume-process": {needs: []capability.Capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, within: soon, run: resume},
+	"thaw":           {needs: []capability.Capability{unix.CAP_DAC_OVERRIDE}, within: soon, run: thaw},
+	"reap-by-ptrace": {needs: []capability.Capability{unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH, unix.CAP_SYS_ADMIN},
+		helps: []capability.Capability{unix.CAP_SYS_NICE, unix.CAP_SYS_RESOURCE}, within: soon, run: reap, whole: true},
 	"unmount-in-namespace":      {needs: entering, within: soon, run: unmount},
 	"make-private-then-unmount": {needs: entering, within: soon, run: unmountPrivate},
 	"remove-mountpoint":         {needs: append(entering, unix.CAP_DAC_OVERRIDE, unix.CAP_CHOWN, unix.CAP_FOWNER, unix.CAP_FSETID), within: soon, run: removeMountpoint, restore: restoreMountpoint},
-	"abort-fuse":                {needs: []capability{unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE}, within: soon, run: abort},
-	"restart-holder":            {needs: []capability{unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_PTRACE}, within: later, run: restart},
-	"retry-remove":              {needs: []capability{unix.CAP_DAC_OVERRIDE}, within: later, run: remove},
+	"abort-fuse":                {needs: []capability.Capability{unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE}, within: soon, run: abort},
+	"restart-holder":            {needs: []capability.Capability{unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_PTRACE}, within: later, run: restart},
+	"retry-remove":              {needs: []capability.Capability{unix.CAP_DAC_OVERRIDE}, within: later, run: remove},
 }
 
 // entering is what it takes to open another mount namespace, enter it, walk there and unmount.
-var entering = []capability{unix.CAP_SYS_ADMIN, unix.CAP_SYS_CHROOT, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH}
+var entering = []capability.Capability{unix.CAP_SYS_ADMIN, unix.CAP_SYS_CHROOT, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH}
 
 // A refusal is why an act did not begin: nothing was changed. It says what to do instead.
 type refusal struct{ error }
@@ -79,7 +82,10 @@ func perform(ctx context.Context, o order, note func(any) error) Outcome {
 	if !ok {
 		return Outcome{plan.Refused, "this sexton has no action named " + s.Action}
 	}
-	if err := keepOnly(a.needs, a.helps); err != nil {
+	if err := capability.Keep(a.needs, a.helps); err != nil {
+		if lack, ok := errors.AsType[capability.Lack](err); ok {
+			err = fmt.Errorf("it needs %s, which this process does not have: run it as root on the host, not in a container or user namespace without them", strings.Join(lack.Names(), " and "))
+		}
 		return Outcome{plan.Refused, err.Error()}
 	}
 	if o.Restore != nil {
