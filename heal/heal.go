@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,15 @@ type Sight struct {
 	Host     *snapshot.Host
 	Findings []check.Finding
 	Unknown  []check.Unknown
+}
+
+// finding is the one with this id; nil: there is none.
+func (s Sight) finding(id string) *check.Finding {
+	i := slices.IndexFunc(s.Findings, func(f check.Finding) bool { return f.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &s.Findings[i]
 }
 
 // blind says why a look cannot tell whether a finding is gone, "" if it can.
@@ -80,6 +90,7 @@ type healer struct {
 	Options
 	plan  plan.Plan
 	seen  Sight
+	live  plan.Plan // of what was seen
 	at    time.Time
 	acted []*plan.Step // since the last look; their end is not told yet
 }
@@ -92,13 +103,13 @@ func (h *healer) step(ctx context.Context, s *plan.Step) error {
 	if err := h.see(ctx, s); err != nil {
 		return err
 	}
-	live := plan.Again(plan.Plan{BootID: h.plan.BootID, Steps: []plan.Step{*s}}, plan.Make(h.seen.Host, h.seen.Findings)).Steps[0]
+	live := plan.Again(plan.Plan{BootID: h.plan.BootID, Steps: []plan.Step{*s}}, h.live).Steps[0]
 	gone, _ := plan.Gone(h.seen.Host, *s)
 	blind := h.seen.blind(s.Finding)
 	switch {
 	case live.Status == "" && blind != "":
 		return h.end(s, plan.Refused, "looked again, and it cannot be told how it is: "+blind+"; plan again: sexton heal")
-	case live.Status == "" && (gone || s.Round > 0 && !h.found(s.Finding)):
+	case live.Status == "" && (gone || s.Round > 0 && h.seen.finding(s.Finding) == nil):
 		return h.end(s, plan.NotNeeded, "it is gone already")
 	case live.Status == "" || live.Status == plan.Refused:
 		return h.end(s, plan.Refused, live.Why)
@@ -135,15 +146,17 @@ func (h *healer) see(ctx context.Context, s *plan.Step) error {
 			return h.judge(ctx)
 		}
 	}
-	if !h.at.IsZero() && time.Since(h.at) < fresh {
+	if h.fresh() {
 		return nil
 	}
 	return h.judge(ctx)
 }
 
+func (h *healer) fresh() bool { return !h.at.IsZero() && time.Since(h.at) < fresh }
+
 // judge looks, and says of each step that was done since the last look how it ended.
 func (h *healer) judge(ctx context.Context) error {
-	if len(h.acted) == 0 && !h.at.IsZero() && time.Since(h.at) < fresh {
+	if len(h.acted) == 0 && h.fresh() {
 		return nil
 	}
 	seen, err := h.Look(ctx)
@@ -153,7 +166,7 @@ func (h *healer) judge(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("look again: %w", err), h.leave("it could not be looked at again: "+err.Error()))
 	}
-	h.seen, h.at = seen, time.Now()
+	h.seen, h.live, h.at = seen, plan.Make(seen.Host, seen.Findings), time.Now()
 	for len(h.acted) > 0 {
 		s := h.acted[0]
 		h.acted = h.acted[1:]
@@ -177,21 +190,10 @@ func (h *healer) verdict(s *plan.Step) error {
 	case s.Action == "restart-holder" && s.Why != "": // stopped it is, and that is half of it
 		return h.end(s, plan.Unverified, s.Why+"; looked again: it has ended, and whether it was started again is not known")
 	}
-	for _, f := range h.seen.Findings {
-		if f.ID == s.Finding {
-			return h.end(s, plan.Done, "gone; what remains: "+f.Title)
-		}
+	if f := h.seen.finding(s.Finding); f != nil {
+		return h.end(s, plan.Done, "gone; what remains: "+f.Title)
 	}
 	return h.end(s, plan.Done, "looked again: gone")
-}
-
-func (h *healer) found(id string) bool {
-	for _, f := range h.seen.Findings {
-		if f.ID == id {
-			return true
-		}
-	}
-	return false
 }
 
 // act writes down what is about to be done, and does it.
@@ -214,12 +216,11 @@ func (h *healer) act(ctx context.Context, s *plan.Step) error {
 }
 
 func (h *healer) evidence(id string) []check.Evidence {
-	for _, f := range h.seen.Findings {
-		if f.ID == id {
-			return append([]check.Evidence{{Source: f.Check, Text: f.Title}}, f.Evidence...)
-		}
+	f := h.seen.finding(id)
+	if f == nil {
+		return nil
 	}
-	return nil
+	return append([]check.Evidence{{Source: f.Check, Text: f.Title}}, f.Evidence...)
 }
 
 // end sets how a step ended, and writes it down.

@@ -22,14 +22,7 @@ func removeMountpoint(h *snapshot.Host, f check.Finding, _ check.Remedy) (out []
 		}
 		at, toll, err := holding.BlastRemoval(h, p.Mount.ID)
 		s := mountpointStep(h, p, at, toll)
-		switch live := toll.Live(); {
-		case err != nil:
-			s.Refused = err.Error()
-		case toll.Refused != "":
-			s.Refused = toll.Refused
-		case len(live) > 0:
-			s.Refused = missed(live[0])
-		}
+		s.Refused = barrier(toll, err)
 		for _, l := range toll.Goes {
 			gone[l.Mount.ID] = true
 		}

@@ -47,17 +47,10 @@ func unmount(h *snapshot.Host, f check.Finding, _ check.Remedy) (out []Step) {
 func unmountOne(h *snapshot.Host, p holding.Place) (Step, []holding.Loss) {
 	s := unmountStep(h, p)
 	toll, err := holding.Blast(h, p.Mount.ID, false)
-	live := toll.Live()
-	switch {
-	case err != nil:
-		s.Refused = err.Error()
-	case toll.Refused != "":
-		s.Refused = toll.Refused
-	case len(live) > 0:
-		s.Refused = missed(live[0])
-	default:
+	if s.Refused = barrier(toll, err); s.Refused == "" {
 		return s, toll.Goes
 	}
+	live := toll.Live()
 	if !toll.ByCopy && (len(live) == 0 || live[0].Mount == p.Mount) {
 		return s, nil // it is missed, or used, itself
 	}
@@ -69,8 +62,18 @@ func unmountOne(h *snapshot.Host, p holding.Place) (Step, []holding.Loss) {
 	return s, nil
 }
 
-func missed(l holding.Loss) string {
-	return fmt.Sprintf("mount %d on %s in mnt:[%d] would go along, and %s", l.Mount.ID, l.Mount.Point, l.Namespace.Inode, l.Live)
+// barrier says why what takes this toll must not be done, "" if it may.
+func barrier(toll holding.Toll, err error) string {
+	switch live := toll.Live(); {
+	case err != nil:
+		return err.Error()
+	case toll.Refused != "":
+		return toll.Refused
+	case len(live) > 0:
+		l := live[0]
+		return fmt.Sprintf("mount %d on %s in mnt:[%d] would go along, and %s", l.Mount.ID, l.Mount.Point, l.Namespace.Inode, l.Live)
+	}
+	return ""
 }
 
 // submounts are the mounts that keep a mount busy by being on it.

@@ -15,15 +15,7 @@ func privateStep(h *snapshot.Host, p holding.Place) (Step, []holding.Loss) {
 	s := unmountStep(h, p)
 	s.Action, s.Risk = makePrivateThenUnmount, "disruptive"
 	parent, toll, err := holding.BlastPrivate(h, p.Mount.ID)
-	switch live := toll.Live(); {
-	case err != nil:
-		s.Refused = err.Error()
-	case toll.Refused != "":
-		s.Refused = toll.Refused
-	case len(live) > 0:
-		s.Refused = missed(live[0])
-	}
-	if s.Refused != "" {
+	if s.Refused = barrier(toll, err); s.Refused != "" {
 		return s, nil
 	}
 	on := mountTarget(parent)
