@@ -68,12 +68,9 @@ func patiently(ctx context.Context, act func() error) error {
 	}
 }
 
-// wanted is the mount of a step. Unique ids are from 2^31 on, those of mountinfo below.
-//
-// Source: Linux 6.12 fs/namespace.c, MNT_UNIQUE_ID_OFFSET.
+// wanted is the mount of a step.
 func wanted(t check.Target) undo.Mount {
-	const firstUnique = 1 << 31
-	return undo.Mount{ID: t.Mount, Unique: t.Mount >= firstUnique, Point: t.Path, Device: t.Device, Root: t.Root, Super: t.Super}
+	return undo.Mount{ID: t.Mount, Unique: mounts.IsUnique(t.Mount), Point: t.Path, Device: t.Device, Root: t.Root, Super: t.Super}
 }
 
 // namespace opens the mount namespace of a step, also one without a process.

@@ -36,6 +36,12 @@ type Mount struct {
 	Super        string // options of the superblock, still escaped: see [SplitSuper]; an overlay's may pass 64 KiB
 }
 
+// IsUnique reports whether the id of a mount is a unique one: those are from 2^31 on,
+// those of mountinfo below.
+//
+// Source: Linux 6.8 fs/namespace.c, MNT_UNIQUE_ID_OFFSET.
+func IsUnique(id uint64) bool { return id >= 1<<31 }
+
 // ParseMountinfo parses one /proc/PID/mountinfo, lines of any length.
 //
 //	36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sexton.dev/linux/mounts"
 	"sexton.dev/linux/mounts/nsfs"
 )
 
@@ -78,9 +79,8 @@ func open(m Mount) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	const firstUnique = 1 << 31 // Linux 6.8 fs/namespace.c, MNT_UNIQUE_ID_OFFSET
 	mask := unix.STATX_MNT_ID
-	if m.ID >= firstUnique {
+	if mounts.IsUnique(m.ID) {
 		mask = unix.STATX_MNT_ID_UNIQUE
 	}
 	var st unix.Statx_t

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts"
 )
 
 // A Directory is one to take the place of, by what it is now.
@@ -23,7 +25,7 @@ func FindDirectory(namespace int, path string, mount uint64) (d Directory, err e
 	if err := checkPath(path); err != nil {
 		return d, err
 	}
-	err = inside(namespace, mount >= firstUnique, func(t table) error {
+	err = inside(namespace, mounts.IsUnique(mount), func(t table) error {
 		p, err := walk(path)
 		if err != nil {
 			return blocked(path, err)
@@ -50,11 +52,6 @@ func FindDirectory(namespace int, path string, mount uint64) (d Directory, err e
 	})
 	return d, err
 }
-
-// firstUnique is the lowest unique id of a mount; those of mountinfo are below.
-//
-// Source: Linux 6.12 fs/namespace.c, MNT_UNIQUE_ID_OFFSET.
-const firstUnique = 1 << 31
 
 // RemoveMountpoint exchanges an empty directory for a new one and removes it. The
 // kernel then detaches what is mounted on it, in all mount namespaces, used or not, with all that is mounted on that: also a mount that is
