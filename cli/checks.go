@@ -11,23 +11,26 @@ import (
 )
 
 func (s *session) checksCommand() *cobra.Command {
-	var pages []docPage
-	for _, c := range checks.All() {
-		pages = append(pages, docPage{c.Name, c.Summary(), c.Doc})
-	}
-	return s.pagesCommand("checks", "check", "FINDS", "unreaped-children", pages)
+	return s.pagesCommand("checks", "check", "FINDS", "unreaped-children", func() (pages []docPage) {
+		for _, c := range checks.All() {
+			pages = append(pages, docPage{c.Name, c.Summary(), c.Doc})
+		}
+		return pages
+	})
 }
 
 func (s *session) actionsCommand() *cobra.Command {
-	var pages []docPage
-	for _, a := range heal.Pages() {
-		pages = append(pages, docPage{a.Name, a.Summary, a.Text})
-	}
-	return s.pagesCommand("actions", "action", "DOES", "unmount-in-namespace", pages)
+	return s.pagesCommand("actions", "action", "DOES", "unmount-in-namespace", func() (pages []docPage) {
+		for _, a := range heal.Pages() {
+			pages = append(pages, docPage{a.Name, a.Summary, a.Text})
+		}
+		return pages
+	})
 }
 
-// pagesCommand lists pages of documentation, or prints one.
-func (s *session) pagesCommand(many, one, column, example string, pages []docPage) *cobra.Command {
+// pagesCommand lists pages of documentation, or prints one. Every command's start
+// comes by here: they are made when they are asked for.
+func (s *session) pagesCommand(many, one, column, example string, pages func() []docPage) *cobra.Command {
 	var out outputFlags
 	cmd := &cobra.Command{
 		Use:     many + " [NAME]",
@@ -40,7 +43,7 @@ func (s *session) pagesCommand(many, one, column, example string, pages []docPag
 			return exactly(1, "at most one NAME")(cmd, args)
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) (names []string, _ cobra.ShellCompDirective) {
-			for _, p := range pages {
+			for _, p := range pages() {
 				names = append(names, p.Name+"\t"+p.Summary)
 			}
 			return names, cobra.ShellCompDirectiveNoFileComp
@@ -48,7 +51,7 @@ func (s *session) pagesCommand(many, one, column, example string, pages []docPag
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list := docPages{APIVersion: apiVersion, Kind: strings.ToUpper(many[:1]) + many[1:]}
 			var items []any
-			for _, p := range pages {
+			for _, p := range pages() {
 				if len(args) == 0 || args[0] == p.Name {
 					list.Items = append(list.Items, p)
 					items = append(items, p)

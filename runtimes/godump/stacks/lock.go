@@ -203,7 +203,7 @@ func (l *lock) speaksFor(n *group) (score int, by, reason string) {
 		score = 1
 	}
 	for _, owner := range l.owners {
-		for _, h := range known.Holders {
+		for _, h := range known().Holders {
 			if !has(owner, h.Lock) {
 				continue
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A Match is a known signature and how many goroutines have it.
@@ -21,8 +22,9 @@ type Match struct {
 //go:embed signatures.json
 var signatures []byte
 
-// known are the signatures and the functions that are known to wait with a lock held.
-var known = load(signatures)
+// known are the signatures and the functions that are known to wait with a lock
+// held. Most runs of the program do not need them.
+var known = sync.OnceValue(func() knowledge { return load(signatures) })
 
 type knowledge struct {
 	Signatures []signature
@@ -56,8 +58,9 @@ func has(name, parts string) bool {
 
 // matching finds the signatures of a group, whatever the age of its goroutines.
 func matching(n *Group) (out []*signature) {
-	for i := range known.Signatures {
-		s := &known.Signatures[i]
+	all := known().Signatures
+	for i := range all {
+		s := &all[i]
 		if s.State != "" && s.State != n.State {
 			continue
 		}
