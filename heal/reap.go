@@ -29,8 +29,10 @@ func reap(ctx context.Context, s plan.Step, note func(any) error) error {
 	if len(r.Dead) == 0 {
 		return refusal{fmt.Errorf("process %d watches each of them by a pidfd: it has not forgotten them", s.Target.PID)}
 	}
-	if err := note(statuses(r.Dead)); err != nil {
-		return err
+	if ended := statuses(r.Dead); len(ended) > 0 {
+		if err := note(ended); err != nil {
+			return err
+		}
 	}
 	var outcomes []ptrace.Outcome
 	write := func() error {
