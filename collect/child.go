@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"sexton.dev/collect/door"
+	"sexton.dev/linux/self"
 )
 
 // A Child runs one of sexton's hidden commands ([ChildMain]) in a process of
@@ -23,8 +24,7 @@ type Child func(ctx context.Context, args ...string) ([]byte, error)
 
 const (
 	childCommand = "__child"
-	maxReply     = 64 << 20               // bytes of one reply
-	reapWithin   = 500 * time.Millisecond // after SIGKILL; a child in D is abandoned, its parent is then init
+	maxReply     = 64 << 20 // bytes of one reply
 )
 
 // Self is the Child that executes this very program.
@@ -32,10 +32,7 @@ func Self(ctx context.Context, args ...string) ([]byte, error) {
 	if ctx.Err() != nil { // who asks for each of many namespaces would start one for each, after its time
 		return nil, door.ErrDeadline
 	}
-	cmd := exec.Command("/proc/self/exe", append([]string{childCommand}, args...)...)
-	cmd.Args[0] = "sexton"
-	cmd.Env = []string{"GOMAXPROCS=1"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd := self.Command(syscall.SIGKILL, append([]string{childCommand}, args...)...)
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	r, w, err := os.Pipe()
@@ -43,9 +40,7 @@ func Self(ctx context.Context, args ...string) ([]byte, error) {
 		return nil, fmt.Errorf("start a child process: %w", err)
 	}
 	cmd.Stdout = w
-	// Pdeathsig comes when the thread ends that started the child, though the
-	// process lives on: prctl(2). So no other goroutine may end this one.
-	runtime.LockOSThread()
+	runtime.LockOSThread() // see [self.Command]
 	defer runtime.UnlockOSThread()
 	err = cmd.Start()
 	w.Close()
@@ -67,19 +62,9 @@ func await(ctx context.Context, cmd *exec.Cmd, r *os.File, complaint *bytes.Buff
 	if failed {
 		cmd.Process.Kill()
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	end, cancel := context.WithTimeout(ctx, reapWithin)
-	defer cancel()
-	var err error
-	select {
-	case err = <-ended:
-	case <-end.Done(): // time is up, or it has said all and does not end
-		cmd.Process.Kill()
-		select {
-		case <-ended:
-		case <-time.After(reapWithin): // in D: it cannot be killed now, and nobody waits for it
-		}
+	err := self.Leave(ctx, cmd)
+	if errors.Is(err, self.ErrKilled) { // time is up, or it has said all and does not end
+		err = nil
 	}
 	switch {
 	case len(out) > maxReply:

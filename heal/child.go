@@ -9,12 +9,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
+	"sexton.dev/linux/self"
 	"sexton.dev/plan"
 )
 
@@ -34,8 +33,6 @@ type message struct {
 	Note    json.RawMessage `json:"note,omitempty"`
 	Outcome *Outcome        `json:"outcome,omitempty"`
 }
-
-const reapWithin = 500 * time.Millisecond
 
 // IsChild reports whether the program was started to act.
 func IsChild(args []string) bool { return len(args) > 0 && args[0] == childCommand }
@@ -89,10 +86,7 @@ func (j *Journal) child(ctx context.Context, p plan.Plan, do order) (Outcome, er
 	a := acts[do.Step.Action]
 	ctx, cancel := context.WithTimeout(ctx, a.within)
 	defer cancel()
-	cmd := exec.Command("/proc/self/exe", childCommand)
-	cmd.Args[0] = "sexton"
-	cmd.Env = []string{"GOMAXPROCS=1"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: a.end()}
+	cmd := self.Command(a.end(), childCommand)
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	in, err := cmd.StdinPipe()
@@ -104,7 +98,7 @@ func (j *Journal) child(ctx context.Context, p plan.Plan, do order) (Outcome, er
 		return Outcome{}, err
 	}
 	cmd.Stdout = w
-	runtime.LockOSThread() // Pdeathsig comes with the end of the thread that started the child: prctl(2)
+	runtime.LockOSThread() // see [self.Command]
 	defer runtime.UnlockOSThread()
 	err = cmd.Start()
 	w.Close()
@@ -116,7 +110,10 @@ func (j *Journal) child(ctx context.Context, p plan.Plan, do order) (Outcome, er
 	defer stop()
 	o, err := j.converse(p, do, in, r)
 	in.Close()
-	if ended := leave(cmd, err != nil, a.end()); errors.Is(err, io.EOF) && ctx.Err() == nil {
+	if err != nil { // it is not wanted any more
+		cmd.Process.Signal(a.end())
+	}
+	if ended := self.Leave(context.Background(), cmd); errors.Is(err, io.EOF) && ctx.Err() == nil {
 		text, _, _ := strings.Cut(complaint.String(), "\n")
 		return Outcome{}, fmt.Errorf("the child process ended without an answer: %w %s", ended, text)
 	}
@@ -150,27 +147,5 @@ func (j *Journal) converse(p plan.Plan, do order, in io.Writer, r io.Reader) (Ou
 		if _, err := io.WriteString(in, "\n"); err != nil {
 			return Outcome{}, fmt.Errorf("let the child go on: %w", err)
 		}
-	}
-}
-
-// leave waits for a child's end, and ends it if it is not wanted any more. One in
-// state D cannot be killed now: it is left behind, and ends when its call returns.
-func leave(cmd *exec.Cmd, unwanted bool, end syscall.Signal) error {
-	if unwanted {
-		cmd.Process.Signal(end)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	select {
-	case err := <-ended:
-		return err
-	case <-time.After(reapWithin):
-		cmd.Process.Kill()
-	}
-	select {
-	case err := <-ended:
-		return err
-	case <-time.After(reapWithin):
-		return errors.New("it is blocked in the kernel")
 	}
 }

@@ -46,6 +46,7 @@ var rules = map[string]rule{
 	"linux/kmsg":       {mayImport: "linux/cgroupfs", outside: "golang.org/x/sys", why: "it parses messages, which name containers by cgroup paths"},
 	"linux/freezer":    {outside: "golang.org/x/sys", why: "each kernel interface is used on its own"},
 	"linux/capability": {outside: "golang.org/x/sys", why: "each kernel interface is used on its own"},
+	"linux/self":       {why: "it is for collect and heal alike"},
 	"linux/fusectl":    {outside: "golang.org/x/sys", why: "each kernel interface is used on its own"},
 	"linux/ptrace":     {mayImport: "linux/capability", outside: "golang.org/x/sys", why: "it works inside of other people's processes: the less there is, the better"},
 	"linux/*":          {outside: "*", why: "each kernel interface is read on its own"},

@@ -1,0 +1,56 @@
+// Package self starts this very program again, as a child that can be given up:
+// for what may block, and for what is done with fewer rights.
+package self
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"syscall"
+	"time"
+)
+
+// Command is this program with a hidden command, and with nothing of the
+// environment. When its parent ends it gets the signal end.
+//
+// That comes already when the thread ends that started the child, though the
+// process lives on: who starts it locks its goroutine to the thread until it has
+// left the child.
+//
+// Source: prctl(2), PR_SET_PDEATHSIG.
+func Command(end syscall.Signal, args ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Args[0] = "sexton" // for people who see it in ps
+	cmd.Env = []string{"GOMAXPROCS=1"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: end}
+	return cmd
+}
+
+// ErrKilled is of a child that did not end by itself.
+var ErrKilled = errors.New("it did not end by itself")
+
+// reapWithin is for how long Leave waits for a child to end, and for one that it has killed.
+const reapWithin = 500 * time.Millisecond
+
+// Leave waits for the end of a child that has said all, or was told to end, for a
+// moment or until ctx ends, and kills it then: [ErrKilled]. One in state D cannot be
+// killed now: it is left behind, and nobody waits for it.
+func Leave(ctx context.Context, cmd *exec.Cmd) error {
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	soon, cancel := context.WithTimeout(ctx, reapWithin)
+	defer cancel()
+	select {
+	case err := <-ended:
+		return err
+	case <-soon.Done():
+		cmd.Process.Kill()
+	}
+	late, cancel := context.WithTimeout(context.Background(), reapWithin)
+	defer cancel()
+	select {
+	case <-ended:
+	case <-late.Done():
+	}
+	return ErrKilled
+}
