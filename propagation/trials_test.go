@@ -1,24 +1,16 @@
 package propagation_test
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"sexton.dev/internal/hosttest"
 )
@@ -62,30 +54,9 @@ func TestMain(m *testing.M) {
 }
 
 // ask starts the process of the trials: PID 1 of a PID namespace, so that whatever it leaves ends with it.
-func ask(t *testing.T, o order) report {
+func ask(t *testing.T, o order) (r report) {
 	t.Helper()
-	hosttest.NeedsRoot(t)
-	text, err := json.Marshal(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute+time.Duration(o.N)*20*time.Millisecond)
-	defer cancel()
-	c := exec.CommandContext(ctx, "/proc/self/exe")
-	c.Env = append(os.Environ(), orderVariable+"="+string(text))
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID}
-	var out, errOut bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errOut
-	err = c.Run()
-	var exit *exec.ExitError
-	hosttest.Needs(t, "mount-namespace", err == nil || errors.As(err, &exit), "the right to make mount and PID namespaces")
-	var r report
-	if err == nil {
-		err = json.Unmarshal(out.Bytes(), &r)
-	}
-	if err != nil {
-		t.Fatalf("the process of the trials: %v\n%s", err, errOut.String())
-	}
+	hosttest.Apart(t, orderVariable, o, 3*time.Minute+time.Duration(o.N)*20*time.Millisecond, &r)
 	return r
 }
 
@@ -219,8 +190,8 @@ func TestKernelTrials(t *testing.T) {
 	if os.Getenv("SEXTON_VERIFY") == "full" {
 		n, seed = 2000, uint64(time.Now().UnixNano())
 	}
-	n = int(number(t, "SEXTON_TRIALS", uint64(n)))
-	seed = number(t, "SEXTON_SEED", seed)
+	n = int(hosttest.Number(t, "SEXTON_TRIALS", uint64(n)))
+	seed = hosttest.Number(t, "SEXTON_SEED", seed)
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		t.Run(kind, func(t *testing.T) {
 			exact := 0
@@ -238,18 +209,4 @@ func TestKernelTrials(t *testing.T) {
 			}
 		})
 	}
-}
-
-// number is what a variable of the environment says, if it is set.
-func number(t *testing.T, name string, otherwise uint64) uint64 {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
 }

@@ -8,12 +8,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"sexton.dev/internal/hosttest"
 	"sexton.dev/runtimes/runtimestest"
 )
 
@@ -32,20 +32,6 @@ func background(t *testing.T, argv ...string) int {
 	return cmd.Process.Pid
 }
 
-// envNumber reads a number that may be set to run longer or to run the same again.
-func envNumber(t *testing.T, name string, otherwise uint64) uint64 {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
-
 // killed counts what became of the runs of TestKilled.
 type killed struct{ inTime, late, cut, whole, none int }
 
@@ -55,7 +41,7 @@ func TestKilled(t *testing.T) {
 	sandboxed(t)
 	leavesNothing(t)
 	forget(t)
-	trials, seed := int(envNumber(t, "SEXTON_TRIALS", 40)), envNumber(t, "SEXTON_SEED", uint64(time.Now().UnixNano()))
+	trials, seed := int(hosttest.Number(t, "SEXTON_TRIALS", 40)), hosttest.Number(t, "SEXTON_SEED", uint64(time.Now().UnixNano()))
 	random := rand.New(rand.NewPCG(seed, 0))
 	// A silent daemon, so that there is a child that could be left.
 	here := world{docker: runtimestest.Serve(t, runtimestest.Swallow)}

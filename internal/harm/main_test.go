@@ -4,17 +4,12 @@
 package harm_test
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -91,30 +86,9 @@ var kinds = map[string]func(*host, order, *report) error{"mounts": mountTrials, 
 
 // ask starts the process of the trials: PID 1 of a PID namespace, so that whatever
 // it leaves ends with it.
-func ask(t *testing.T, o order, within time.Duration) report {
+func ask(t *testing.T, o order, within time.Duration) (r report) {
 	t.Helper()
-	hosttest.NeedsRoot(t)
-	text, err := json.Marshal(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), within)
-	defer cancel()
-	c := exec.CommandContext(ctx, "/proc/self/exe")
-	c.Env = append(os.Environ(), orderVariable+"="+string(text))
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID}
-	var out, complaint bytes.Buffer
-	c.Stdout, c.Stderr = &out, &complaint
-	err = c.Run()
-	var exit *exec.ExitError
-	hosttest.Needs(t, "mount-namespace", err == nil || errors.As(err, &exit), "the right to make mount and PID namespaces")
-	var r report
-	if err == nil {
-		err = json.Unmarshal(out.Bytes(), &r)
-	}
-	if err != nil {
-		t.Fatalf("the process of the trials: %v\n%s", err, complaint.String())
-	}
+	hosttest.Apart(t, orderVariable, o, within, &r)
 	return r
 }
 

@@ -50,17 +50,17 @@ func Until(t testing.TB, deadline time.Duration, what string, ok func() bool) {
 func Trials(t testing.TB, slice, full int) (n int, r *rand.Rand) {
 	t.Helper()
 	NeedsRoot(t)
-	n = int(min(uint64(slice), number(t, "SEXTON_TRIALS", uint64(slice))))
+	n = int(min(uint64(slice), Number(t, "SEXTON_TRIALS", uint64(slice))))
 	if os.Getenv("SEXTON_VERIFY") == "full" {
 		n = full
 	}
-	seed := number(t, "SEXTON_SEED", uint64(time.Now().UnixNano()))
+	seed := Number(t, "SEXTON_SEED", uint64(time.Now().UnixNano()))
 	t.Logf("%d of %d trials, SEXTON_SEED=%d", n, full, seed)
 	return n, rand.New(rand.NewPCG(seed, 1))
 }
 
-// number is what a variable of the environment says, if it is set.
-func number(t testing.TB, name string, otherwise uint64) uint64 {
+// Number is what a variable of the environment says, if it is set.
+func Number(t testing.TB, name string, otherwise uint64) uint64 {
 	t.Helper()
 	text := os.Getenv(name)
 	if text == "" {
