@@ -13,56 +13,37 @@ import (
 	"sexton.dev/internal/hosttest"
 )
 
-// A treatment is what heal prints of a plan that was carried out.
-type treatment struct {
-	run
-	Kind    string
-	Steps   []treated
-	journal string
-}
-
-type treated struct {
-	Action, Risk, Finding, Does, Status, Why string
-	Target                                   struct {
-		PID             int
-		Container, Path string
-		Children        []struct{ PID int }
-	}
-}
-
 // treat heals the whole host, up to a risk.
-func (w world) treat(t *testing.T, risk string, code int, more ...string) treatment {
+func (w world) treat(t *testing.T, risk string, code int, more ...string) healPlan {
 	t.Helper()
 	w.patience = time.Minute
 	journal := filepath.Join(t.TempDir(), "journal")
 	args := append([]string{"heal", "--apply", "--yes", "--interval=300ms", "--max-risk", risk, "--journal", journal, "-o", "json"}, more...)
-	out := treatment{run: w.sexton(t, args...).exits(t, code), journal: journal}
-	if err := json.Unmarshal([]byte(out.stdout), &out); err != nil || out.Kind != "Plan" {
-		t.Fatalf("no plan: %v\n%s", err, out.run)
-	}
+	out := w.sexton(t, args...).exits(t, code).plan(t)
+	out.journal = journal
 	return out
 }
 
 // with returns the steps of an action.
-func (tr treatment) with(action string) []treated {
-	return slices.DeleteFunc(slices.Clone(tr.Steps), func(s treated) bool { return s.Action != action })
+func (p healPlan) with(action string) []step {
+	return slices.DeleteFunc(slices.Clone(p.Steps), func(s step) bool { return s.Action != action })
 }
 
 // only returns the one step of an action, which must have ended like this.
-func (tr treatment) only(t *testing.T, action, status string) treated {
+func (p healPlan) only(t *testing.T, action, status string) step {
 	t.Helper()
-	all := tr.with(action)
+	all := p.with(action)
 	if len(all) != 1 || all[0].Status != status {
-		t.Fatalf("want one step %s, %s; all: %+v", action, status, tr.Steps)
+		t.Fatalf("want one step %s, %s; all: %+v", action, status, p.Steps)
 	}
 	return all[0]
 }
 
 // acted returns how long an act took from its beginning to the last thing that it
 // wrote down, and to the look that proved it.
-func (tr treatment) acted(t *testing.T, pid int) (act, proved time.Duration) {
+func (p healPlan) acted(t *testing.T, pid int) (act, proved time.Duration) {
 	t.Helper()
-	text, err := os.ReadFile(tr.journal)
+	text, err := os.ReadFile(p.journal)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +52,7 @@ func (tr treatment) acted(t *testing.T, pid int) (act, proved time.Duration) {
 		var e struct {
 			Time  time.Time
 			Event string
-			Step  treated
+			Step  step
 		}
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Fatal(err)
@@ -164,7 +145,7 @@ func TestHealDockerZombies(t *testing.T) {
 }
 
 // zombiesOf are the dead children that were reaped for a parent.
-func zombiesOf(tr treatment, parent int) (out []int) {
+func zombiesOf(tr healPlan, parent int) (out []int) {
 	for _, s := range tr.with("reap-by-ptrace") {
 		for _, c := range s.Target.Children {
 			if s.Target.PID == parent && s.Status == "done" {
@@ -281,7 +262,7 @@ func TestHealDockerHolder(t *testing.T) {
 	w.wantFinding(t, "leaked-mount", func(f finding) bool { return f.Subject.Container == victim.id })
 	same, was := livesOn(t, other), holder.inspect("{{.State.StartedAt}}")
 
-	careful := w.treat(t, "safe", notHealed)
+	careful := w.treat(t, "safe", unhealed)
 	careful.only(t, "unmount-in-namespace", "refused")
 	if s := careful.only(t, "restart-holder", "refused"); s.Why != "its risk is disruptive; --max-risk disruptive allows it" {
 		t.Errorf("%+v", s)
@@ -290,7 +271,7 @@ func TestHealDockerHolder(t *testing.T) {
 		t.Error("restarted, though its risk was not allowed")
 	}
 
-	done := w.treat(t, "disruptive", notHealed) // one step was refused
+	done := w.treat(t, "disruptive", unhealed) // one step was refused
 	if s := done.only(t, "unmount-in-namespace", "refused"); s.Why != fmt.Sprintf("it is in use: sh (pid %d), container holder, fd 9 uses it (fd)", holder.pid) {
 		t.Errorf("%+v", s)
 	}
@@ -305,9 +286,6 @@ func TestHealDockerHolder(t *testing.T) {
 	}
 	same()
 }
-
-// notHealed is the exit code of a heal of which a step was refused or did not help.
-const notHealed = 5
 
 // What docker pauses stays so, also if that was planned to run on before; what runs is
 // not removed, and no risk is taken that was not named.
@@ -337,7 +315,7 @@ func TestHealDockerRefuses(t *testing.T) {
 	t.Run("safe", func(t *testing.T) {
 		freeze(t, filepath.Join(filepath.Base(work), "docker", frozen.id))
 		same := livesOn(t, all...)
-		careful := w.treat(t, "safe", notHealed)
+		careful := w.treat(t, "safe", unhealed)
 		for action, c := range map[string]*container{"reap-by-ptrace": young, "resume-process": stopped, "thaw": nil} {
 			s := careful.only(t, action, "refused")
 			if c != nil && s.Target.PID != c.pid || s.Why != "its risk is disruptive; --max-risk disruptive allows it" {
@@ -377,7 +355,7 @@ func TestHealDockerRefuses(t *testing.T) {
 		forged := strings.Replace(string(text), `"action":"reap-by-ptrace"`, `"action":"retry-remove"`, 1)
 		forged = strings.Replace(forged, `"kind":"children"`, fmt.Sprintf(`"kind":"container","runtime":"docker","socket":%q,"container":%q`, d.socket, young.id), 1)
 		writePlan(t, plan, forged)
-		if s := w.treat(t, "destructive", notHealed, "--plan", plan).only(t, "retry-remove", "refused"); s.Target.Container != young.id || !strings.Contains(s.Why, "the plan's file was changed") {
+		if s := w.treat(t, "destructive", unhealed, "--plan", plan).only(t, "retry-remove", "refused"); s.Target.Container != young.id || !strings.Contains(s.Why, "the plan's file was changed") {
 			t.Errorf("%+v", s)
 		}
 		untouched("forged", same, 0)

@@ -129,7 +129,7 @@ func TestHealDockerFUSE(t *testing.T) {
 		t.Errorf("%s %+v, held by %+v", f.Severity, f.Subject, f.Holders)
 	}
 
-	w.treat(t, "safe", notHealed).only(t, "abort-fuse", "refused")
+	w.treat(t, "safe", unhealed).only(t, "abort-fuse", "refused")
 	if state := stateOf(c.pid); state != "D" {
 		t.Fatalf("its program is in state %q", state)
 	}

@@ -33,6 +33,8 @@ type step struct {
 		Start    uint64
 		Mount    uint64
 		Children []struct{ PID int }
+
+		Container, Path string
 	}
 	Holds, Then, Affects []string
 }
@@ -42,6 +44,7 @@ type healPlan struct {
 
 	Steps     []step
 	Unplanned []struct{ Finding string }
+	journal   string // of one that was carried out
 	run
 }
 
