@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -261,12 +260,19 @@ func refusesStopped(t *testing.T) {
 	t.Run("less than a minute ago", func(t *testing.T) {
 		argv := slices.Concat(h.enter, []string{sexton()}, heal)
 		cmd := exec.Command(argv[0], argv[1:]...)
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
+		said := filepath.Join(t.TempDir(), "stderr")
+		stderr, err := os.Create(said)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stderr.Close()
+		cmd.Stderr = stderr
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		defer cmd.Process.Kill()
+		says := func() string { text, _ := os.ReadFile(said); return string(text) }
+		const must = "must stay stopped for a minute, or somebody stopped it for a moment only"
 		hosttest.Until(t, 20*time.Second, "it waits", func() bool {
 			_, err := os.Stat(h.proc + "/../run/sexton/heal.lock")
 			return err == nil && h.pid("sexton") != 0
@@ -277,13 +283,13 @@ func refusesStopped(t *testing.T) {
 				says(t, fmt.Sprintf("another sexton heals this host: pid %d, uid 0", healer), "try: wait for it to end; a plan without --apply can be made meanwhile")
 			h.sexton(t, "heal", quick).exits(t, clean)
 		})
-		time.Sleep(time.Until(time.Now().Add(500 * time.Millisecond)))
+		hosttest.Until(t, 20*time.Second, "it says for what it waits", func() bool { return strings.Contains(says(), must) })
 		if err := syscall.Kill(h.outer(t, healer), syscall.SIGINT); err != nil {
 			t.Fatal(err)
 		}
-		err := cmd.Wait()
-		if code := cmd.ProcessState.ExitCode(); code != unhealed || !strings.Contains(stderr.String(), "s: careless (pid "+fmt.Sprint(pid)+") must stay stopped for a minute, or somebody stopped it for a moment only") {
-			t.Errorf("exit %d, %v: %s", code, err, stderr.String())
+		err = cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != unhealed || !strings.Contains(says(), "s: careless (pid "+fmt.Sprint(pid)+") "+must) {
+			t.Errorf("exit %d, %v: %s", code, err, says())
 		}
 		if state := stateOf(outside); state != "T" {
 			t.Errorf("state %s", state)
