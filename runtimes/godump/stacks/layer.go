@@ -21,7 +21,7 @@ var layers = []struct {
 }{
 	{"shim", 10, []string{"cmd/containerd-shim", "runtime/v2/shim.", "containerd/pkg/shim.", "containerd/v2/pkg/shim.", "linux/shim.(*Service)", "linux/shim.NewService", "runtime/v1/shim.(*Service)", "runtime/v2/runc/task.", "docker/containerd/containerd-shim"}},
 	{"containerd", 10, []string{"cmd/containerd/", "containerd/services/", "containerd/v2/plugins/services/", "docker/containerd/supervisor", "docker/containerd/containerd/", "docker/containerd/api/grpc/server", "containerd/linux.(*Task)", "containerd/runtime/v2.(*", "containerd/v2/core/", "containerd/pkg/cri/", "containerd/v2/internal/cri/", "containerd/cri/pkg/", "containerd/metadata."}},
-	{"dockerd", 10, []string{"docker/docker/daemon", "moby/moby/daemon", "moby/moby/v2/daemon", "docker/docker/api/server", "docker/docker/libcontainerd", "docker/docker/container.", "docker/docker/container/", "docker/docker/cmd/dockerd", "docker/docker/pkg/signal.DumpStacks", "/work/docker-1."}},
+	{"dockerd", 10, []string{"docker/docker/daemon", "moby/moby/daemon", "moby/moby/v2/daemon", "docker/docker/api/server", "docker/docker/libcontainerd", "docker/docker/container.", "docker/docker/container/", "docker/docker/cmd/dockerd", "docker/docker/pkg/signal.DumpStacks", "app-emulation/docker-1."}},
 	{"kubelet", 10, []string{"k8s.io/kubernetes/pkg/kubelet", "k8s.io/kubernetes/cmd/kubelet", "k8s.io/kubernetes/vendor/github.com/google/cadvisor", "k8s.io/kubernetes/Godeps/_workspace/src/github.com/google/cadvisor"}},
 	{"crio", 10, []string{"github.com/cri-o/cri-o/"}},
 	{"podman", 10, []string{"github.com/containers/podman/", "github.com/containers/libpod/"}},
