@@ -179,7 +179,7 @@ func TestApplyWithoutJournal(t *testing.T) {
 	j.Close()
 	done, err := Apply(t.Context(), plan.Make(first.Host, first.Findings), Options{Journal: j, MaxRisk: "safe", Told: func(plan.Step) {}, Wait: func(string) {},
 		Look: func(context.Context) (Sight, error) { return s.look(), nil }})
-	if !NotWritten(err) || done.Steps[0].Status != plan.Refused || s.stat().State != 'T' {
+	if !notWritten(err) || done.Steps[0].Status != plan.Refused || s.stat().State != 'T' {
 		t.Errorf("%v: %+v", err, done.Steps[0])
 	}
 }

@@ -121,12 +121,6 @@ func (e *journalError) Error() string {
 func (e *journalError) Unwrap() error { return e.err }
 func (e *journalError) Hint() string  { return "--journal PATH on a disk that can be written" }
 
-// NotWritten reports whether an error is that a journal cannot be written.
-func NotWritten(err error) bool {
-	var e *journalError
-	return errors.As(err, &e)
-}
-
 // maxLine is the longest line that is read of a journal.
 const maxLine = 16 << 20
 

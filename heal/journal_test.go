@@ -22,6 +22,12 @@ func openJournal(t *testing.T, path string) *Journal {
 	return j
 }
 
+// notWritten reports whether an error is that a journal cannot be written.
+func notWritten(err error) bool {
+	var e *journalError
+	return errors.As(err, &e)
+}
+
 func TestJournal(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "deep", "journal.jsonl")
 	j := openJournal(t, path)
@@ -76,10 +82,10 @@ func TestJournalNotWritten(t *testing.T) {
 	j.Close()
 	err := j.begin(plan.Plan{}, plan.Step{}, nil)
 	var hint interface{ Hint() string }
-	if !NotWritten(err) || !strings.Contains(err.Error(), path) || !errors.As(err, &hint) || !strings.Contains(hint.Hint(), "--journal PATH") {
+	if !notWritten(err) || !strings.Contains(err.Error(), path) || !errors.As(err, &hint) || !strings.Contains(hint.Hint(), "--journal PATH") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := OpenJournal(filepath.Join(path, "below")); !NotWritten(err) {
+	if _, err := OpenJournal(filepath.Join(path, "below")); !notWritten(err) {
 		t.Errorf("below a file: %v", err)
 	}
 }
@@ -90,7 +96,7 @@ func TestJournalIsNoLink(t *testing.T) {
 	if err := errors.Join(os.WriteFile(target, nil, 0o600), os.Symlink(target, link)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenJournal(link); !NotWritten(err) {
+	if _, err := OpenJournal(link); !notWritten(err) {
 		t.Errorf("a link was followed: %v", err)
 	}
 	if all, err := ReadJournal(filepath.Join(dir, "none")); err != nil || all != nil {

@@ -104,15 +104,10 @@ func (p *Process) Close() { unix.Close(p.fd) }
 //
 // It needs CAP_KILL over the process's user namespace, or the process's own uid.
 func (p *Process) Resume(ctx context.Context) error {
-	stat, err := p.stat()
-	if err != nil {
-		return err
-	}
-	status, err := p.status()
-	if err != nil {
-		return err
-	}
+	stat, status, err := p.now()
 	switch {
+	case err != nil:
+		return err
 	case status.Tracer != 0:
 		return p.refuse("pid %d traces it: detach that debugger, SIGCONT would not let it run on", status.Tracer)
 	case stat.State != 'T':
@@ -127,16 +122,11 @@ func (p *Process) Resume(ctx context.Context) error {
 //
 // It needs CAP_KILL over the process's user namespace, or the process's own uid.
 func (p *Process) Nudge(ctx context.Context) error {
-	stat, err := p.stat()
-	if err != nil {
-		return err
-	}
-	status, err := p.status()
-	if err != nil {
-		return err
-	}
+	stat, status, err := p.now()
 	const bit = 1 << (unix.SIGCHLD - 1)
 	switch {
+	case err != nil:
+		return err
 	case stat.State == 'T' || stat.State == 't':
 		return p.refuse("it is stopped (state %c) and takes no signal: resume it first", stat.State)
 	case status.SigCgt&bit == 0:
@@ -145,6 +135,14 @@ func (p *Process) Nudge(ctx context.Context) error {
 		return p.refuse("it blocks SIGCHLD: its handler would not run")
 	}
 	return p.send(ctx, unix.SIGCHLD)
+}
+
+// now reads how the process is, and fails if the pid is not its any more.
+func (p *Process) now() (stat procfs.Stat, status procfs.Status, err error) {
+	if stat, err = p.stat(); err == nil {
+		status, err = p.status()
+	}
+	return stat, status, err
 }
 
 // stat reads the process's state and fails if the pid is not its any more. What it
