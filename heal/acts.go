@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -71,6 +72,19 @@ var entering = []capability.Capability{unix.CAP_SYS_ADMIN, unix.CAP_SYS_CHROOT, 
 type refusal struct{ error }
 
 func (r refusal) Unwrap() error { return r.error }
+
+// sorted says what an error means for a step: that nothing is needed, for those of
+// what is gone, or that it must not be done.
+func sorted(err error, gone, refused []error) error {
+	is := func(target error) bool { return errors.Is(err, target) }
+	switch {
+	case slices.ContainsFunc(gone, is):
+		return fmt.Errorf("%w: %w", errNotNeeded, err)
+	case slices.ContainsFunc(refused, is):
+		return refusal{err}
+	}
+	return err
+}
 
 // errNotNeeded is of what is gone already.
 var errNotNeeded = errors.New("it is gone already")

@@ -29,13 +29,7 @@ func signalled(s plan.Step, send func(*pidfd.Process) error) error {
 		defer p.Close()
 		err = send(p)
 	}
-	switch {
-	case errors.Is(err, pidfd.ErrGone):
-		return fmt.Errorf("%w: %w", errNotNeeded, err)
-	case errors.Is(err, pidfd.ErrRefused), errors.Is(err, pidfd.ErrTooOld):
-		return refusal{err}
-	}
-	return err
+	return sorted(err, []error{pidfd.ErrGone}, []error{pidfd.ErrRefused, pidfd.ErrTooOld})
 }
 
 // thaw thaws the very cgroup that a step names.
@@ -48,11 +42,5 @@ func thaw(ctx context.Context, s plan.Step, _ func(any) error) error {
 		defer c.Close()
 		err = c.Thaw(ctx)
 	}
-	switch {
-	case errors.Is(err, freezer.ErrGone), errors.Is(err, freezer.ErrThawed):
-		return fmt.Errorf("%w: %w", errNotNeeded, err)
-	case errors.Is(err, freezer.ErrRefused):
-		return refusal{err}
-	}
-	return err
+	return sorted(err, []error{freezer.ErrGone, freezer.ErrThawed}, []error{freezer.ErrRefused})
 }

@@ -102,13 +102,7 @@ func notBy(t check.Target) error {
 
 // asked sorts the answers of a runtime.
 func asked(err error) error {
-	switch {
-	case errors.Is(err, runtimes.ErrGone):
-		return fmt.Errorf("%w: %w", errNotNeeded, err)
-	case errors.Is(err, runtimes.ErrRefused):
-		return refusal{err}
-	}
-	return err
+	return sorted(err, []error{runtimes.ErrGone}, []error{runtimes.ErrRefused})
 }
 
 // abort ends every request on a FUSE file system with an error.
@@ -125,13 +119,7 @@ func abort(ctx context.Context, s plan.Step, _ func(any) error) error {
 	if err == nil {
 		err = c.Abort(ctx)
 	}
-	switch {
-	case errors.Is(err, fusectl.ErrGone), errors.Is(err, unix.ENOENT):
-		return fmt.Errorf("%w: %w", errNotNeeded, err)
-	case errors.Is(err, fusectl.ErrRefused):
-		return refusal{err}
-	}
-	return err
+	return sorted(err, []error{fusectl.ErrGone, unix.ENOENT}, []error{fusectl.ErrRefused})
 }
 
 // stillMounted says whether a superblock's number is still that of the mount that
