@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -106,8 +107,7 @@ func (k *killer) trial(t *testing.T) {
 func (k *killer) moment(ended <-chan error) {
 	end := time.After(time.Duration(k.IntN(1500)) * time.Millisecond)
 	act := k.IntN(2) == 0
-	skip := k.IntN(3) // acts that are let go by
-	last := 0
+	upTo := k.begun() + k.IntN(3) // acts that are let go by
 	for {
 		select {
 		case <-ended:
@@ -119,15 +119,18 @@ func (k *killer) moment(ended <-chan error) {
 			end = nil
 		case <-time.After(time.Millisecond):
 		}
-		pid := k.pid("sexton-act")
-		if act && pid != 0 && pid != last {
-			if last = pid; skip == 0 {
-				time.Sleep(time.Duration(k.IntN(10)) * time.Millisecond)
-				return
-			}
-			skip--
+		if act && k.begun() > upTo {
+			time.Sleep(time.Duration(k.IntN(10)) * time.Millisecond)
+			return
 		}
 	}
+}
+
+// begun counts the acts that the journal has the beginning of. It is there before
+// the act's process is, which may have ended before it is found.
+func (k *killer) begun() int {
+	text, _ := os.ReadFile(k.journal) // there is none yet
+	return bytes.Count(text, []byte(`"event":"begin"`))
 }
 
 // unfinished lists the steps that have a begin in the journal and no end, in order.
