@@ -40,14 +40,13 @@ func (l *looker) lean() bool { return l.Narrow != nil && !l.Narrow.Named }
 
 // request is what the census is asked for.
 func (l *looker) request() census.Request {
-	req := census.Request{Proc: l.Proc}
-	switch {
-	case l.Narrow == nil:
-		req.Want = census.Everything
-	case len(l.Narrow.Devices) == 0:
-		req.Passes, req.Whole = 1, true
-	default:
-		req.Passes = 1
+	req := census.Request{Proc: l.Proc, Whole: true}
+	if l.Narrow == nil {
+		return req
+	}
+	req.Passes = 1
+	if len(l.Narrow.Devices) > 0 {
+		req.Whole = false
 		req.Device = func(major, minor uint32) bool { return slices.Contains(l.Narrow.Devices, deviceName(major, minor)) }
 	}
 	return req

@@ -35,7 +35,7 @@ func removeMountpoint(ctx context.Context, s plan.Step, note func(any) error) er
 
 // onlyThose refuses if another mount than a step names is on its directory.
 func onlyThose(ctx context.Context, s plan.Step) error {
-	c, err := census.Read(ctx, census.Request{Want: census.Everything})
+	c, err := census.Read(ctx, census.Request{Whole: true})
 	if err != nil {
 		return refusal{err}
 	}

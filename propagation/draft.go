@@ -43,9 +43,10 @@ func (d *draft) changed(gone map[int]bool) (out []Change) {
 // unlock takes the lock off mounts, for good.
 func (d *draft) unlock(all []int) {
 	for _, i := range all {
-		m := d.now(i)
-		m.Locked = false
-		d.after[i] = m
+		if m := d.now(i); m.Locked {
+			m.Locked = false
+			d.after[i] = m
+		}
 	}
 }
 

@@ -43,6 +43,15 @@ func join(dir, below string) string {
 	return strings.TrimSuffix(dir, "/") + "/" + below
 }
 
+// keyOf is what path names of a superblock whose root is mounted on dir; not ok if path is not inside dir.
+func keyOf(root, dir, path string) (key string, ok bool) {
+	rest, ok := below(dir, path)
+	if ok && root == "/" && rest != "" && rest == strings.Trim(rest, "/") {
+		return path[len(path)-len(rest)-1:], true // as join, without a new text: a host has very many
+	}
+	return join(root, rest), ok
+}
+
 // below is what path has more than dir, "" if they are one; not ok if path is not inside dir.
 func below(dir, path string) (rest string, ok bool) {
 	if dir == "/" && strings.HasPrefix(path, "/") {

@@ -169,12 +169,12 @@ func (b *builder) place() {
 			continue
 		}
 		t.kids[p] = append(t.kids[p], i)
-		rest, ok := below(t.mounts[p].Point, m.Point)
+		key, ok := keyOf(t.mounts[p].Root, t.mounts[p].Point, m.Point)
 		if !ok {
 			b.problem(m.ID, "it is mounted on %q, but its parent %d on %q", m.Point, m.Parent, t.mounts[p].Point)
 			continue
 		}
-		t.key[i] = join(t.mounts[p].Root, rest)
+		t.key[i] = key
 		s := spot{p, t.key[i]}
 		if other, taken := t.at[s]; taken {
 			b.problem(m.ID, "it is at the very place of mount %d", t.mounts[other].ID)

@@ -27,26 +27,13 @@ type Verdict struct {
 //
 // Source: umount(2); Linux 6.18 fs/namespace.c, do_umount; fs/pnode.c, propagate_mount_busy and propagate_umount.
 func (t *Table) Unmount(call Call) Verdict {
-	refused := func(e Effect) Verdict { return Verdict{Old: e, New: e} }
-	v, listed := t.byID[call.Mount]
-	if !listed {
-		return refused(refuse(einval, Mount{ID: call.Mount}, Unknown, 0))
+	v, copies, e := t.refusal(call)
+	if e.Errno != 0 {
+		return Verdict{Old: e, New: e}
 	}
-	m := t.mounts[v]
-	switch {
-	case m.Namespace != call.Namespace:
-		return refused(refuse(einval, m, Elsewhere, 0))
-	case t.up[v] == none || m.Point == "/":
-		return refused(refuse(einval, m, Root, 0))
-	case m.Locked:
-		return refused(refuse(einval, m, Locked, t.mounts[t.up[v]].ID))
-	}
-	copies := t.copies(v)
 	own := []int{v}
 	if call.Lazy {
 		own = t.subtree(v)
-	} else if e := t.busy(v, copies, call.Held); e.Errno != 0 {
-		return refused(e)
 	}
 	b := t.blast(own, copies)
 	older, newer := b.older(), b.newer()
@@ -57,6 +44,35 @@ func (t *Table) Unmount(call Call) Verdict {
 		out.Differ = out.Differ || stays != stayed
 	}
 	return out
+}
+
+// Refusal is what [Table.Unmount] says of a call that is refused, on any kernel, and an effect without
+// Errno of another: what that does is not worked out.
+func (t *Table) Refusal(call Call) Effect {
+	_, _, e := t.refusal(call)
+	return e
+}
+
+// refusal also finds the mount and its copies.
+func (t *Table) refusal(call Call) (v int, copies []int, e Effect) {
+	v, listed := t.byID[call.Mount]
+	if !listed {
+		return v, nil, refuse(einval, Mount{ID: call.Mount}, Unknown, 0)
+	}
+	m := t.mounts[v]
+	switch {
+	case m.Namespace != call.Namespace:
+		return v, nil, refuse(einval, m, Elsewhere, 0)
+	case t.up[v] == none || m.Point == "/":
+		return v, nil, refuse(einval, m, Root, 0)
+	case m.Locked:
+		return v, nil, refuse(einval, m, Locked, t.mounts[t.up[v]].ID)
+	}
+	copies = t.copies(v)
+	if !call.Lazy {
+		e = t.busy(v, copies, call.Held)
+	}
+	return v, copies, e
 }
 
 // busy refuses a plain unmount of what is in use, on the mount itself or on a copy.

@@ -50,6 +50,7 @@ type busy struct {
 	h     *snapshot.Host
 	m     *holding.Map
 	table *propagation.Table
+	held  map[uint64]bool
 }
 
 // ended reports whether ns is the owner of a mount of a container or pod that is
@@ -90,12 +91,13 @@ func (b *busy) judge(ns *snapshot.MountNamespace, m *snapshot.Mount) (check.Find
 	const ebusy = 16
 	if b.table == nil {
 		b.table, _ = holding.Table(b.h.Mounts)
+		b.held = holding.Held(b.h)
 	}
-	v := b.table.Unmount(propagation.Call{Mount: m.ID, Namespace: ns.Inode, Held: holding.Held(b.h)})
-	if v.New.Errno != ebusy {
+	refused := b.table.Refusal(propagation.Call{Mount: m.ID, Namespace: ns.Inode, Held: b.held})
+	if refused.Errno != ebusy {
 		return check.Finding{}, false
 	}
-	about := b.h.Mount(v.New.Refused.Mount)
+	about := b.h.Mount(refused.Refused.Mount)
 	f := check.Finding{
 		ID:       fmt.Sprintf("%s/%d", name, m.ID),
 		Severity: check.Warning,
@@ -103,8 +105,8 @@ func (b *busy) judge(ns *snapshot.MountNamespace, m *snapshot.Mount) (check.Find
 		Harm:     "Its owner cannot unmount it: what it was for cannot be removed, a pod stays Terminating, and each try takes time",
 		Evidence: []check.Evidence{{Source: fmt.Sprintf("mnt:[%d]", ns.Inode), Text: holding.Line(m)}},
 	}
-	if v.New.Refused.Why == propagation.Submount {
-		on := b.h.Mount(v.New.Refused.By)
+	if refused.Refused.Why == propagation.Submount {
+		on := b.h.Mount(refused.Refused.By)
 		f.Title = fmt.Sprintf("%s of a container that has ended cannot be unmounted: %s is mounted on it", m.Point, on.Point)
 		f.Cause = "Something was mounted on it, in it or by propagation, and nobody unmounted that"
 		f.Holders = []check.Holder{{Kind: "submount", Path: on.Point, MountNamespace: ns.Inode, MountNamespaceID: ns.ID, MountID: on.ID}}

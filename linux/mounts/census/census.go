@@ -35,31 +35,23 @@ type Request struct {
 	Way    Way    // "" is the best that works
 	Passes int    // at most; 0 is 5. With 1 nothing is compared, so Settled is false
 
-	// Want says which mounts get Root, MountPoint, Type, Source and Super; nil:
-	// none do. Numbers are there for all, and mounts of nsfs get their strings
-	// in any case. Mountinfo has all strings and does not ask.
-	Want func(ns *mounts.Namespace, m *mounts.Mount) bool
-
-	// Whole reads the strings of all mounts together with their numbers, in
-	// every pass: with one pass that costs least. Want must be nil then.
+	// Whole reads Root, MountPoint, Type, Source and Super as well. Without it they are
+	// there for mounts of nsfs alone. Mountinfo has all strings and does not ask.
 	Whole bool
 
 	// Device, if not nil, chooses superblocks: all other mounts are left out but
 	// for what is mounted on these, overlays with a layer below one of these, and
 	// mounts of nsfs; and so are namespaces in which nothing is left. What is left
-	// has its strings. Want must be nil then, and Device is asked by several goroutines.
+	// has its strings. Whole must be false then.
 	Device func(major, minor uint32) bool
 }
 
-func (r *Request) strings() bool { return r.Want != nil || r.Whole || r.Device != nil }
+func (r *Request) strings() bool { return r.Whole || r.Device != nil }
 
 // leavesOut reports whether nothing of a namespace is left, and nothing hidden.
 func (r *Request) leavesOut(ns *mounts.Namespace) bool {
 	return r.Device != nil && len(ns.Mounts) == 0 && ns.Hidden == 0
 }
-
-// Everything is a Want for all strings of all mounts.
-func Everything(*mounts.Namespace, *mounts.Mount) bool { return true }
 
 // A Census is every mount of every mount namespace that could be read.
 //
@@ -114,9 +106,6 @@ func (c *Census) readStatmount(ctx context.Context, req Request) error {
 	}
 	defer r.close()
 	if err := c.settle(ctx, req.Passes, r.pass); err != nil {
-		return err
-	}
-	if err := r.describe(ctx, c.Namespaces); err != nil {
 		return err
 	}
 	if err := r.recheck(ctx, c.Namespaces); err != nil {

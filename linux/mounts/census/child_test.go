@@ -76,7 +76,7 @@ func TestOwnNamespaceFromOutside(t *testing.T) {
 	check(unix.Chroot(filepath.Join(dir, "plain")))
 	check(unix.Chdir("/"))
 
-	c := read(t, Request{Want: Everything})
+	c := read(t, Request{Whole: true})
 	var stat unix.Stat_t
 	check(unix.Stat("/proc/self/ns/mnt", &stat))
 	var points []string
@@ -138,7 +138,7 @@ func TestNotPrivileged(t *testing.T) {
 	if !inChild(t, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}) {
 		return
 	}
-	c := read(t, Request{Want: Everything})
+	c := read(t, Request{Whole: true})
 	if nestedPIDs("/proc") { // found by walking, so others' are told of one by one
 		if c.Way != Statmount || len(c.Unknown) < 2 || !strings.Contains(c.Unknown[0].Why, "CAP_SYS_ADMIN") {
 			t.Errorf("way %s, unknown: %v", c.Way, c.Unknown)
@@ -286,7 +286,7 @@ func TestVanishing(t *testing.T) {
 		}
 	}()
 	for range 100 {
-		read(t, Request{Passes: 2, Want: Everything})
+		read(t, Request{Passes: 2, Whole: true})
 	}
 	close(stop)
 	if n := <-ended; n < 20 {

@@ -1,33 +1,9 @@
 package census
 
 import (
-	"context"
-	"errors"
-
-	"golang.org/x/sys/unix"
-
 	"sexton.dev/linux/mounts"
 	"sexton.dev/linux/mounts/statmount"
 )
-
-// describe fills the strings of the mounts that are wanted.
-func (r *fastReader) describe(ctx context.Context, spaces []mounts.Namespace) error {
-	if r.req.Want == nil {
-		return nil
-	}
-	return r.forEach(ctx, spaces, func(i int) error {
-		for k := range spaces[i].Mounts {
-			if !r.req.Want(&spaces[i], &spaces[i].Mounts[k]) {
-				continue
-			}
-			err := r.supers.describe(r.caller, spaces[i].ID, &spaces[i].Mounts[k])
-			if err != nil && !errors.Is(err, unix.ENOENT) { // one that is gone now stays as the numbers were
-				return err
-			}
-		}
-		return nil
-	})
-}
 
 // A superblock is what the strings of a file system depend on: some write the
 // mounted part into their source or options (NFS, btrfs). The magic number is

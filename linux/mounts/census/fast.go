@@ -173,22 +173,20 @@ func (r *fastReader) list(ns *mounts.Namespace, overlays *[]mounts.Mount) error 
 		return err
 	}
 	r.ids = ids
-	mask := statmount.Device | statmount.Basic
-	if r.req.Whole {
-		mask |= statmount.Root | statmount.Point
-	}
+	last := r.last[ns.Inode]
 	all := r.all[:0]
 	var layered []int // indexes of overlays
 	for _, id := range ids {
+		for len(last) > 0 && last[0].UniqueID < id {
+			last = last[1:]
+		}
 		all = append(all, mounts.Mount{})
 		m := &all[len(all)-1]
-		_, magic, err := c.Stat(ns.ID, id, mask, m)
-		switch {
-		case err != nil:
-		case r.req.Whole:
-			err = r.supers.add(c, ns.ID, magic, m)
-		case magic == mounts.NamespaceMagic:
-			_, _, err = c.Stat(ns.ID, id, statmount.Root|statmount.Point|statmount.Type, m)
+		var magic uint64
+		if len(last) > 0 && last[0].UniqueID == id {
+			magic, err = r.again(ns.ID, &last[0], m)
+		} else {
+			magic, err = r.first(ns.ID, id, m)
 		}
 		if err == nil && magic == mounts.OverlayMagic && r.req.Device != nil {
 			layered = append(layered, len(all)-1)
@@ -220,6 +218,35 @@ func (r *fastReader) list(ns *mounts.Namespace, overlays *[]mounts.Mount) error 
 		}
 	}
 	return nil
+}
+
+const numbers = statmount.Device | statmount.Basic
+
+// first reads a mount that is new.
+func (r *fastReader) first(ns, id uint64, m *mounts.Mount) (magic uint64, err error) {
+	if r.req.Whole {
+		_, magic, err = r.caller.Stat(ns, id, numbers|statmount.Root|statmount.Point, m)
+		if err != nil {
+			return magic, err
+		}
+		return magic, r.supers.add(r.caller, ns, magic, m)
+	}
+	_, magic, err = r.caller.Stat(ns, id, numbers, m)
+	if err == nil && magic == mounts.NamespaceMagic {
+		_, _, err = r.caller.Stat(ns, id, statmount.Root|statmount.Point|statmount.Type, m)
+	}
+	return magic, err
+}
+
+// again reads the numbers of a mount as they are now. Strings cost more than they:
+// they stay as they were told, but for one that was moved.
+func (r *fastReader) again(ns uint64, before, m *mounts.Mount) (magic uint64, err error) {
+	_, magic, err = r.caller.Stat(ns, before.UniqueID, numbers, m)
+	if err == nil && before.UniqueParent != m.UniqueParent {
+		return r.first(ns, before.UniqueID, m)
+	}
+	m.Root, m.MountPoint, m.Type, m.Source, m.Super = before.Root, before.MountPoint, before.Type, before.Source, before.Super
+	return magic, err
 }
 
 // unknown says what this way cannot see here.

@@ -50,7 +50,7 @@ func withSource(c *Census, source string) (where []string) {
 func TestPlanted(t *testing.T) {
 	needsStatmount(t)
 	h := mountstest.Start(t, 3, 5, 1)
-	c := read(t, Request{Want: Everything})
+	c := read(t, Request{Whole: true})
 	if c.Way != Statmount || c.Why != "" || len(c.Unknown) != 0 {
 		t.Errorf("way %s (%s), unknown %v", c.Way, c.Why, c.Unknown)
 	}
@@ -151,7 +151,7 @@ func TestNumbersOnly(t *testing.T) {
 func TestSameAsMountinfo(t *testing.T) {
 	needsStatmount(t)
 	h := mountstest.Start(t, 2, 5, 1)
-	c := read(t, Request{Want: Everything})
+	c := read(t, Request{Whole: true})
 	own, err := os.Readlink("/proc/self/ns/mnt")
 	if err != nil {
 		t.Fatal(err)
@@ -225,7 +225,7 @@ func TestBothWays(t *testing.T) {
 	needsStatmount(t)
 	h := mountstest.Start(t, 2, 3, 1)
 	slow := read(t, Request{Way: Mountinfo})
-	fast := read(t, Request{Want: Everything})
+	fast := read(t, Request{Whole: true})
 	byInode := map[uint64]mounts.Namespace{}
 	for _, ns := range slow.Namespaces {
 		byInode[ns.Inode] = ns

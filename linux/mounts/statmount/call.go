@@ -28,12 +28,13 @@ var ErrTooLarge = errors.New("too large")
 type Caller struct {
 	buf   []byte
 	page  []uint64
-	words map[uint64]string
+	words map[uint64]string // of attributes
+	texts map[string]string
 }
 
 // NewCaller returns a Caller.
 func NewCaller() *Caller {
-	return &Caller{buf: make([]byte, firstBuffer), page: make([]uint64, listAtOnce), words: map[uint64]string{}}
+	return &Caller{buf: make([]byte, firstBuffer), page: make([]uint64, listAtOnce), words: map[uint64]string{}, texts: map[string]string{}}
 }
 
 // request is struct mnt_id_req of Linux 6.11, which has the namespace.
@@ -96,7 +97,7 @@ func (c *Caller) Stat(namespace, id uint64, mask Mask, m *mounts.Mount) (got Mas
 		_, _, errno := unix.Syscall6(unix.SYS_STATMOUNT, uintptr(unsafe.Pointer(&req)), uintptr(unsafe.Pointer(&c.buf[0])), uintptr(len(c.buf)), 0, 0, 0)
 		switch {
 		case errno == 0:
-			return decode(c.buf, mask, m, c.options)
+			return decode(c.buf, mask, m, c)
 		case errno == unix.EINTR:
 		case errno == unix.EOVERFLOW && len(c.buf) < maxBuffer:
 			c.buf = make([]byte, 4*len(c.buf))
@@ -114,6 +115,16 @@ func (c *Caller) options(attr uint64) string {
 	if !ok {
 		text = attrText(attr)
 		c.words[attr] = text
+	}
+	return text
+}
+
+// text keeps the texts that were told: most namespaces are copies of another.
+func (c *Caller) text(of []byte) string {
+	text, ok := c.texts[string(of)]
+	if !ok {
+		text = string(of)
+		c.texts[text] = text
 	}
 	return text
 }

@@ -58,10 +58,22 @@ const (
 //
 // Source: Linux 6.15 include/uapi/linux/mount.h, struct statmount; fs/namespace.c, do_statmount.
 func Decode(answer []byte, asked Mask, m *mounts.Mount) (got Mask, magic uint64, err error) {
-	return decode(answer, asked, m, attrText)
+	return decode(answer, asked, m, copies{})
 }
 
-func decode(answer []byte, asked Mask, m *mounts.Mount, options func(attr uint64) string) (got Mask, magic uint64, err error) {
+// words makes the texts of an answer.
+type words interface {
+	options(attr uint64) string
+	text(of []byte) string
+}
+
+// copies makes each text anew.
+type copies struct{}
+
+func (copies) options(attr uint64) string { return attrText(attr) }
+func (copies) text(of []byte) string      { return string(of) }
+
+func decode(answer []byte, asked Mask, m *mounts.Mount, w words) (got Mask, magic uint64, err error) {
 	u32, u64 := binary.NativeEndian.Uint32, binary.NativeEndian.Uint64
 	if len(answer) < header {
 		return 0, 0, fmt.Errorf("statmount: %w: %d bytes", ErrFormat, len(answer))
@@ -76,12 +88,12 @@ func decode(answer []byte, asked Mask, m *mounts.Mount, options func(attr uint64
 		m.ID, m.Parent = int(u32(answer[atOldID:])), int(u32(answer[atOldParent:]))
 		m.Shared, m.Master = int(u64(answer[atPeer:])), int(u64(answer[atMaster:]))
 		m.Unbindable = u64(answer[atPropagation:])&unbindable != 0
-		m.Options = options(u64(answer[atAttr:]))
+		m.Options = w.options(u64(answer[atAttr:]))
 	}
 	if got&Device != 0 {
 		m.Major, m.Minor, magic = u32(answer[atMajor:]), u32(answer[atMinor:]), u64(answer[atMagic:])
 	}
-	if err := decodeStrings(answer[:size], got, m); err != nil {
+	if err := decodeStrings(answer[:size], got, m, w); err != nil {
 		return got, magic, err
 	}
 	if asked&Super != 0 && got&Device != 0 {
@@ -94,7 +106,7 @@ func decode(answer []byte, asked Mask, m *mounts.Mount, options func(attr uint64
 	return got, magic, nil
 }
 
-func decodeStrings(answer []byte, got Mask, m *mounts.Mount) error {
+func decodeStrings(answer []byte, got Mask, m *mounts.Mount, w words) error {
 	var text string
 	for _, field := range []struct {
 		mask Mask
@@ -116,7 +128,7 @@ func decodeStrings(answer []byte, got Mask, m *mounts.Mount) error {
 		if end < 0 {
 			return fmt.Errorf("statmount: %w: text %#x has no end", ErrFormat, uint64(field.mask))
 		}
-		*field.into = string(rest[:end])
+		*field.into = w.text(rest[:end])
 	}
 	if got&Subtype != 0 && got&Type != 0 && text != "" {
 		m.Type += "." + text
