@@ -47,7 +47,13 @@ func (l *looker) request() census.Request {
 	req.Passes = 1
 	if len(l.Narrow.Devices) > 0 {
 		req.Whole = false
-		req.Device = func(major, minor uint32) bool { return slices.Contains(l.Narrow.Devices, deviceName(major, minor)) }
+		asked := map[numbers]bool{}
+		for _, d := range l.Narrow.Devices {
+			if n, ok := numbersOf(d); ok {
+				asked[n] = true
+			}
+		}
+		req.Device = func(major, minor uint32) bool { return asked[numbers{major, minor}] }
 	}
 	return req
 }

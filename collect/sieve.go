@@ -2,6 +2,8 @@ package collect
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 
 	"sexton.dev/linux/mounts/holders"
 )
@@ -17,6 +19,14 @@ type sieve struct {
 }
 
 type numbers struct{ major, minor uint32 }
+
+// numbersOf is the reverse of deviceName.
+func numbersOf(name string) (n numbers, ok bool) {
+	high, low, _ := strings.Cut(name, ":")
+	major, err1 := strconv.ParseUint(high, 10, 32)
+	minor, err2 := strconv.ParseUint(low, 10, 32)
+	return numbers{uint32(major), uint32(minor)}, err1 == nil && err2 == nil
+}
 
 func newSieve(q *refQuestion) *sieve {
 	s := &sieve{narrow: q.Narrow, layers: findLayers(q.Proc, q.Layers), devices: set(q.Devices), listed: set(q.Listed), names: map[numbers]string{}}

@@ -15,7 +15,6 @@ type index struct {
 	children map[int][]*Process
 	byID     map[string]*Container
 	cgroups  map[string]*Cgroup
-	mounts   map[uint64]*Mount
 	spaces   map[int]*MountNamespace // by the pid of each process in them
 	derived  sync.Map                // see [Derived]
 }
@@ -27,7 +26,7 @@ func (h *Host) build() *index {
 		x.children = make(map[int][]*Process)
 		x.byID = make(map[string]*Container, len(h.Containers))
 		x.cgroups = make(map[string]*Cgroup, len(h.Cgroups))
-		x.mounts, x.spaces = indexMounts(h.Mounts), indexSpaces(h.Mounts)
+		x.spaces = indexSpaces(h.Mounts)
 		for i := range h.Processes {
 			p := &h.Processes[i]
 			x.byPID[p.PID] = p

@@ -75,13 +75,14 @@ type Block struct {
 
 // Mount returns the mount with this id, nil if it is in no namespace that was
 // read. Ids of mountinfo count, too.
-func (h *Host) Mount(id uint64) *Mount { return h.build().mounts[id] }
+func (h *Host) Mount(id uint64) *Mount { return Derived(h, indexMounts)[id] }
 
 // MountNamespaceOf returns the mount namespace that a process's first thread is
 // in, nil if that was not read.
 func (h *Host) MountNamespaceOf(pid int) *MountNamespace { return h.build().spaces[pid] }
 
-func indexMounts(all *Mounts) map[uint64]*Mount {
+func indexMounts(h *Host) map[uint64]*Mount {
+	all := h.Mounts
 	if all == nil {
 		return nil
 	}
@@ -89,7 +90,7 @@ func indexMounts(all *Mounts) map[uint64]*Mount {
 	for i := range all.Namespaces {
 		n += len(all.Namespaces[i].Mounts)
 	}
-	out := make(map[uint64]*Mount, n)
+	out := make(map[uint64]*Mount, 2*n)
 	for i := range all.Namespaces {
 		for k := range all.Namespaces[i].Mounts {
 			m := &all.Namespaces[i].Mounts[k]

@@ -130,14 +130,16 @@ func (c *Census) readMountinfo(ctx context.Context, req Request) error {
 	c.Unknown = r.unknown
 	c.Blind = "mount namespaces that only a descriptor in flight in a socket keeps, and mounts that are covered at the root of one, below the one on /: nothing in /proc leads to them"
 	if req.Device != nil {
-		overlays := make([][]mounts.Mount, len(c.Namespaces))
-		for i := range c.Namespaces {
-			c.Namespaces[i].Mounts, overlays[i] = req.ofDevice(c.Namespaces[i].Mounts, func(k int) bool { return c.Namespaces[i].Mounts[k].Type == "overlay" })
-		}
 		points := req.points(c.Namespaces)
-		for i := range overlays {
-			stands := slices.DeleteFunc(overlays[i], func(m mounts.Mount) bool { return !standsOn(&m, points) })
-			c.Namespaces[i].Mounts = append(c.Namespaces[i].Mounts, stands...)
+		for i := range c.Namespaces {
+			all := c.Namespaces[i].Mounts
+			kept := req.ofDevice(all)
+			for k := range all {
+				if standsOn(&all[k], points) && !slices.ContainsFunc(kept, func(m mounts.Mount) bool { return m.ID == all[k].ID }) {
+					kept = append(kept, all[k])
+				}
+			}
+			c.Namespaces[i].Mounts = kept
 		}
 		c.Namespaces = slices.DeleteFunc(c.Namespaces, func(ns mounts.Namespace) bool { return req.leavesOut(&ns) })
 	}

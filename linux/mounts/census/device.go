@@ -11,9 +11,15 @@ import (
 	"sexton.dev/linux/mounts"
 )
 
-// ofDevice returns what Device leaves of the mounts of one namespace, and apart
-// from it the overlays: they stay only if they stand on what is left.
-func (r *Request) ofDevice(all []mounts.Mount, overlay func(i int) bool) (kept, overlays []mounts.Mount) {
+// An overlay is a mount that stays only if it stands on what Device chooses.
+type overlay struct {
+	id           uint64
+	major, minor uint32
+}
+
+// ofDevice returns what Device leaves of the mounts of one namespace, without the
+// overlays that stand on it.
+func (r *Request) ofDevice(all []mounts.Mount) (kept []mounts.Mount) {
 	var chosen []int // old ids: a mount and what is on it are in one namespace
 	for i := range all {
 		if r.Device(all[i].Major, all[i].Minor) {
@@ -22,14 +28,11 @@ func (r *Request) ofDevice(all []mounts.Mount, overlay func(i int) bool) (kept, 
 	}
 	for i := range all {
 		_, binds := mounts.BoundNamespace(&all[i])
-		switch {
-		case binds || len(chosen) > 0 && (slices.Contains(chosen, all[i].ID) || slices.Contains(chosen, all[i].Parent)):
+		if binds || len(chosen) > 0 && (slices.Contains(chosen, all[i].ID) || slices.Contains(chosen, all[i].Parent)) {
 			kept = append(kept, all[i])
-		case overlay(i):
-			overlays = append(overlays, all[i])
 		}
 	}
-	return kept, overlays
+	return kept
 }
 
 // points are where the chosen superblocks are mounted, in any namespace: who made
@@ -70,13 +73,14 @@ func (r *fastReader) addOverlays(ctx context.Context, spaces []mounts.Namespace)
 	type device struct{ major, minor uint32 }
 	stands := map[device]bool{}
 	for i := range spaces {
-		for _, m := range r.overlays[i] {
-			d := device{m.Major, m.Minor}
+		for _, o := range r.overlays[i] {
+			d := device{o.major, o.minor}
 			on, known := stands[d]
-			if known && !on {
+			if known && !on || slices.ContainsFunc(spaces[i].Mounts, func(m mounts.Mount) bool { return m.UniqueID == o.id }) {
 				continue
 			}
-			err := r.supers.describe(r.caller, spaces[i].ID, &m)
+			var m mounts.Mount
+			_, err := r.whole(spaces[i].ID, o.id, &m)
 			if errors.Is(err, unix.ENOENT) {
 				continue // it is gone; the next one of its superblock is asked
 			}

@@ -16,19 +16,18 @@ import (
 
 // A fastReader asks listmount and statmount.
 type fastReader struct {
-	req     Request
-	own     int    // the namespace that this process is in
-	inode   uint64 // of own
-	outside int    // another, to read own from: see [statmount.Caller.List]; -1: none
-	blind   error  // why own is read from inside; nil if it is not
-	known   map[uint64]mounts.Namespace
-	caller  *statmount.Caller
-	last    map[uint64][]mounts.Mount // of the pass before, by inode
-	ids     []uint64                  // of one namespace, used again for the next
-	all     []mounts.Mount            // as ids
-	supers  superblocks
-	// Of a request for Device, by namespace: overlays, of which numbers are known.
-	overlays [][]mounts.Mount
+	req      Request
+	own      int    // the namespace that this process is in
+	inode    uint64 // of own
+	outside  int    // another, to read own from: see [statmount.Caller.List]; -1: none
+	blind    error  // why own is read from inside; nil if it is not
+	known    map[uint64]mounts.Namespace
+	caller   *statmount.Caller
+	last     map[uint64][]mounts.Mount // of the pass before, by inode
+	ids      []uint64                  // of one namespace, used again for the next
+	all      []mounts.Mount            // as ids
+	supers   superblocks
+	overlays [][]overlay      // by namespace, of a request for Device: those that are not chosen by it
 	walked   []mounts.Unknown // what a walk could not find, see each
 }
 
@@ -65,7 +64,7 @@ func (r *fastReader) pass(ctx context.Context) ([]mounts.Namespace, error) {
 		return nil, err
 	}
 	gone := make([]bool, len(spaces))
-	r.overlays = make([][]mounts.Mount, len(spaces))
+	r.overlays = make([][]overlay, len(spaces))
 	err = r.forEach(ctx, spaces, func(i int) error {
 		err := r.list(&spaces[i], &r.overlays[i])
 		gone[i] = errors.Is(err, unix.ENOENT)
@@ -166,16 +165,14 @@ func (r *fastReader) fromOutside(call func() error) error {
 // list fills ns.Mounts with numbers, and with strings if they are to come along.
 // Those of nsfs's mounts are few and say what they bind, so they always come.
 // Where Device chooses, the overlays that it does not are put aside.
-func (r *fastReader) list(ns *mounts.Namespace, overlays *[]mounts.Mount) error {
-	c := r.caller
-	ids, err := c.List(ns.ID, r.ids[:0])
+func (r *fastReader) list(ns *mounts.Namespace, overlays *[]overlay) error {
+	ids, err := r.caller.List(ns.ID, r.ids[:0])
 	if err != nil {
 		return err
 	}
 	r.ids = ids
 	last := r.last[ns.Inode]
 	all := r.all[:0]
-	var layered []int // indexes of overlays
 	for _, id := range ids {
 		for len(last) > 0 && last[0].UniqueID < id {
 			last = last[1:]
@@ -188,8 +185,8 @@ func (r *fastReader) list(ns *mounts.Namespace, overlays *[]mounts.Mount) error 
 		} else {
 			magic, err = r.first(ns.ID, id, m)
 		}
-		if err == nil && magic == mounts.OverlayMagic && r.req.Device != nil {
-			layered = append(layered, len(all)-1)
+		if err == nil && magic == mounts.OverlayMagic && r.req.Device != nil && !r.req.Device(m.Major, m.Minor) {
+			*overlays = append(*overlays, overlay{id, m.Major, m.Minor})
 		}
 		if err == nil {
 			continue
@@ -208,12 +205,9 @@ func (r *fastReader) list(ns *mounts.Namespace, overlays *[]mounts.Mount) error 
 		}
 		return nil
 	}
-	ns.Mounts, *overlays = r.req.ofDevice(all, func(i int) bool {
-		_, is := slices.BinarySearch(layered, i)
-		return is
-	})
+	ns.Mounts = r.req.ofDevice(all)
 	for i := range ns.Mounts {
-		if err := r.supers.describe(c, ns.ID, &ns.Mounts[i]); err != nil && !errors.Is(err, unix.ENOENT) {
+		if _, err := r.whole(ns.ID, ns.Mounts[i].UniqueID, &ns.Mounts[i]); err != nil && !errors.Is(err, unix.ENOENT) {
 			return err
 		}
 	}
@@ -225,17 +219,21 @@ const numbers = statmount.Device | statmount.Basic
 // first reads a mount that is new.
 func (r *fastReader) first(ns, id uint64, m *mounts.Mount) (magic uint64, err error) {
 	if r.req.Whole {
-		_, magic, err = r.caller.Stat(ns, id, numbers|statmount.Root|statmount.Point, m)
-		if err != nil {
-			return magic, err
-		}
-		return magic, r.supers.add(r.caller, ns, magic, m)
+		return r.whole(ns, id, m)
 	}
 	_, magic, err = r.caller.Stat(ns, id, numbers, m)
 	if err == nil && magic == mounts.NamespaceMagic {
 		_, _, err = r.caller.Stat(ns, id, statmount.Root|statmount.Point|statmount.Type, m)
 	}
 	return magic, err
+}
+
+// whole reads the numbers and the strings of a mount.
+func (r *fastReader) whole(ns, id uint64, m *mounts.Mount) (magic uint64, err error) {
+	if _, magic, err = r.caller.Stat(ns, id, numbers|statmount.Root|statmount.Point, m); err != nil {
+		return magic, err
+	}
+	return magic, r.supers.add(r.caller, ns, magic, m)
 }
 
 // again reads the numbers of a mount as they are now. Strings cost more than they:

@@ -23,14 +23,6 @@ type superblocks struct {
 // superStrings are the fields that depend on the superblock alone.
 const superStrings = statmount.Device | statmount.Type | statmount.Subtype | statmount.Source | statmount.Super
 
-func (s *superblocks) describe(c *statmount.Caller, ns uint64, m *mounts.Mount) error {
-	_, magic, err := c.Stat(ns, m.UniqueID, statmount.Device|statmount.Root|statmount.Point, m)
-	if err != nil {
-		return err
-	}
-	return s.add(c, ns, magic, m)
-}
-
 // add fills the strings of the superblock of a mount whose root is known.
 func (s *superblocks) add(c *statmount.Caller, ns, magic uint64, m *mounts.Mount) error {
 	key := superblock{m.Major, m.Minor, m.Root, magic}
