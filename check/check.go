@@ -137,7 +137,7 @@ type Target struct {
 	Root             string `json:"root,omitempty"`             // mount: the part of the file system
 	Super            string `json:"super,omitempty"`            // mount: options of its superblock, which tell it from a later one before Linux 6.8
 
-	Mounts []uint64 `json:"mounts,omitempty"` // mountpoint: all that are on it or below, in all namespaces
+	Mounts []uint64 `json:"mounts,omitempty"` // all that go, in all namespaces; none: mount: that could not be told yet
 
 	Runtime   string `json:"runtime,omitempty"` // container: docker, containerd, cri, podman
 	Socket    string `json:"socket,omitempty"`  // where that runtime answers

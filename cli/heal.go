@@ -228,7 +228,7 @@ func (s *session) healApply(ctx context.Context, host *hostFlags, do healFlags, 
 	}
 	defer journal.Close()
 	done, err := heal.Apply(ctx, p.Plan, heal.Options{
-		Journal: journal, MaxRisk: do.maxRisk, Told: s.told, Look: s.lookAgain(host),
+		Journal: journal, MaxRisk: do.maxRisk, Told: s.told, Look: s.lookAgain(host), Glance: s.glance(host),
 		Wait: func(why string) { fmt.Fprintln(s.Stderr, printable(why)) },
 	})
 	p.Plan = done
@@ -248,6 +248,17 @@ func (s *session) lookAgain(host *hostFlags) func(context.Context) (heal.Sight, 
 			return heal.Sight{}, err
 		}
 		return heal.Sight{Host: v.now, Findings: v.Findings, Unknown: v.Unknown}, nil
+	}
+}
+
+// glance is the look that heal takes right before an act on mounts: what tells who
+// would miss one, once, and no runtime is asked.
+func (s *session) glance(host *hostFlags) func(context.Context) (*snapshot.Host, error) {
+	once := *host
+	once.interval = 0
+	return func(ctx context.Context) (*snapshot.Host, error) {
+		_, now, err := s.look(ctx, &once, []snapshot.Part{snapshot.Processes, snapshot.Places, snapshot.MountTables, snapshot.References})
+		return now, err
 	}
 }
 

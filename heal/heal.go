@@ -43,6 +43,7 @@ func (s Sight) blind(finding string) string {
 // Options are what Apply needs of its caller.
 type Options struct {
 	Look    func(context.Context) (Sight, error)
+	Glance  func(context.Context) (*snapshot.Host, error) // at mounts, who uses them, and processes alone
 	Journal *Journal
 	MaxRisk string
 	Told    func(plan.Step)  // after each step's end
@@ -104,7 +105,18 @@ func (h *healer) step(ctx context.Context, s *plan.Step) error {
 		return err
 	}
 	live := plan.Again(plan.Plan{BootID: h.plan.BootID, Steps: []plan.Step{*s}}, h.live).Steps[0]
-	gone, _ := plan.Gone(h.seen.Host, *s)
+	host := h.seen.Host
+	if live.Status == plan.Planned && plan.OnMounts(live) {
+		var err error
+		if host, err = h.Glance(ctx); err == nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return h.noLook(err)
+		}
+		live = plan.Renew(host, live)
+	}
+	gone, _ := plan.Gone(host, *s)
 	blind := h.seen.blind(s.Finding)
 	switch {
 	case live.Status == "" && blind != "":
@@ -139,14 +151,16 @@ func (h *healer) wait(ctx context.Context, s *plan.Step, wait time.Duration) err
 
 // see looks again where the last look does not tell how things are: it is too
 // old, or what was done since concerns this step's finding, or may have spared it:
-// a step of a later round is for what the earlier ones left.
+// a step of a later round is for what the earlier ones left. A step on mounts is
+// planned anew from a look at those, so of its round one whole look is enough.
 func (h *healer) see(ctx context.Context, s *plan.Step) error {
+	alone := plan.OnMounts(*s)
 	for _, a := range h.acted {
-		if a.Finding == s.Finding || a.Round < s.Round {
+		if a.Finding == s.Finding && !alone || a.Round != s.Round {
 			return h.judge(ctx)
 		}
 	}
-	if h.fresh() {
+	if h.fresh() || alone && !h.at.IsZero() {
 		return nil
 	}
 	return h.judge(ctx)
@@ -164,7 +178,7 @@ func (h *healer) judge(ctx context.Context) error {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("look again: %w", err), h.leave("it could not be looked at again: "+err.Error()))
+		return h.noLook(err)
 	}
 	h.seen, h.live, h.at = seen, plan.Make(seen.Host, seen.Findings), time.Now()
 	for len(h.acted) > 0 {
@@ -175,6 +189,11 @@ func (h *healer) judge(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// noLook ends it all where no look can be taken.
+func (h *healer) noLook(err error) error {
+	return errors.Join(fmt.Errorf("look again: %w", err), h.leave("it could not be looked at again: "+err.Error()))
 }
 
 func (h *healer) verdict(s *plan.Step) error {

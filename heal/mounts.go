@@ -24,7 +24,12 @@ func unmount(ctx context.Context, s plan.Step, _ func(any) error) error {
 		return err
 	}
 	defer unix.Close(ns)
-	return undone(patiently(ctx, func() error { return undo.Unmount(ns, wanted(s.Target), false) }))
+	return undone(patiently(ctx, func() error {
+		if err := onlyThose(ctx, s, false); err != nil {
+			return err
+		}
+		return undo.Unmount(ns, wanted(s.Target), false)
+	}))
 }
 
 // unmountPrivate makes the parent of a mount private and unmounts the mount. What
@@ -41,6 +46,9 @@ func unmountPrivate(ctx context.Context, s plan.Step, _ func(any) error) error {
 	m, parent := wanted(s.Target), wanted(*s.Parent)
 	if err := undo.Unlocked(ns, m); err != nil {
 		return undone(err)
+	}
+	if err := onlyThose(ctx, s, false); err != nil {
+		return err
 	}
 	if err := undo.MakePrivate(ns, parent); err != nil {
 		return undone(err)

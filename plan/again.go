@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -31,9 +32,47 @@ func Again(old, live Plan) Plan {
 			*was = *now
 			was.Target.Children = both(old.Target.Children, now.Target.Children)
 			was.Finding = old.Finding
+			if id := added(old.Target.Mounts, now.Target.Mounts); id != 0 {
+				was.Status, was.Why = Refused, fmt.Sprintf("mount %d would go along by now, which was not planned; plan again: sexton heal", id)
+			}
 		}
 	}
 	return out
+}
+
+// added is a mount that goes and was not planned to; 0 if there is none, or if
+// it could not be told what goes.
+func added(planned, goes []uint64) uint64 {
+	i := slices.IndexFunc(goes, func(id uint64) bool { return !slices.Contains(planned, id) })
+	if i < 0 || len(planned) == 0 {
+		return 0
+	}
+	return goes[i]
+}
+
+// OnMounts reports whether a step takes mounts away, so that [Renew] can plan it
+// again from them, who uses them, and the processes, without findings.
+func OnMounts(s Step) bool { return actions[s.Action].renew != nil }
+
+// Renew is [Again] for one step on mounts, from a look at those alone.
+func Renew(h *snapshot.Host, s Step) Step {
+	if h.Mounts == nil {
+		s.Refused = "the mounts could not be read again; see why: sexton scan"
+		return s
+	}
+	now := Plan{BootID: h.BootID, Steps: actions[s.Action].renew(h, s)}
+	for i := range now.Steps {
+		n := &now.Steps[i]
+		n.Finding, n.Action, n.Risk, n.Round, n.Status = s.Finding, cmp.Or(n.Action, s.Action), cmp.Or(n.Risk, s.Risk), s.Round, Planned
+		n.ID = identity(*n)
+	}
+	out := Again(Plan{BootID: h.BootID, Steps: []Step{s}}, now).Steps[0]
+	if i := slices.IndexFunc(now.Steps, func(n Step) bool { return n.Refused != "" }); out.Status == "" && i >= 0 {
+		s.Refused = now.Steps[i].Refused // that says more than that it is another one
+		return s
+	}
+	s.Target, s.Refused, s.Status, s.Why = out.Target, out.Refused, out.Status, out.Why // names were not read
+	return s
 }
 
 func (p Plan) refuseAll(why string) Plan {

@@ -31,6 +31,22 @@ func removeMountpoint(h *snapshot.Host, f check.Finding, _ check.Remedy) (out []
 	return out
 }
 
+// renewRemoval plans the removal of a step's directory, for each of its mounts: any
+// of them leads there.
+func renewRemoval(h *snapshot.Host, s Step) (out []Step) {
+	for _, id := range s.Target.Mounts {
+		m := h.Mount(id)
+		if m == nil {
+			continue
+		}
+		at, toll, err := holding.BlastRemoval(h, id)
+		now := mountpointStep(h, holding.Place{Namespace: holding.MapOf(h).In(m), Mount: m}, at, toll)
+		now.Refused = barrier(toll, err)
+		out = append(out, now)
+	}
+	return out
+}
+
 func mountpointStep(h *snapshot.Host, p holding.Place, at holding.Spot, toll holding.Toll) Step {
 	if at.Mount == nil {
 		return Step{Does: fmt.Sprintf("put a new directory in the place of the one that mount %d on %s is mounted on", p.Mount.ID, p.Mount.Point), Target: mountTarget(p)}
@@ -43,11 +59,10 @@ func mountpointStep(h *snapshot.Host, p holding.Place, at holding.Spot, toll hol
 			"nobody uses one of those"},
 	}
 	for _, l := range toll.Goes {
-		t.Mounts = append(t.Mounts, l.Mount.ID)
 		s.Then = append(s.Then, fmt.Sprintf("mount %d is in no mount namespace", l.Mount.ID))
 		s.Affects = append(s.Affects, fmt.Sprintf("mount %d on %s in mnt:[%d] goes", l.Mount.ID, l.Mount.Point, l.Namespace.Inode))
 	}
-	slices.Sort(t.Mounts)
+	t.Mounts = ids(toll.Goes)
 	s.Target = t
 	s.Does = fmt.Sprintf("put a new empty directory in the place of %s in the mount namespace of %s, which takes %s off it everywhere",
 		at.Path, holding.Who(h, holding.Name(h, holding.Pinned(h, at.Namespace))), check.Count(len(t.Mounts), "mount"))

@@ -48,6 +48,7 @@ func unmountOne(h *snapshot.Host, p holding.Place) (Step, []holding.Loss) {
 	s := unmountStep(h, p)
 	toll, err := holding.Blast(h, p.Mount.ID, false)
 	if s.Refused = barrier(toll, err); s.Refused == "" {
+		s.Target.Mounts = ids(toll.Goes)
 		return s, toll.Goes
 	}
 	live := toll.Live()
@@ -60,6 +61,26 @@ func unmountOne(h *snapshot.Host, p holding.Place) (Step, []holding.Loss) {
 	}
 	s.Refused += "; and with its parent made private first: " + apart.Refused
 	return s, nil
+}
+
+func ids(goes []holding.Loss) (out []uint64) {
+	for _, l := range goes {
+		out = append(out, l.Mount.ID)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// renewUnmount plans the end of a step's mount, which is without an action if a plain
+// unmount will do.
+func renewUnmount(h *snapshot.Host, s Step) []Step {
+	m := h.Mount(s.Target.Mount)
+	if m == nil {
+		return nil
+	}
+	now, _ := unmountOne(h, holding.Place{Namespace: holding.MapOf(h).In(m), Mount: m})
+	now.Action = cmp.Or(now.Action, "unmount-in-namespace")
+	return []Step{now}
 }
 
 // barrier says why what takes this toll must not be done, "" if it may.

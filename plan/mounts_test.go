@@ -47,13 +47,13 @@ func TestMountSteps(t *testing.T) {
 		want   string
 	}{
 		{"one takes the other along, and their mount point both", nil,
-			"0 unmount-in-namespace safe 201 +1; 1 remove-mountpoint safe 100 [201 301] +2"},
+			"0 unmount-in-namespace safe 201 [201 301] +1; 1 remove-mountpoint safe 100 [201 301] +2"},
 		{"the other is used: the parent is made private", []func(*snapshot.Host){use(301)},
-			"0 make-private-then-unmount disruptive 201 on 200 +1; 0 unmount-in-namespace safe 301 refused; 1 remove-mountpoint safe 100 [201 301] +2 refused"},
+			"0 make-private-then-unmount disruptive 201 on 200 [201] +1; 0 unmount-in-namespace safe 301 refused; 1 remove-mountpoint safe 100 [201 301] +2 refused"},
 		{"one that is refused leaves the other its own step", []func(*snapshot.Host){use(201), func(h *snapshot.Host) {
 			h.Mounts.Namespaces[2].Mounts[0].Shared, h.Mounts.Namespaces[2].Mounts[0].Master = 0, 7
-		}}, "0 unmount-in-namespace safe 201 refused; 0 unmount-in-namespace safe 301 +0; 1 remove-mountpoint safe 100 [201 301] +2 refused"},
-		{"out of reach of nobody", []func(*snapshot.Host){func(h *snapshot.Host) { h.Mounts.Namespaces[2].Owner = 0 }}, "0 unmount-in-namespace safe 201 +1"},
+		}}, "0 unmount-in-namespace safe 201 refused; 0 unmount-in-namespace safe 301 [301] +0; 1 remove-mountpoint safe 100 [201 301] +2 refused"},
+		{"out of reach of nobody", []func(*snapshot.Host){func(h *snapshot.Host) { h.Mounts.Namespaces[2].Owner = 0 }}, "0 unmount-in-namespace safe 201 [201 301] +1"},
 		{"no directory of an owner's", []func(*snapshot.Host){func(h *snapshot.Host) { h.Mounts.Namespaces[0].Mounts[0].Device = "8:9" }},
 			"0 unmount-in-namespace safe 201 refused; 0 unmount-in-namespace safe 301 refused; 1 remove-mountpoint safe 301 refused"},
 	} {

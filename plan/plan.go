@@ -92,9 +92,13 @@ func Make(h *snapshot.Host, findings []check.Finding) Plan {
 }
 
 // identity names a step by what makes it equal to another one. Which children
-// of a parent are dead changes by the minute, so they do not count.
+// of a parent are dead changes by the minute, and what goes with a mount by what
+// others unmount, so they do not count.
 func identity(s Step) string {
 	s.Target.Children = nil
+	if s.Target.Kind == "mount" {
+		s.Target.Mounts = nil
+	}
 	return digest(struct {
 		Action, Risk string
 		Target       check.Target
@@ -119,25 +123,26 @@ func digest(v any) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// An action is what plan knows of one: how a remedy becomes steps, and whether
-// what a step named is gone.
+// An action is what plan knows of one: how a remedy becomes steps, whether what a
+// step named is gone, and how one is planned anew from mounts and processes alone.
 type action struct {
 	steps func(h *snapshot.Host, f check.Finding, r check.Remedy) []Step
 	gone  func(h *snapshot.Host, s Step) (gone bool, left string)
+	renew func(h *snapshot.Host, s Step) []Step
 	order int // those that need what others free come after them
 }
 
 var actions = map[string]action{
-	"nudge-parent":         {nudge, reaped, 0},
-	"resume-process":       {resume, resumed, 0},
-	"thaw":                 {thaw, thawed, 0},
-	"reap-by-ptrace":       {reap, reaped, 0},
-	"unmount-in-namespace": {unmount, unmounted, 0},
-	makePrivateThenUnmount: {unmount, unmounted, 0},
-	"remove-mountpoint":    {removeMountpoint, detached, 0},
-	"abort-fuse":           {abort, aborted, 0},
-	"restart-holder":       {restart, restarted, 0},
-	"retry-remove":         {remove, removed, 1},
+	"nudge-parent":         {nudge, reaped, nil, 0},
+	"resume-process":       {resume, resumed, nil, 0},
+	"thaw":                 {thaw, thawed, nil, 0},
+	"reap-by-ptrace":       {reap, reaped, nil, 0},
+	"unmount-in-namespace": {unmount, unmounted, renewUnmount, 0},
+	makePrivateThenUnmount: {unmount, unmounted, renewUnmount, 0},
+	"remove-mountpoint":    {removeMountpoint, detached, renewRemoval, 0},
+	"abort-fuse":           {abort, aborted, nil, 0},
+	"restart-holder":       {restart, restarted, nil, 0},
+	"retry-remove":         {remove, removed, nil, 1},
 }
 
 func steps(h *snapshot.Host, f check.Finding, r check.Remedy) []Step {

@@ -32,6 +32,7 @@ type step struct {
 		PID      int
 		Start    uint64
 		Mount    uint64
+		Mounts   []uint64
 		Children []struct{ PID int }
 
 		Container, Path string

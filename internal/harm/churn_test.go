@@ -194,7 +194,7 @@ func (s *scene) mount(point string) (err error) {
 func (s *scene) close() { unix.Close(s.fd) }
 
 func (s *scene) target(point string) (t plan.Step) {
-	t.Target.Kind, t.Target.Path, t.Target.Mount = "mount", point, s.mounts[point]
+	t.Target.Kind, t.Target.Path, t.Target.Mount, t.Target.Mounts = "mount", point, s.mounts[point], []uint64{s.mounts[point]}
 	t.Target.MountNamespace, t.Target.MountNamespaceID = s.inode, s.id
 	return t
 }

@@ -16,6 +16,7 @@ import (
 	"sexton.dev/heal"
 	"sexton.dev/internal/hosttest"
 	"sexton.dev/plan"
+	"sexton.dev/snapshot"
 )
 
 // TestCrash kills a healer at any moment while it replaces a mount point. Resume
@@ -98,8 +99,13 @@ func healing(h *host) error {
 	if err != nil {
 		return err
 	}
-	_, err = heal.Apply(context.Background(), plan.Make(seen.Host, seen.Findings), heal.Options{Look: h.sight, Journal: journal, MaxRisk: "safe", Told: func(plan.Step) {}, Wait: func(string) {}})
+	_, err = heal.Apply(context.Background(), plan.Make(seen.Host, seen.Findings), heal.Options{Look: h.sight, Glance: h.glance, Journal: journal, MaxRisk: "safe", Told: func(plan.Step) {}, Wait: func(string) {}})
 	return err
+}
+
+func (h *host) glance(context.Context) (*snapshot.Host, error) {
+	now, _, err := h.look()
+	return now, err
 }
 
 func (h *host) sight(context.Context) (heal.Sight, error) {
