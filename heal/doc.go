@@ -12,8 +12,8 @@
 // if it missed the signal: two that come at the same time are one. The next one
 // makes it look again. Who has no handler does not notice, so it is refused.
 //
-// Target: the process, by pid and start time, held by a pidfd (Linux 5.3) from
-// before the last look until the signal is sent. Refused for what is stopped,
+// Target: the process, by pid and start time, held by a pidfd (Linux 5.3) while
+// it is looked at again and signalled. Refused for what is stopped,
 // blocks SIGCHLD, or has no handler. Proved by: the children are gone.
 //
 // # Action resume-process
@@ -26,7 +26,7 @@
 //
 // Target: the process, by pid and start time, held by a pidfd. It must stay
 // stopped for a minute without running once, counted from the look; heal waits
-// for that. Refused for what a debugger holds and what a runtime calls paused.
+// for that, and compares its context switches once more right before. Refused for what a debugger holds and what a runtime calls paused.
 // Proved by: it is not stopped.
 //
 // # Action thaw

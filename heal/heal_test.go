@@ -60,10 +60,23 @@ func (s *stopped) stat() procfs.Stat {
 	return st
 }
 
+// switches is how often it has run.
+func (s *stopped) switches() uint64 {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.pid), "status"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	st, err := procfs.ParseStatus(text)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return st.Voluntary + st.Forced
+}
+
 // look is the host as far as this process goes, with a finding while it is stopped.
 func (s *stopped) look() Sight {
 	p := snapshot.Process{PID: s.pid, Start: s.id.Start, Comm: "sleep", State: snapshot.State(string(s.stat().State)),
-		Tasks: []snapshot.Task{{TID: s.pid, Switches: 7}}}
+		Tasks: []snapshot.Task{{TID: s.pid, Switches: s.switches()}}}
 	h := &snapshot.Host{BootID: "b", Taken: time.Now().Add(-time.Hour), Processes: []snapshot.Process{p}}
 	out := Sight{Host: h}
 	if p.State == snapshot.Stopped {

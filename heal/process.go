@@ -16,7 +16,7 @@ func nudge(ctx context.Context, s plan.Step, _ func(any) error) error {
 }
 
 func resume(ctx context.Context, s plan.Step, _ func(any) error) error {
-	return signalled(s, func(p *pidfd.Process) error { return p.Resume(ctx) })
+	return signalled(s, func(p *pidfd.Process) error { return p.Resume(ctx, s.Target.Switches) })
 }
 
 // signalled sends a signal to the very process that a step names.

@@ -99,11 +99,12 @@ func openError(pid int, err error) error {
 // Close lets go of the process.
 func (p *Process) Close() { unix.Close(p.fd) }
 
-// Resume sends SIGCONT, if the process is stopped (state T) and no debugger has it.
-// One in a frozen cgroup runs on when that is thawed.
+// Resume sends SIGCONT, if the process is stopped (state T), no debugger has it, and
+// its first thread has not run since it was seen: that has as many context switches,
+// of both kinds, as then. One in a frozen cgroup runs on when that is thawed.
 //
 // It needs CAP_KILL over the process's user namespace, or the process's own uid.
-func (p *Process) Resume(ctx context.Context) error {
+func (p *Process) Resume(ctx context.Context, switches uint64) error {
 	stat, status, err := p.now()
 	switch {
 	case err != nil:
@@ -112,6 +113,8 @@ func (p *Process) Resume(ctx context.Context) error {
 		return p.refuse("pid %d traces it: detach that debugger, SIGCONT would not let it run on", status.Tracer)
 	case stat.State != 'T':
 		return p.refuse("it is in state %c, not stopped (T): there is nothing to resume", stat.State)
+	case status.Voluntary+status.Forced != switches:
+		return p.refuse("it has run since it was seen: somebody stops it and lets it run on; plan again: sexton heal")
 	}
 	return p.send(ctx, unix.SIGCONT)
 }

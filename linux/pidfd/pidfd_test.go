@@ -71,6 +71,13 @@ func (g *target) end() {
 	g.cmd.Wait()
 }
 
+// switches is how often its first thread has run; 0 if it has ended.
+func (g *target) switches() uint64 {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.pid()))
+	s, _ := procfs.ParseStatus(text)
+	return s.Voluntary + s.Forced
+}
+
 func (g *target) pid() int { return g.cmd.Process.Pid }
 
 func (g *target) stat() procfs.Stat {
@@ -136,15 +143,16 @@ func TestResume(t *testing.T) {
 	g := run(t, "/bin/sleep", "1000")
 	p := g.open()
 	g.reaches('S')
-	wants(t, p.Resume(t.Context()), ErrRefused, "it is in state S, not stopped")
+	wants(t, p.Resume(t.Context(), g.switches()), ErrRefused, "it is in state S, not stopped")
 	g.stop()
 	late, cancel := context.WithCancel(t.Context())
 	cancel()
-	wants(t, p.Resume(late), context.Canceled, "not signalled")
+	wants(t, p.Resume(late, g.switches()), context.Canceled, "not signalled")
+	wants(t, p.Resume(t.Context(), g.switches()-1), ErrRefused, "it has run since it was seen")
 	if g.stat().State != 'T' {
-		t.Error("it was resumed after its time")
+		t.Error("it was resumed after its time, or although it has run")
 	}
-	if err := p.Resume(t.Context()); err != nil {
+	if err := p.Resume(t.Context(), g.switches()); err != nil {
 		t.Fatal(err)
 	}
 	g.reaches('S')
@@ -160,7 +168,7 @@ func TestResumeTraced(t *testing.T) {
 	if err := <-traced; err != nil {
 		t.Fatal(err)
 	}
-	wants(t, p.Resume(t.Context()), ErrRefused, " traces it: detach")
+	wants(t, p.Resume(t.Context(), g.switches()), ErrRefused, " traces it: detach")
 	close(done)
 	if err := <-detached; err != nil {
 		t.Error(err)
@@ -211,9 +219,9 @@ func TestOnlyTheOneThatWasSeen(t *testing.T) {
 	p := g.open()
 	g.cmd.Process.Kill()
 	g.reaches('Z')
-	wants(t, p.Resume(t.Context()), ErrGone, fmt.Sprintf("its parent, pid %d", os.Getpid()))
+	wants(t, p.Resume(t.Context(), g.switches()), ErrGone, fmt.Sprintf("its parent, pid %d", os.Getpid()))
 	g.cmd.Wait()
-	wants(t, p.Resume(t.Context()), ErrGone, "the process has ended")
+	wants(t, p.Resume(t.Context(), g.switches()), ErrGone, "the process has ended")
 	if err := p.send(t.Context(), unix.SIGCONT); !errors.Is(err, ErrGone) { // even if the pid were another's by now
 		t.Errorf("sent to the dead: %v", err)
 	}
