@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sexton.dev/check"
+	"sexton.dev/exactjson"
 	"sexton.dev/heal"
 	"sexton.dev/plan"
 	"sexton.dev/snapshot"
@@ -326,7 +326,7 @@ func readPlan(path string) (plan.Plan, error) {
 		return plan.Plan{}, err
 	}
 	var p healPlan
-	if err := json.Unmarshal(text, &p); err != nil {
+	if err := exactjson.Unmarshal(text, &p); err != nil {
 		return plan.Plan{}, fmt.Errorf("it is no plan: %w", err)
 	}
 	if p.APIVersion != apiVersion || p.Kind != "Plan" {

@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 	"sigs.k8s.io/yaml"
+
+	"sexton.dev/exactjson"
 )
 
 // apiVersion is that of every object sexton prints. Within it fields are added, never renamed.
@@ -54,7 +56,7 @@ func (f *outputFlags) add(cmd *cobra.Command) {
 func (s *session) print(f outputFlags, v any, items []any, forPeople func(p *page, wide bool)) error {
 	switch f.format {
 	case "json", "yaml":
-		text, err := encode(v)
+		text, err := exactjson.Marshal(v)
 		if err != nil {
 			return err
 		}
@@ -68,7 +70,7 @@ func (s *session) print(f outputFlags, v any, items []any, forPeople func(p *pag
 	case "jsonl":
 		var b bytes.Buffer
 		for _, item := range items {
-			text, err := encode(item)
+			text, err := exactjson.Marshal(item)
 			if err != nil {
 				return err
 			}

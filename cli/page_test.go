@@ -2,11 +2,8 @@ package cli
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -46,71 +43,6 @@ func FuzzPage(f *testing.F) {
 			if r != '\n' && !unicode.IsPrint(r) || r == utf8.RuneError && !strings.ContainsRune(s, r) {
 				t.Fatalf("%q reached the page of %q", r, s)
 			}
-		}
-	})
-}
-
-type inner struct {
-	Path string    `json:"path"`
-	Skip string    `json:"skip,omitempty"`
-	When time.Time `json:"when,omitzero"`
-}
-
-type outer struct {
-	Name  string   `json:"name"`
-	List  []inner  `json:"list"`
-	Ptr   *inner   `json:"ptr,omitempty"`
-	N     uint64   `json:"n"`
-	Texts []string `json:"texts,omitempty"`
-	Own   bool     `json:"-"`
-}
-
-func TestEncode(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		in   any
-		want string
-	}{
-		{"empty lists are lists", outer{}, `{"name":"","list":[],"n":0}`},
-		{"not UTF-8", inner{Path: "/a\xff"}, `{"path":"/a\\xff","pathBytes":"L2H/"}`},
-		{"hostile but UTF-8", inner{Path: "\x1b<&>\u202e"}, `{"path":"\u001b<&>` + "\u202e" + `"}`},
-		{"nested", outer{Name: "x", List: []inner{{Path: "a", Skip: "b"}}, Ptr: &inner{}, N: 1 << 63, Texts: []string{"t"}},
-			`{"name":"x","list":[{"path":"a","skip":"b"}],"ptr":{"path":""},"n":9223372036854775808,"texts":["t"]}`},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			got, err := encode(tt.in)
-			if err != nil || string(got) != tt.want {
-				t.Errorf("got %s, %v\nwant %s", got, err, tt.want)
-			}
-		})
-	}
-}
-
-// Any bytes come back exactly, from the member or from its Bytes.
-func FuzzEncode(f *testing.F) {
-	f.Add("a\xff\n")
-	f.Fuzz(func(t *testing.T, s string) {
-		text, err := encode(inner{Path: s})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var back struct {
-			Path      string `json:"path"`
-			PathBytes string `json:"pathBytes"`
-		}
-		if err := json.Unmarshal(text, &back); err != nil {
-			t.Fatalf("%s: %v", text, err)
-		}
-		got := back.Path
-		if back.PathBytes != "" {
-			exact, err := base64.StdEncoding.DecodeString(back.PathBytes)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got = string(exact)
-		}
-		if got != s {
-			t.Fatalf("%q came back as %q", s, got)
 		}
 	})
 }

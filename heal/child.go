@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"sexton.dev/exactjson"
 	"sexton.dev/linux/self"
 	"sexton.dev/plan"
 )
@@ -45,19 +46,25 @@ func ChildMain(stdin io.Reader, stdout, stderr io.Writer) int {
 	var o order
 	line, err := in.ReadBytes('\n')
 	if err == nil {
-		err = json.Unmarshal(line, &o)
+		err = exactjson.Unmarshal(line, &o)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "read a step:", err)
 		return 1
 	}
-	out := json.NewEncoder(stdout)
+	say := func(m message) error {
+		text, err := exactjson.Marshal(m)
+		if err == nil {
+			_, err = stdout.Write(append(text, '\n'))
+		}
+		return err
+	}
 	note := func(v any) error {
 		text, err := json.Marshal(v)
 		if err != nil {
 			return err
 		}
-		if err := out.Encode(message{Note: text}); err != nil {
+		if err := say(message{Note: text}); err != nil {
 			return err
 		}
 		if _, err := in.ReadBytes('\n'); err != nil {
@@ -68,7 +75,7 @@ func ChildMain(stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithTimeout(context.Background(), acts[o.Step.Action].within)
 	defer cancel()
 	ended := perform(ctx, o, note)
-	if err := out.Encode(message{Outcome: &ended}); err != nil {
+	if err := say(message{Outcome: &ended}); err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
@@ -125,7 +132,7 @@ func (j *Journal) child(ctx context.Context, p plan.Plan, do order) (Outcome, er
 
 // converse gives the child its step, writes its notes down and returns its outcome.
 func (j *Journal) converse(p plan.Plan, do order, in io.Writer, r io.Reader) (Outcome, error) {
-	text, err := json.Marshal(do)
+	text, err := exactjson.Marshal(do)
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sexton.dev/check"
+	"sexton.dev/exactjson"
 	"sexton.dev/plan"
 )
 
@@ -96,7 +97,7 @@ func (j *Journal) append(p plan.Plan, e Entry) error {
 	if e.Who == (Who{}) { // else of an act that another process began
 		e.Who = who()
 	}
-	text, err := json.Marshal(e)
+	text, err := exactjson.Marshal(e)
 	if err != nil {
 		return &journalError{j.path, err}
 	}
@@ -150,7 +151,7 @@ func parseJournal(r io.Reader) (out []Entry, err error) {
 			continue
 		}
 		var e Entry
-		if json.Unmarshal(text, &e) != nil || e.Event == "" {
+		if exactjson.Unmarshal(text, &e) != nil || e.Event == "" {
 			if bad++; bad == 1 {
 				which = strconv.Itoa(n)
 			}

@@ -30,7 +30,7 @@ var shapes = []struct {
 	{"a secret or file", regexp.MustCompile(`/containers/([0-9a-f]{64})/mounts/`)},
 	{"a volume", regexp.MustCompile(`/pods/[0-9a-f-]{32,36}/(?:volumes|volume-subpaths|volumeDevices)/`)},
 	{"a volume", regexp.MustCompile(`/volumes/[^/]+/_data$`)}, // docker's and podman's
-	{"a volume", regexp.MustCompile(`/kubelet/plugins/.*(?:/globalmount|/mounts/[^/]+)$`)},
+	{"a volume", regexp.MustCompile(`(?s)/kubelet/plugins/.*(?:/globalmount|/mounts/[^/]+)$`)},
 }
 
 var (

@@ -7,11 +7,11 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"slices"
 	"time"
 
 	"sexton.dev/check"
+	"sexton.dev/exactjson"
 	"sexton.dev/snapshot"
 )
 
@@ -115,7 +115,7 @@ func planID(p Plan) string {
 }
 
 func digest(v any) string {
-	text, err := json.Marshal(v)
+	text, err := exactjson.Marshal(v)
 	if err != nil {
 		panic("plan: " + err.Error()) // plain data
 	}

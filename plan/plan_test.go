@@ -155,7 +155,7 @@ func TestGone(t *testing.T) {
 func TestQuote(t *testing.T) {
 	for in, want := range map[string]string{
 		"/var/lib/docker/a_b-1.2": "/var/lib/docker/a_b-1.2", "": "''", "/a b": "'/a b'", "/a'; rm -rf /": `'/a'\''; rm -rf /'`,
-		"/a\nb": "'/a\nb'", "$(reboot)": "'$(reboot)'", "~": "'~'",
+		"/a\nb": `$'/a\x0ab'`, "/a\xff'\\": `$'/a\xff\'\\'`, "/é x": "'/é x'", "$(reboot)": "'$(reboot)'", "~": "'~'",
 	} {
 		if got := quote(in); got != want {
 			t.Errorf("%q: %s", in, got)

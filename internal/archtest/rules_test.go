@@ -35,6 +35,7 @@ var rules = map[string]rule{
 	"propagation":   {why: "it is arithmetic on mounts"},
 	"propagation/*": {mayImport: "propagation", why: "it is arithmetic on mounts"},
 	"errtext":       {why: parses},
+	"exactjson":     {why: parses},
 	"pid1":          {mayImport: "pid1/*", outside: "golang.org/x/sys", why: "it runs in other people's images and stays under 2 MB"},
 	"pid1/*":        {mayImport: "pid1/*", why: "it runs in other people's images and stays under 2 MB"},
 
@@ -66,8 +67,8 @@ var rules = map[string]rule{
 	"checks":          {mayImport: "check checks/* snapshot", why: "it is a list, and its tests run it over any snapshot"},
 	"checks/*":        {mayImport: "check snapshot propagation propagation/* holding", why: pure},
 
-	"plan": {mayImport: "check snapshot propagation propagation/* holding", why: "it orders what was found and touches nothing"},
-	"heal": {mayImport: "plan check snapshot propagation linux/* linux/mounts/* runtimes runtimes/*", outside: "*", why: "it is handed the look as a function and never collects"},
+	"plan": {mayImport: "check snapshot propagation propagation/* holding exactjson", why: "it orders what was found and touches nothing"},
+	"heal": {mayImport: "exactjson plan check snapshot propagation linux/* linux/mounts/* runtimes runtimes/*", outside: "*", why: "it is handed the look as a function and never collects"},
 	"lab":  {mayImport: "linux/* runtimes runtimes/*", outside: "*", why: "a fault is made without the code that must find it"},
 
 	"cli":             {mayImport: "*", but: "pid1 cmd/*", outside: "*", why: "an init is a program of its own"},
@@ -105,11 +106,11 @@ func forTests(dir string) bool { return strings.HasSuffix(dir, "test") }
 
 const (
 	// clockless packages get the time in what they judge. The clock is for agent and the mains, and for what waits: collect, heal, lab, runtimes.
-	clockless = "snapshot propagation errtext runtimes/godump runtimes/godump/* linux/* check checks checks/* plan"
+	clockless = "snapshot propagation errtext exactjson runtimes/godump runtimes/godump/* linux/* check checks checks/* plan"
 	// waiting packages are of those and may read it all the same.
 	waiting = "linux/ptrace" // it bounds the time for which a process is stopped
 	// hostless packages see a host only as a snapshot or as bytes.
-	hostless = "snapshot propagation errtext runtimes/godump runtimes/godump/* linux/procfs linux/cgroupfs check checks checks/* plan"
+	hostless = "snapshot propagation errtext exactjson runtimes/godump runtimes/godump/* linux/procfs linux/cgroupfs check checks checks/* plan"
 )
 
 // clock has the functions of package time that read the clock or wait for it.

@@ -36,6 +36,7 @@ type step struct {
 		Children []struct{ PID int }
 
 		Container, Path string
+		PathBytes       []byte
 	}
 	Holds, Then, Affects []string
 }

@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,4 +40,44 @@ func TestHealMany(t *testing.T) {
 	}
 	remains(t, h, labFault{})
 	hosttest.Until(t, time.Second, "the keepers live", func() bool { return h.pid("keeper") != 0 })
+}
+
+// A mount point is named by bytes. They go from the plan to a file, from there to the
+// act and to the journal as they are, and to no terminal.
+func TestHealBytes(t *testing.T) {
+	sandboxed(t)
+	h := newHost(t, slow)
+	at := filepath.Join(t.TempDir(), "kubelet/plugins/kubernetes.io/csi/pv/pvc-\xff\n\x1b[31m'/globalmount")
+	h.start(t, fmt.Sprintf(`at=$(printf '%%b_' '%s'); at=${at%%_}; mkdir -p "$at"; mount -t tmpfs volume "$at"
+		unshare -m --propagation private bash -c 'as keeper' & until grep -q keeper /proc/[0-9]*/comm; do sleep 0.02; done
+		umount "$at"; as owner`, octal(at)), "owner")
+	file, journal := filepath.Join(t.TempDir(), "plan"), filepath.Join(t.TempDir(), "j")
+	planned := h.sexton(t, "heal", "--interval=0", "-o", "json").exits(t, clean)
+	if err := os.WriteFile(file, []byte(planned.stdout), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	steps := planned.plan(t).with("unmount-in-namespace")
+	if len(steps) != 1 || string(steps[0].Target.PathBytes) != at {
+		t.Fatalf("%q is not named\n%s", at, planned)
+	}
+	r := h.sexton(t, "heal", "--interval=0", "--apply", "--yes", "--plan", file, "--journal", journal).exits(t, clean)
+	r.says(t, "done: looked again: gone")
+	shown := h.sexton(t, "journal", "--journal", journal).exits(t, clean)
+	if strings.Contains(r.stdout+r.stderr+shown.stdout, "\x1b[31m") || strings.Contains(shown.stdout, "\xff") {
+		t.Errorf("raw bytes\n%s\n%s", r, shown)
+	}
+	var entries struct{ Items []struct{ Step step } }
+	text := h.sexton(t, "journal", "--journal", journal, "-o", "json").exits(t, clean).stdout
+	if err := json.Unmarshal([]byte(text), &entries); err != nil || len(entries.Items) < 2 || string(entries.Items[0].Step.Target.PathBytes) != at {
+		t.Errorf("%v: the journal has another path: %s", err, text)
+	}
+}
+
+// octal writes a text as printf %b reads it.
+func octal(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		fmt.Fprintf(&b, `\0%03o`, c)
+	}
+	return b.String()
 }

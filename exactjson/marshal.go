@@ -1,26 +1,30 @@
-package cli
+// Package exactjson is JSON in which a string keeps its bytes, as names of files
+// and processes are bytes: one that is not UTF-8 is shown with \xNN, and beside it
+// stands <name>Bytes with its bytes in base64.
+package exactjson
 
 import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"time"
 	"unicode/utf8"
 )
 
-// encode prints a value as JSON, exactly: as encoding/json does, but a nil list
-// is [], and a string that is not UTF-8 is shown with \xNN and followed by a
-// member <name>Bytes that holds its bytes in base64.
-func encode(v any) ([]byte, error) {
+// Marshal is that of encoding/json, but a nil list is [], and a field's string that
+// is not UTF-8 is followed by its bytes. It knows the tags that our types use, and
+// of types with a way of their own those of time and raw JSON.
+func Marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	err := encodeValue(&b, reflect.ValueOf(v))
 	return b.Bytes(), err
 }
 
 func encodeValue(b *bytes.Buffer, v reflect.Value) error {
-	if v.IsValid() && v.Type() == reflect.TypeFor[time.Time]() {
+	if v.IsValid() && (v.Type() == reflect.TypeFor[time.Time]() || v.Type() == reflect.TypeFor[json.RawMessage]() || v.Type() == reflect.TypeFor[[]byte]()) {
 		return encodePlain(b, v.Interface())
 	}
 	switch v.Kind() {
@@ -116,7 +120,7 @@ func readable(s string) string {
 	for len(s) > 0 {
 		r, size := utf8.DecodeRuneInString(s)
 		if r == utf8.RuneError && size <= 1 {
-			b.WriteString(printable(s[:1]))
+			fmt.Fprintf(&b, `\x%02x`, s[0])
 		} else {
 			b.WriteString(s[:size])
 		}
