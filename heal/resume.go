@@ -27,7 +27,7 @@ func Resume(ctx context.Context, j *Journal, open []Entry, seen Sight) (out []pl
 		case gone:
 			s.Status, s.Why = plan.Done, "cut short, and it was done: looked again: gone"
 		default:
-			s.Status, s.Why = plan.Unverified, "cut short, and it was not done: "+left+"; plan again: sexton heal"
+			s.Status, s.Why = plan.Unverified, "cut short, and not seen to be done: "+left+"; plan again: sexton heal"
 		}
 		p := plan.Plan{ID: e.Plan, BootID: e.BootID}
 		switch note := lastNote(open[i+1:]); {

@@ -70,6 +70,9 @@ func mountpointStep(h *snapshot.Host, p holding.Place, at holding.Spot, toll hol
 }
 
 func detached(h *snapshot.Host, s Step) (bool, string) {
+	if h.Mounts == nil {
+		return false, "the mounts were not read"
+	}
 	left := slices.DeleteFunc(slices.Clone(s.Target.Mounts), func(id uint64) bool { return h.Mount(id) == nil })
 	return len(left) == 0, check.Count(len(left), "mount") + " still there"
 }

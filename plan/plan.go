@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"path"
 	"slices"
 	"time"
 
@@ -124,25 +125,32 @@ func digest(v any) string {
 }
 
 // An action is what plan knows of one: how a remedy becomes steps, whether what a
-// step named is gone, and how one is planned anew from mounts and processes alone.
+// step named is gone, which reads tell that, and how one is planned anew from mounts
+// and processes alone.
 type action struct {
 	steps func(h *snapshot.Host, f check.Finding, r check.Remedy) []Step
 	gone  func(h *snapshot.Host, s Step) (gone bool, left string)
+	rests []snapshot.Part
 	renew func(h *snapshot.Host, s Step) []Step
 	order int // those that need what others free come after them
 }
 
+var (
+	ofProcesses = []snapshot.Part{snapshot.Processes}
+	ofMounts    = []snapshot.Part{snapshot.MountTables}
+)
+
 var actions = map[string]action{
-	"nudge-parent":         {nudge, reaped, nil, 0},
-	"resume-process":       {resume, resumed, nil, 0},
-	"thaw":                 {thaw, thawed, nil, 0},
-	"reap-by-ptrace":       {reap, reaped, nil, 0},
-	"unmount-in-namespace": {unmount, unmounted, renewUnmount, 0},
-	makePrivateThenUnmount: {unmount, unmounted, renewUnmount, 0},
-	"remove-mountpoint":    {removeMountpoint, detached, renewRemoval, 0},
-	"abort-fuse":           {abort, aborted, nil, 0},
-	"restart-holder":       {restart, restarted, nil, 0},
-	"retry-remove":         {remove, removed, nil, 1},
+	"nudge-parent":         {nudge, reaped, ofProcesses, nil, 0},
+	"resume-process":       {resume, resumed, ofProcesses, nil, 0},
+	"thaw":                 {thaw, thawed, []snapshot.Part{snapshot.Places, snapshot.Frozen}, nil, 0},
+	"reap-by-ptrace":       {reap, reaped, ofProcesses, nil, 0},
+	"unmount-in-namespace": {unmount, unmounted, ofMounts, renewUnmount, 0},
+	makePrivateThenUnmount: {unmount, unmounted, ofMounts, renewUnmount, 0},
+	"remove-mountpoint":    {removeMountpoint, detached, ofMounts, renewRemoval, 0},
+	"abort-fuse":           {abort, aborted, []snapshot.Part{snapshot.Threads}, nil, 0},
+	"restart-holder":       {restart, restarted, ofProcesses, nil, 0},
+	"retry-remove":         {remove, removed, nil, nil, 1}, // the runtime's own answer
 }
 
 func steps(h *snapshot.Host, f check.Finding, r check.Remedy) []Step {
@@ -158,10 +166,44 @@ func steps(h *snapshot.Host, f check.Finding, r check.Remedy) []Step {
 }
 
 // Gone reports whether what a step names is gone in a look, and if not, what is left.
+// What was not read is not gone: then left says what that is.
 func Gone(h *snapshot.Host, s Step) (gone bool, left string) {
 	a, ok := actions[s.Action]
 	if !ok {
 		return false, "this sexton has no action named " + s.Action
 	}
-	return a.gone(h, s)
+	gone, left = a.gone(h, s)
+	if !gone {
+		return false, left
+	}
+	if why := unread(h, s, a.rests); why != "" {
+		return false, "whether it is gone cannot be told: " + why
+	}
+	return true, ""
+}
+
+// unread is what a look lacks of the parts by which a step's target would be seen, ""
+// if nothing: of a namespace that was read, and of other cgroups than its own, the
+// lack of others takes nothing away.
+func unread(h *snapshot.Host, s Step, parts []snapshot.Part) string {
+	for _, u := range h.Unread {
+		switch {
+		case !slices.Contains(parts, u.Part):
+		case u.Whole:
+			return u.Path + ": " + u.Err
+		case u.Part == snapshot.Processes: // of another one
+		case u.Part == snapshot.MountTables && h.Mounts != nil && listed(h.Mounts, s.Target):
+		case u.Part == snapshot.Frozen && path.Dir(u.Path) != path.Dir(s.Target.Path):
+		default:
+			return u.Path + ": " + u.Err
+		}
+	}
+	return ""
+}
+
+// listed reports whether the namespace of a mount was read.
+func listed(all *snapshot.Mounts, t check.Target) bool {
+	return t.Kind == "mount" && slices.ContainsFunc(all.Namespaces, func(ns snapshot.MountNamespace) bool {
+		return ns.Inode == t.MountNamespace && ns.ID == t.MountNamespaceID
+	})
 }

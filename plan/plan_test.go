@@ -120,37 +120,6 @@ func TestAgain(t *testing.T) {
 	}
 }
 
-func TestGone(t *testing.T) {
-	h := host()
-	p := Make(h, []check.Finding{
-		finding("unreaped-children/7.70", reapApp(snapshot.ID{PID: 8, Start: 80}, snapshot.ID{PID: 9, Start: 90})),
-		finding("hung-task/20.200", check.Remedy{Action: "resume-process", Risk: "safe", Targets: []check.Target{check.ProcessTarget(h.Process(20))}}),
-		finding("hung-task/held", check.Remedy{Action: "thaw", Risk: "disruptive", Targets: []check.Target{{Kind: "cgroup", Cgroup: "/held"}}}),
-	})
-	if len(p.Steps) != 3 {
-		t.Fatalf("%d steps", len(p.Steps))
-	}
-	later := host()
-	later.Processes[3].Start = 91 // pid 9 was reaped and used again
-	later.Processes[4].State = "S"
-	later.Cgroups[0].Frozen = false
-	for i, s := range p.Steps {
-		if gone, left := Gone(h, s); gone || left == "" {
-			t.Errorf("%s: gone before it began", s.Action)
-		}
-		gone, left := Gone(later, s)
-		if want := i > 0; gone != want {
-			t.Errorf("%s: gone %v, left %q", s.Action, gone, left)
-		}
-	}
-	if _, left := Gone(later, p.Steps[0]); left != "1 dead child of 2 left" {
-		t.Errorf("left %q", left)
-	}
-	if gone, left := Gone(later, Step{Action: "pray"}); gone || left == "" {
-		t.Error("what nobody can do is gone")
-	}
-}
-
 // What a container chose as a path is one word of the command that is shown.
 func TestQuote(t *testing.T) {
 	for in, want := range map[string]string{

@@ -127,7 +127,11 @@ func abort(h *snapshot.Host, f check.Finding, r check.Remedy) (out []Step) {
 
 func aborted(h *snapshot.Host, s Step) (bool, string) {
 	for _, c := range h.FUSE {
-		if fmt.Sprintf("0:%d", c.Minor) == s.Target.Device && c.Waiting != 0 {
+		switch {
+		case fmt.Sprintf("0:%d", c.Minor) != s.Target.Device:
+		case c.Waiting < 0:
+			return false, "how many of its requests wait cannot be read"
+		case c.Waiting > 0:
 			return false, check.Count(c.Waiting, "request") + " still without an answer"
 		}
 	}
