@@ -120,9 +120,10 @@ type Remedy struct {
 type Target struct {
 	Kind string `json:"kind"` // process, children, cgroup, mount, mountpoint, container, unit, fuse
 
-	PID      int           `json:"pid,omitempty"`   // process; children: of their parent
+	PID      int           `json:"pid,omitempty"`   // process; children: of their parent; fuse: who waits for it, where no mount is known
 	Start    uint64        `json:"start,omitempty"` // of PID, in clock ticks after boot
 	Comm     string        `json:"comm,omitempty"`
+	TID      int           `json:"tid,omitempty"`      // fuse: its thread that waits
 	Switches uint64        `json:"switches,omitempty"` // context switches so far, of one that must not have run since
 	Children []snapshot.ID `json:"children,omitempty"`
 

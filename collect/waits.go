@@ -69,11 +69,6 @@ func (l *looker) wait(pid int, t *snapshot.Task) {
 	}
 }
 
-// inFUSE reports whether a thread waits for a FUSE server.
-func inFUSE(t snapshot.Task) bool {
-	return strings.Contains(t.Wchan, "fuse") || t.Wchan == "request_wait_answer" || strings.Contains(t.Stack, "fuse_")
-}
-
 // fuse finds the FUSE connections behind blocked threads: the mounts from the
 // blocked process's own mount table, the unanswered requests from fusectl, the
 // servers from who holds /dev/fuse open. Descriptors are only walked if a
@@ -82,7 +77,7 @@ func (l *looker) fuse(ctx context.Context) {
 	blocked := false
 	for i := range l.h.Processes {
 		p := &l.h.Processes[i]
-		if i := slices.IndexFunc(p.Tasks, inFUSE); i >= 0 {
+		if i := slices.IndexFunc(p.Tasks, snapshot.Task.InFUSE); i >= 0 {
 			blocked = true
 			p.FUSE = l.fuseMounts(p.PID, p.Tasks[i].TID)
 		}

@@ -142,7 +142,8 @@
 // error, and the process can be ended. The file system is of no use afterwards.
 // Only where requests wait.
 //
-// Target: the connection, by the minor number of the superblock. Where its control
+// Target: the connection, by the minor number of the superblock, and by a mount of it
+// or a thread that waits for it, which tell that number from a later one. Where its control
 // files are not mounted they are, for an instant and for nobody else.
 // Proved by: no request waits.
 package heal

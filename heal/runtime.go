@@ -4,15 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"sexton.dev/check"
-	"sexton.dev/linux/fusectl"
-	"sexton.dev/linux/mounts"
-	"sexton.dev/linux/mounts/statmount"
 	"sexton.dev/linux/pidfd"
 	"sexton.dev/linux/systemd"
 	"sexton.dev/plan"
@@ -103,37 +96,4 @@ func notBy(t check.Target) error {
 // asked sorts the answers of a runtime.
 func asked(err error) error {
 	return sorted(err, []error{runtimes.ErrGone}, []error{runtimes.ErrRefused})
-}
-
-// abort ends every request on a FUSE file system with an error.
-func abort(ctx context.Context, s plan.Step, _ func(any) error) error {
-	minor, err := strconv.Atoi(strings.TrimPrefix(s.Target.Device, "0:"))
-	if err != nil {
-		return refusal{fmt.Errorf("%q is no FUSE file system's number", s.Target.Device)}
-	}
-	c, err := fusectl.Open(ctx, minor)
-	if err == nil {
-		defer c.Close()
-		err = stillMounted(s.Target)
-	}
-	if err == nil {
-		err = c.Abort(ctx)
-	}
-	return sorted(err, []error{fusectl.ErrGone, unix.ENOENT}, []error{fusectl.ErrRefused})
-}
-
-// stillMounted says whether a superblock's number is still that of the mount that
-// was seen: numbers are used again. Before Linux 6.8 nothing tells.
-func stillMounted(t check.Target) error {
-	if t.MountNamespaceID == 0 {
-		return nil
-	}
-	var m mounts.Mount
-	if _, _, err := statmount.NewCaller().Stat(t.MountNamespaceID, t.Mount, statmount.Device, &m); err != nil {
-		return fmt.Errorf("mount %d: %w", t.Mount, err)
-	}
-	if is := fmt.Sprintf("%d:%d", m.Major, m.Minor); is != t.Device {
-		return refusal{fmt.Errorf("mount %d is of %s, not of %s: plan again: sexton heal", t.Mount, is, t.Device)}
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -84,5 +85,43 @@ func TestGoneUnread(t *testing.T) {
 		if gone != (tt.left == "") || !strings.Contains(left, tt.left) {
 			t.Errorf("%s %+v, %+v: %v %q", tt.action, tt.target, tt.unread, gone, left)
 		}
+	}
+}
+
+// The number of a FUSE connection is told from a later one's by a mount of it, else by
+// a thread that waits for it; where neither is known nothing is aborted.
+func TestAbortTold(t *testing.T) {
+	waits := snapshot.Task{TID: 8, State: snapshot.Uninterruptible, Wchan: "request_wait_answer", Switches: 5}
+	mounted := func(way string, id uint64) *snapshot.Mounts {
+		return &snapshot.Mounts{Way: way, Namespaces: []snapshot.MountNamespace{{Inode: 2, ID: id, Mounts: []snapshot.Mount{{ID: 1 << 31, Device: "0:57", Point: "/f"}}}}}
+	}
+	for _, tt := range []struct {
+		name   string
+		mounts *snapshot.Mounts
+		tasks  []snapshot.Task
+		fuse   []int
+		want   check.Target
+	}{
+		{"a mount", mounted("statmount", 20), []snapshot.Task{waits}, []int{57}, check.Target{Mount: 1 << 31, MountNamespace: 2, MountNamespaceID: 20}},
+		{"a thread: the mount's number is used again", mounted("mountinfo", 20), []snapshot.Task{waits}, []int{57}, check.Target{PID: 7, Start: 70, Comm: "cat", TID: 8, Switches: 5}},
+		{"a thread: the namespace's number is", mounted("statmount", 0), []snapshot.Task{{TID: 7, State: snapshot.Uninterruptible, Wchan: "down_read", Switches: 4}, waits}, []int{57}, check.Target{PID: 7, Start: 70, Comm: "cat", TID: 8, Switches: 5}},
+		{"it waits for another", nil, []snapshot.Task{waits}, []int{58}, check.Target{}},
+		{"its switches were not read", nil, []snapshot.Task{{TID: 8, Wchan: "request_wait_answer"}}, []int{57}, check.Target{}},
+		{"nothing", nil, nil, nil, check.Target{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := &snapshot.Host{Mounts: tt.mounts, Processes: []snapshot.Process{{PID: 7, Start: 70, Comm: "cat", Tasks: tt.tasks, FUSE: tt.fuse}}}
+			h.Sort()
+			f := finding("hung-task/7", check.Remedy{Action: "abort-fuse", Risk: "disruptive", Targets: []check.Target{{Kind: "fuse", Device: "0:57"}}})
+			f.Subject.PID = 7
+			s := Make(h, []check.Finding{f}).Steps[0]
+			tt.want.Kind, tt.want.Device = "fuse", "0:57"
+			if !reflect.DeepEqual(s.Target, tt.want) {
+				t.Errorf("%+v", s.Target)
+			}
+			if told := tt.want.Mount != 0 || tt.want.TID != 0; told == (s.Refused != "") {
+				t.Errorf("refused: %q", s.Refused)
+			}
+		})
 	}
 }

@@ -107,22 +107,43 @@ func removed(h *snapshot.Host, s Step) (bool, string) {
 func abort(h *snapshot.Host, f check.Finding, r check.Remedy) (out []Step) {
 	for _, t := range r.Targets {
 		minor := strings.TrimPrefix(t.Device, "0:")
-		if h.Mounts != nil {
-			for p := range holding.MapOf(h).Places(t.Device) {
-				t.Mount, t.MountNamespace, t.MountNamespaceID = p.Mount.ID, p.Namespace.Inode, p.Namespace.ID
-				break
-			}
-		}
-		out = append(out, Step{
+		t = tellFUSE(h, t, f.Subject.PID)
+		s := Step{
 			Does:    fmt.Sprintf("abort the FUSE file system %s: every request that waits ends with an error", t.Device),
 			Command: "echo 1 > /sys/fs/fuse/connections/" + minor + "/abort",
 			Target:  t,
 			Holds:   []string{"it has requests that wait", "it is the same superblock"},
 			Then:    []string{"no request waits"},
 			Affects: []string{"the file system is of no use afterwards and has to be mounted again; what was not written yet is lost"},
-		})
+		}
+		if t.Mount == 0 && t.TID == 0 {
+			s.Refused = "its number may be another file system's by then, and no mount and no thread is known by which to tell: abort it by hand"
+		}
+		out = append(out, s)
 	}
 	return out
+}
+
+// tellFUSE adds to a connection what tells its number from a later one's: a mount
+// whose id is never used again; else a thread that waits for it, which keeps the file
+// system as long as it does not run.
+func tellFUSE(h *snapshot.Host, t check.Target, pid int) check.Target {
+	if h.Mounts != nil && h.Mounts.Way == "statmount" {
+		for p := range holding.MapOf(h).Places(t.Device) {
+			if p.Namespace.ID != 0 {
+				t.Mount, t.MountNamespace, t.MountNamespaceID = p.Mount.ID, p.Namespace.Inode, p.Namespace.ID
+				return t
+			}
+		}
+	}
+	p := h.Process(pid)
+	if p == nil || !slices.ContainsFunc(p.FUSE, func(minor int) bool { return fmt.Sprintf("0:%d", minor) == t.Device }) {
+		return t
+	}
+	if i := slices.IndexFunc(p.Tasks, func(k snapshot.Task) bool { return k.InFUSE() && k.Switches != 0 }); i >= 0 {
+		t.PID, t.Start, t.Comm, t.TID, t.Switches = p.PID, p.Start, p.Comm, p.Tasks[i].TID, p.Tasks[i].Switches
+	}
+	return t
 }
 
 func aborted(h *snapshot.Host, s Step) (bool, string) {

@@ -7,6 +7,7 @@
 package snapshot
 
 import (
+	"strings"
 	"time"
 )
 
@@ -152,6 +153,11 @@ type Task struct {
 	Stack    string `json:"stack,omitempty"`    // kernel stack, root only
 	Switches uint64 `json:"switches,omitempty"` // context switches so far: equal in two looks, it did not run
 	Killed   bool   `json:"killed,omitempty"`   // it was told to end: SIGKILL is pending, or it is in its exit
+}
+
+// InFUSE reports whether a thread waits for a FUSE server.
+func (t Task) InFUSE() bool {
+	return strings.Contains(t.Wchan, "fuse") || t.Wchan == "request_wait_answer" || strings.Contains(t.Stack, "fuse_")
 }
 
 // A Cgroup is a control group with a bound on its tasks, or a frozen one.
