@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -301,7 +300,7 @@ const maxPlan = 16 << 20
 // readPlan reads a plan's file. Who could have written it could have chosen the
 // acts, so it must be root's or the caller's, and nobody else's to write.
 func readPlan(path string) (plan.Plan, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	f, err := heal.OpenTrusted(path)
 	if err != nil {
 		return plan.Plan{}, err
 	}
@@ -310,15 +309,7 @@ func readPlan(path string) (plan.Plan, error) {
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	owner := info.Sys().(*syscall.Stat_t).Uid
-	switch {
-	case !info.Mode().IsRegular():
-		return plan.Plan{}, errors.New("it is no regular file")
-	case owner != 0 && int(owner) != os.Geteuid():
-		return plan.Plan{}, fmt.Errorf("it belongs to uid %d: a plan must be root's or yours", owner)
-	case info.Mode().Perm()&0o022 != 0:
-		return plan.Plan{}, fmt.Errorf("others may write it (mode %v): chmod go-w", info.Mode().Perm())
-	case info.Size() > maxPlan:
+	if info.Size() > maxPlan {
 		return plan.Plan{}, fmt.Errorf("it is larger than a plan can be (%d MiB)", maxPlan>>20)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxPlan))

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"sexton.dev/heal"
@@ -86,8 +87,11 @@ func (s *session) healResume(ctx context.Context, host *hostFlags, out outputFla
 	}
 	defer release()
 	entries, bad := heal.ReadJournal(do.journal)
-	if bad != nil {
+	if damaged := (*heal.Damaged)(nil); errors.As(bad, &damaged) {
 		fmt.Fprintln(s.Stderr, printable(bad.Error()))
+	} else if bad != nil {
+		s.code = Unhealed
+		return bad
 	}
 	open := heal.Unfinished(entries)
 	p := healPlan{APIVersion: apiVersion, Kind: "Plan"}

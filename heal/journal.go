@@ -10,8 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"syscall"
 	"time"
 
 	"sexton.dev/check"
@@ -50,12 +48,14 @@ type Journal struct {
 }
 
 // OpenJournal opens a journal, or makes one that nobody else may write, and tries
-// that it can be written.
+// that it can be written. One that is there must be root's or the caller's, and
+// nobody else's to write: heal --resume does what it says.
 func OpenJournal(path string) (*Journal, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, &journalError{path, err}
+	err := makeJournal(path)
+	var f *os.File
+	if err == nil {
+		f, err = openRegular(path, os.O_RDWR|os.O_APPEND, true)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, &journalError{path, err}
 	}
@@ -65,6 +65,49 @@ func OpenJournal(path string) (*Journal, error) {
 		return nil, &journalError{path, err}
 	}
 	return j, nil
+}
+
+// makeJournal makes a file, and the directories above it, that outlast a crash.
+func makeJournal(path string) error {
+	dir := filepath.Dir(path)
+	if err := makeDirectory(dir); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close(), syncDirectory(dir))
+}
+
+func makeDirectory(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	above := filepath.Dir(dir)
+	if above != dir {
+		if err := makeDirectory(above); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	return syncDirectory(above)
+}
+
+// syncDirectory has the names in a directory on the disk before it returns. A test
+// counts its calls.
+var syncDirectory = func(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
 }
 
 // whole ends a line that a crash cut short, so that the next one stands by itself.
@@ -125,16 +168,27 @@ func (e *journalError) Hint() string  { return "--journal PATH on a disk that ca
 // maxLine is the longest line that is read of a journal.
 const maxLine = 16 << 20
 
-// ReadJournal reads the entries of a journal. A line that is no entry, as one
-// that a crash cut short, is left out and told of by an error; the entries around
-// it are returned all the same. A file that is not there is an empty journal.
+// A Damaged error tells of lines of a journal that are no entries. The others were read.
+type Damaged struct {
+	Lines int
+	First int // its number, from 1
+}
+
+func (d *Damaged) Error() string {
+	return fmt.Sprintf("%s of the journal cannot be read, the first one is line %d: cut short by a crash, or changed", check.Count(d.Lines, "line"), d.First)
+}
+
+// ReadJournal reads the entries of a journal, whosever it is. A line that is no
+// entry, as one that a crash cut short, is left out and told of by [Damaged]; the
+// entries around it are returned all the same. A file that is not there is an empty
+// journal, and what is no regular file is none.
 func ReadJournal(path string) ([]Entry, error) {
-	f, err := os.Open(path)
+	f, err := openRegular(path, os.O_RDONLY, false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("journal %s: %w", path, err)
 	}
 	defer f.Close()
 	return parseJournal(f)
@@ -143,8 +197,7 @@ func ReadJournal(path string) ([]Entry, error) {
 func parseJournal(r io.Reader) (out []Entry, err error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLine)
-	bad := 0
-	var which string
+	var bad Damaged
 	for n := 1; lines.Scan(); n++ {
 		text := bytes.TrimSpace(lines.Bytes())
 		if len(text) == 0 {
@@ -152,8 +205,8 @@ func parseJournal(r io.Reader) (out []Entry, err error) {
 		}
 		var e Entry
 		if exactjson.Unmarshal(text, &e) != nil || e.Event == "" {
-			if bad++; bad == 1 {
-				which = strconv.Itoa(n)
+			if bad.Lines++; bad.Lines == 1 {
+				bad.First = n
 			}
 			continue
 		}
@@ -162,8 +215,8 @@ func parseJournal(r io.Reader) (out []Entry, err error) {
 	if err := lines.Err(); err != nil {
 		return out, fmt.Errorf("read the journal: %w", err)
 	}
-	if bad > 0 {
-		return out, fmt.Errorf("%s of the journal cannot be read, the first one is line %s: cut short by a crash, or changed", check.Count(bad, "line"), which)
+	if bad.Lines > 0 {
+		return out, &bad
 	}
 	return out, nil
 }

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"sexton.dev/check"
+	"sexton.dev/internal/hosttest"
 	"sexton.dev/plan"
 )
 
@@ -90,17 +94,71 @@ func TestJournalNotWritten(t *testing.T) {
 	}
 }
 
-func TestJournalIsNoLink(t *testing.T) {
-	dir := t.TempDir()
-	target, link := filepath.Join(dir, "target"), filepath.Join(dir, "link")
-	if err := errors.Join(os.WriteFile(target, nil, 0o600), os.Symlink(target, link)); err != nil {
-		t.Fatal(err)
+// What is no journal of the caller's is not written, what is no file is not even read,
+// and none of it is waited for.
+func TestJournalNotTrusted(t *testing.T) {
+	write := func(mode os.FileMode, uid int) func(string) error {
+		return func(path string) error {
+			return errors.Join(os.WriteFile(path, []byte("{\"event\":\"begin\"}\n"), 0o600), os.Chmod(path, mode), os.Chown(path, uid, -1))
+		}
 	}
-	if _, err := OpenJournal(link); !notWritten(err) {
-		t.Errorf("a link was followed: %v", err)
+	for _, tt := range []struct {
+		name  string
+		make  func(path string) error
+		says  string
+		reads string // "" if it can be read all the same
+	}{
+		{"a link", func(path string) error { return errors.Join(write(0o600, -1)(path+"-"), os.Symlink(path+"-", path)) }, "it is a symbolic link", "it is a symbolic link"},
+		{"a link to nothing", func(path string) error { return os.Symlink(path+"-", path) }, "it is a symbolic link", "it is a symbolic link"},
+		{"a pipe", func(path string) error { return unix.Mkfifo(path, 0o600) }, "it is no regular file", "it is no regular file"},
+		{"a device", func(path string) error { return unix.Mknod(path, unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3))) }, "it is no regular file", "it is no regular file"},
+		{"a directory", func(path string) error { return os.Mkdir(path, 0o700) }, "it is no regular file", "it is no regular file"},
+		{"a socket", func(path string) error { return unix.Mknod(path, unix.S_IFSOCK|0o600, 0) }, "it is no regular file", "it is no regular file"},
+		{"for its group to write", write(0o660, -1), "others may write it (mode -rw-rw----): chmod go-w", ""},
+		{"for all to write", write(0o602, -1), "others may write it", ""},
+		{"somebody's", write(0o600, 65534), "it belongs to uid 65534, and must be root's or yours", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			hosttest.NeedsRoot(t)
+			path := filepath.Join(t.TempDir(), "j")
+			if err := tt.make(path); err != nil {
+				t.Fatal(err)
+			}
+			if j, err := OpenJournal(path); !notWritten(err) || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("opened: %v, %v", j, err)
+			}
+			all, err := ReadJournal(path)
+			if tt.reads == "" && (err != nil || len(all) != 1) || tt.reads != "" && (err == nil || !strings.Contains(err.Error(), tt.reads)) {
+				t.Errorf("read: %v, %v", all, err)
+			}
+		})
 	}
-	if all, err := ReadJournal(filepath.Join(dir, "none")); err != nil || all != nil {
+	if all, err := ReadJournal(filepath.Join(t.TempDir(), "none")); err != nil || all != nil {
 		t.Errorf("none: %v, %v", all, err)
+	}
+}
+
+// The name of a new journal, and of each directory made for it, is on the disk before
+// anything is done.
+func TestJournalOutlastsCrash(t *testing.T) {
+	real := syncDirectory
+	t.Cleanup(func() { syncDirectory = real })
+	var synced []string
+	syncDirectory = func(dir string) error { synced = append(synced, dir); return real(dir) }
+	top := t.TempDir()
+	path := filepath.Join(top, "a/b/journal")
+	openJournal(t, path)
+	if want := []string{top, top + "/a", top + "/a/b"}; !slices.Equal(synced, want) {
+		t.Errorf("%q, want %q", synced, want)
+	}
+	synced = nil
+	openJournal(t, path)
+	if synced != nil {
+		t.Errorf("again: %q", synced)
+	}
+	syncDirectory = func(string) error { return errors.New("no disk") }
+	if _, err := OpenJournal(filepath.Join(top, "other")); !notWritten(err) || !strings.Contains(err.Error(), "no disk") {
+		t.Errorf("%v", err)
 	}
 }
 

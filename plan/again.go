@@ -97,7 +97,7 @@ func changed(was *Step, live Plan) string {
 		now := &live.Steps[i]
 		switch {
 		case now.Finding != was.Finding || now.Action != was.Action:
-		case now.Target.PID == was.Target.PID && now.Target.Start == was.Target.Start && now.Target.Switches != was.Target.Switches:
+		case now.Action == "resume-process" && now.Target.PID == was.Target.PID && now.Target.Start == was.Target.Start && now.Target.Switches != was.Target.Switches:
 			return fmt.Sprintf("%s has run since it was planned: somebody stops it and lets it run on; plan again: sexton heal", process(now.Target))
 		case now.Risk != was.Risk:
 			return fmt.Sprintf("its risk is %s now, not %s; plan again: sexton heal", now.Risk, was.Risk)

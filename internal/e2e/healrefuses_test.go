@@ -81,13 +81,13 @@ func refusesPlans(t *testing.T) {
 			if err := os.Chown(file, 65534, 0); err != nil {
 				t.Fatal(err)
 			}
-		}, "it belongs to uid 65534: a plan must be root's or yours"},
+		}, "it belongs to uid 65534, and must be root's or yours"},
 		{"a link", func(t *testing.T, file string) {
 			write(good.stdout, 0o644)(t, file+".real")
 			if err := os.Symlink(file+".real", file); err != nil {
 				t.Fatal(err)
 			}
-		}, "too many levels of symbolic links"},
+		}, "it is a symbolic link"},
 		{"a pipe", func(t *testing.T, file string) {
 			if err := unix.Mkfifo(file, 0o644); err != nil {
 				t.Fatal(err)
@@ -167,6 +167,16 @@ func refusesJournals(t *testing.T) {
 			unchanged(t)
 		})
 	}
+	t.Run("a pipe", func(t *testing.T) { // nobody writes into it, and nobody waits for it
+		pipe := filepath.Join(dir, "pipe")
+		if err := unix.Mkfifo(pipe, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		h.sexton(t, append(heal, "--journal", pipe)...).exits(t, unhealed).says(t, "journal "+pipe+": it is no regular file", "nothing is done")
+		h.sexton(t, "heal", "--resume", "--journal", pipe).exits(t, unhealed).says(t, "journal "+pipe+": it is no regular file")
+		h.sexton(t, "journal", "--journal", pipe).exits(t, 1).says(t, "journal "+pipe+": it is no regular file")
+		unchanged(t)
+	})
 	t.Run("full amid an act", func(t *testing.T) { // of which nobody could know beforehand
 		h.exec(t, "sh", "-ec", fmt.Sprintf("mkdir %[1]s/amid; mount -t tmpfs -o size=4k amid %[1]s/amid; yes '' | head -c 1500 >%[1]s/amid/journal", dir)).exits(t, clean)
 		journal := filepath.Join(dir, "amid/journal")
