@@ -106,7 +106,8 @@ type healPlan struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	plan.Plan
-	Unplanned []unplanned `json:"unplanned,omitempty"`
+	Unplanned []unplanned     `json:"unplanned,omitempty"`
+	Unknown   []check.Unknown `json:"unknown"` // what could not be read when it was planned
 
 	blind bool // there may be more than was seen
 }
@@ -135,7 +136,7 @@ func (s *session) heal(ctx context.Context, host *hostFlags, out outputFlags, do
 	if err != nil {
 		return err
 	}
-	p := healPlan{APIVersion: apiVersion, Kind: "Plan", Plan: plan.Make(v.now, found)}
+	p := healPlan{APIVersion: apiVersion, Kind: "Plan", Plan: plan.Make(v.now, found), Unknown: v.unknown()}
 	if do.file != "" {
 		p.Plan = plan.Again(old, p.Plan)
 	} else {

@@ -31,6 +31,7 @@ func (p healPlan) draw(page *page, wide bool) {
 		}
 		page.line("")
 	}
+	drawUnknown(page, p.Unknown, wide)
 	switch {
 	case p.blind:
 		page.line("Whether there is something to heal cannot be told: sexton scan says why.")
@@ -108,7 +109,7 @@ func (s *session) healResume(ctx context.Context, host *hostFlags, out outputFla
 	if err != nil {
 		return err
 	}
-	p.Host, p.BootID = v.now.Name, v.now.BootID
+	p.Host, p.BootID, p.Unknown = v.now.Name, v.now.BootID, v.unknown()
 	if p.Steps, err = heal.Resume(ctx, journal, open, heal.Sight{Host: v.now, Findings: v.Findings, Unknown: v.Unknown}); err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func (v *sight) report() *report {
 		Host:     reportHost{v.now.Name, v.now.Kernel, v.now.BootID},
 		Looked:   looked{Looks: 1, Processes: len(v.now.Processes), Containers: inUse(v.now)},
 		Findings: v.Findings,
-		Unknown:  append(v.Unknown, unasked(v.now)...),
+		Unknown:  v.unknown(),
 	}
 	r.Looked.Mounts = wayOf(v.now)
 	if v.before != nil {
@@ -80,6 +80,9 @@ func inUse(h *snapshot.Host) int {
 	}
 	return len(seen)
 }
+
+// unknown is what could not be read.
+func (v *sight) unknown() []check.Unknown { return slices.Concat(v.Unknown, unasked(v.now)) }
 
 // unasked lists the runtimes that gave no answer: names are missing then, no finding is.
 func unasked(h *snapshot.Host) []check.Unknown {
@@ -117,7 +120,7 @@ func (r *report) draw(p *page, wide bool) {
 			check.Count(r.Looked.Containers, "container"), strings.Join(r.Looked.Checks, ", ")))
 		p.line("")
 	}
-	r.drawUnknown(p, wide)
+	drawUnknown(p, r.Unknown, wide)
 }
 
 func drawFinding(p *page, f check.Finding, wide bool) {
@@ -167,11 +170,11 @@ func subject(s check.Subject) string {
 }
 
 // drawUnknown prints what could not be read, the same lack of several checks once.
-func (r *report) drawUnknown(p *page, wide bool) {
+func drawUnknown(p *page, unknown []check.Unknown, wide bool) {
 	type lack struct{ what, why string }
 	var order []lack
 	checks := map[lack][]string{}
-	for _, u := range r.Unknown {
+	for _, u := range unknown {
 		l := lack{u.What, u.Why}
 		if checks[l] == nil {
 			order = append(order, l)

@@ -103,5 +103,5 @@ func (r *report) drawStory(p *page, wide bool) {
 	if len(r.Findings) > 0 {
 		p.line("")
 	}
-	r.drawUnknown(p, wide)
+	drawUnknown(p, r.Unknown, wide)
 }

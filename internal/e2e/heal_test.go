@@ -46,6 +46,7 @@ type healPlan struct {
 
 	Steps     []step
 	Unplanned []struct{ Finding string }
+	Unknown   []struct{ Check, What, Why string }
 	journal   string // of one that was carried out
 	run
 }

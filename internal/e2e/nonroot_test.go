@@ -34,7 +34,11 @@ func TestNotRoot(t *testing.T) {
 		nobody.sexton(t, "scan", "--interval=300ms").exits(t, cantTell).says(t, "Cannot tell", needsRoot)
 		nobody.sexton(t, "scan", "--interval=0", "--check=pid-budget").exits(t, cantTell)
 		nobody.sexton(t, "why", "--interval=300ms", "1").exits(t, cantTell)
-		nobody.sexton(t, "heal", "--interval=300ms").exits(t, cantTell).says(t, "cannot be told")
+		nobody.sexton(t, "heal", "--interval=300ms").exits(t, cantTell).says(t, "cannot be told", "Cannot tell", needsRoot)
+		p := nobody.sexton(t, "heal", "--interval=300ms", "-o", "json").exits(t, cantTell).plan(t)
+		if len(p.Unknown) != len(r.Unknown) || p.Unknown[0].Check == "" || p.Unknown[0].Why != needsRoot {
+			t.Errorf("heal does not know %+v, scan %+v", p.Unknown, r.Unknown)
+		}
 		nobody.sexton(t, "ps").exits(t, clean)
 		for _, flag := range []string{"--probe-locks", "--self-test"} {
 			nobody.sexton(t, "propagation", "/", flag).exits(t, failed).says(t, flag+" needs root", "try: run it as root")
