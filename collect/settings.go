@@ -14,6 +14,7 @@ import (
 
 	"sexton.dev/collect/door"
 	"sexton.dev/linux/systemd"
+	"sexton.dev/runtimes/dockerd"
 	"sexton.dev/snapshot"
 )
 
@@ -34,7 +35,7 @@ type settingsQuestion struct {
 // alone: they hold passwords, too.
 type settingsReply struct {
 	Units  []snapshot.UnitSettings `json:"units,omitempty"`
-	Docker *dockerFile             `json:"docker,omitempty"` // nil: no such file
+	Docker *dockerd.File           `json:"docker,omitempty"` // nil: no such file
 	Lacks  []snapshot.Unread       `json:"lacks,omitempty"`
 }
 
@@ -51,15 +52,15 @@ func (l *looker) settings(ctx context.Context) {
 	daemon := l.dockerd()
 	units := l.unitsThatMatter()
 	loaded := l.loadedUnits(ctx, units)
-	q := settingsQuestion{Root: l.Root, Units: units, Docker: dockerConfig}
-	var flags dockerFlags
+	q := settingsQuestion{Root: l.Root, Units: units, Docker: dockerd.DefaultFile}
+	var flags dockerd.Flags
 	if daemon != nil {
 		if len(daemon.Argv) == 0 { // which file it has, and what holds, is on it
 			l.missing(snapshot.Configured, fmt.Sprintf("the command line of dockerd (pid %d)", daemon.PID), door.ErrDeadline.Error())
 		}
-		flags = parseDockerFlags(daemon.Argv)
-		if flags.config != "" {
-			q.Docker = flags.config
+		flags = dockerd.ParseFlags(daemon.Argv)
+		if flags.Config != "" {
+			q.Docker = flags.Config
 		}
 	}
 	r, err := l.askSettings(ctx, q)
@@ -168,7 +169,7 @@ func childSettings(out io.Writer, text string) error {
 	}
 	file, err := readSome(path.Join(q.Root, "/", q.Docker), maxSettings)
 	if err == nil {
-		r.Docker, err = parseDockerFile(file)
+		r.Docker, err = dockerd.ParseFile(file)
 	}
 	if err != nil && !door.Gone(err) {
 		lack(q.Docker, err)

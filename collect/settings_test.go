@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sexton.dev/collect/door"
+	"sexton.dev/runtimes/dockerd"
 	"sexton.dev/snapshot"
 )
 
@@ -31,14 +32,14 @@ func TestMergeDocker(t *testing.T) {
 		{name: "another type", file: `{"live-restore": "yes"}`, bad: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f, err := parseDockerFile([]byte(tt.file))
+			f, err := dockerd.ParseFile([]byte(tt.file))
 			if (err != nil) != tt.bad {
 				t.Fatal(err)
 			}
 			if tt.bad {
 				return
 			}
-			if diff := cmp.Diff(&tt.want, mergeDocker(parseDockerFlags(append([]string{"dockerd"}, tt.argv...)), f, "f")); diff != "" {
+			if diff := cmp.Diff(&tt.want, mergeDocker(dockerd.ParseFlags(append([]string{"dockerd"}, tt.argv...)), f, "f")); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
@@ -62,16 +63,6 @@ func TestDockerCommandLineUnread(t *testing.T) {
 	}
 }
 
-func FuzzDockerFile(f *testing.F) {
-	f.Add([]byte(`{"live-restore": true, "graph": "/x"}`))
-	f.Add([]byte("null"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		if got, err := parseDockerFile(text); (got == nil) == (err == nil) {
-			t.Errorf("%v and %v", got, err)
-		}
-	})
-}
-
 // The child reads real files of a made-up host, and only what matters of them.
 func TestChildSettings(t *testing.T) {
 	root := t.TempDir()
@@ -90,7 +81,7 @@ func TestChildSettings(t *testing.T) {
 		}
 	}
 	l := &looker{Door: fake{}, Options: Options{Child: Self}}
-	r, err := l.askSettings(t.Context(), settingsQuestion{Root: root, Units: []string{"bad.service", "docker.service", "none.service"}, Docker: dockerConfig})
+	r, err := l.askSettings(t.Context(), settingsQuestion{Root: root, Units: []string{"bad.service", "docker.service", "none.service"}, Docker: dockerd.DefaultFile})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +90,7 @@ func TestChildSettings(t *testing.T) {
 		Units: []snapshot.UnitSettings{{Name: "bad.service", From: "files"}, {Name: "docker.service", From: "files", Directives: []snapshot.Directive{
 			{Name: "MountFlags", Value: "slave", File: "/usr/lib/systemd/system/docker.service", Line: 2},
 			{Name: "PrivateTmp", Value: "yes", File: "/etc/systemd/system/docker.service.d/x.conf", Line: 2}}}},
-		Docker: &dockerFile{LiveRestore: &on},
+		Docker: &dockerd.File{LiveRestore: &on},
 	}
 	if len(r.Lacks) != 1 || r.Lacks[0].Path != "unit bad.service" {
 		t.Errorf("lacks: %+v", r.Lacks)

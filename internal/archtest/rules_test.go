@@ -54,6 +54,7 @@ var rules = map[string]rule{
 
 	"runtimes":              {outside: "golang.org/x/sys", why: "it is the vocabulary of all runtimes and finds their sockets"},
 	"runtimes/*":            {mayImport: "runtimes runtimes/*", outside: "golang.org/x/sys google.golang.org/protobuf/encoding/protowire", why: "a runtime's API knows nothing of hosts and findings, and client libraries cost every start a millisecond"},
+	"runtimes/dockerd":      {why: parses},
 	"runtimes/godump":       {why: parses},
 	"runtimes/godump/*":     {mayImport: "runtimes/godump", why: "it judges a text, and knows nothing of hosts"},
 	"runtimes/runtimestest": {mayImport: "runtimes runtimes/*", outside: "*", why: "it plays the runtimes for the tests"},
@@ -106,11 +107,11 @@ func forTests(dir string) bool { return strings.HasSuffix(dir, "test") }
 
 const (
 	// clockless packages get the time in what they judge. The clock is for agent and the mains, and for what waits: collect, heal, lab, runtimes.
-	clockless = "snapshot propagation errtext exactjson runtimes/godump runtimes/godump/* linux/* check checks checks/* plan"
+	clockless = "snapshot propagation errtext exactjson runtimes/godump runtimes/godump/* linux/* check checks checks/* plan runtimes/dockerd"
 	// waiting packages are of those and may read it all the same.
 	waiting = "linux/ptrace" // it bounds the time for which a process is stopped
 	// hostless packages see a host only as a snapshot or as bytes.
-	hostless = "snapshot propagation errtext exactjson runtimes/godump runtimes/godump/* linux/procfs linux/cgroupfs check checks checks/* plan"
+	hostless = "snapshot propagation errtext exactjson runtimes/godump runtimes/godump/* linux/procfs linux/cgroupfs check checks checks/* plan runtimes/dockerd"
 )
 
 // clock has the functions of package time that read the clock or wait for it.
