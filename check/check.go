@@ -82,6 +82,8 @@ type Subject struct {
 	Path           string `json:"path,omitempty"`
 	Device         string `json:"device,omitempty"`
 	MountNamespace uint64 `json:"mountNamespace,omitempty"`
+	File           string `json:"file,omitempty"` // of a setting that was judged without a host
+	Line           int    `json:"line,omitempty"` // in File, from 1
 }
 
 // Evidence is one line that was read, and where.

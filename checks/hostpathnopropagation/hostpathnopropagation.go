@@ -8,6 +8,7 @@ import (
 
 	"sexton.dev/check"
 	"sexton.dev/holding"
+	"sexton.dev/settings"
 	"sexton.dev/snapshot"
 )
 
@@ -22,20 +23,6 @@ var Check = &check.Check{
 	Doc:   check.DocOf(doc, name),
 	Needs: []snapshot.Part{snapshot.Processes, snapshot.Places, snapshot.MountTables},
 	Run:   run,
-}
-
-// busy are the directories below which runtimes mount and unmount.
-var busy = []string{"/run/containerd", "/run/docker", "/run/netns", "/var/lib/containerd", "/var/lib/containers/storage", "/var/lib/docker", "/var/lib/kubelet"}
-
-// crowded are the names of directories in them that hold many mounts, and not
-// just that of one container or pod.
-var crowded = []string{"aufs", "btrfs", "containers", "devicemapper", "mnt", "overlay", "overlay2", "plugins", "pods", "zfs"}
-
-// comeAndGo reports whether runtimes mount and unmount below a directory of the host.
-func comeAndGo(dir string, layers []string) bool {
-	return slices.ContainsFunc(slices.Concat(busy, layers), func(b string) bool {
-		return holding.Within(b, dir) || path.Dir(dir) == b && slices.Contains(crowded, path.Base(dir))
-	})
 }
 
 func run(p check.Pass) []check.Finding {
@@ -103,7 +90,7 @@ func (h hosts) dirOf(p part) dir {
 	d, known := h.known[p]
 	if !known {
 		d.path, d.from = p.host.Path(p.device, p.root)
-		d.busy = d.from != nil && comeAndGo(d.path, h.layers[p.host])
+		d.busy = d.from != nil && settings.ComeAndGo(d.path, h.layers[p.host])
 		h.known[p] = d
 	}
 	return d
@@ -215,8 +202,8 @@ func (b *bind) finding(h *snapshot.Host) check.Finding {
 		Severity: check.Info,
 		Subject:  subject,
 		Title:    fmt.Sprintf("%s has the host's %s at %s and receives no unmount", check.Label(h, p), b.path, b.mount.Point),
-		Cause:    "The bind is private, as Docker and Kubernetes make it unless told otherwise: it took along what was mounted below it, and no unmount of the host reaches those copies",
-		Harm:     "What the host unmounts below it from now on stays mounted there until the container ends: devices stay busy, disk space stays in use",
+		Cause:    settings.Unreceived,
+		Harm:     settings.Keeps,
 		Holders:  []check.Holder{holder},
 		Advice:   b.advice(h),
 		Since:    h.Started(p),
@@ -244,9 +231,9 @@ func (b *bind) advice(h *snapshot.Host) []string {
 	c := h.Container(b.space.Container)
 	switch {
 	case c != nil && (c.Pod != "" || c.PodUID != ""):
-		out = append(out, fmt.Sprintf("in the pod's spec: mountPropagation: HostToContainer beside the volumeMount's mountPath: %s", b.mount.Point))
+		out = append(out, "in the pod's spec: "+settings.Propagate(settings.Kubernetes, b.path, b.mount.Point))
 	case c != nil && (c.Runtime == "docker" || c.Runtime == "podman"):
-		out = append(out, fmt.Sprintf("%s run -v %s:%s:rslave", c.Runtime, b.path, b.mount.Point))
+		out = append(out, c.Runtime+" "+settings.Propagate(settings.Dockerfile, b.path, b.mount.Point))
 	case c != nil:
 		out = append(out, fmt.Sprintf("mount %s with the option rslave; in a pod's spec: mountPropagation: HostToContainer", b.mount.Point))
 	default:

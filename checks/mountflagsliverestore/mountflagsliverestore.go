@@ -8,6 +8,7 @@ import (
 
 	"sexton.dev/check"
 	"sexton.dev/holding"
+	"sexton.dev/settings"
 	"sexton.dev/snapshot"
 )
 
@@ -54,7 +55,7 @@ func run(p check.Pass) []check.Finding {
 	switch {
 	case len(why) > 0:
 		what += " and " + strings.Join(why, ", ")
-		f.Cause = fmt.Sprintf("live-restore keeps the containers over a restart, and %s gives the daemon another mount namespace at each start", strings.Join(why, ", "))
+		f.Cause = settings.Strands(d.LiveRestore, why)
 	case apart != nil:
 		what += " and a mount namespace of its own"
 		f.Cause = "live-restore keeps the containers over a restart, and the daemon's mount namespace, which is not the host's, ends with it"
@@ -129,13 +130,11 @@ func strandedBy(h *snapshot.Host, pid int) (c containers) {
 func judge(h *snapshot.Host, f *check.Finding, c containers, what string) {
 	yes, known := holding.DetachesRemoved(h)
 	busy := known && !yes
-	stuck := "docker exec fails in them, and health checks by it, until each is stopped and started again"
+	stuck := settings.StrandedExec
 	if busy {
-		stuck = "their removal fails: device or resource busy"
+		stuck = settings.StrandedBusy
 	}
-	f.Advice = []string{
-		"before a restart: bring the layers to the host's mount namespace (docs/mounts.md has how) or stop the containers, take the directive out with a drop-in, then systemctl daemon-reload and restart; or turn live-restore off",
-	}
+	f.Advice = []string{settings.BeforeRestart}
 	if len(c.stranded) == 0 {
 		f.Holders = c.holders
 		f.Title = fmt.Sprintf("%s: a restart would strand %s%s", what, check.Count(len(c.all), "running container"), listed(c.all))

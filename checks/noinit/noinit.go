@@ -3,10 +3,10 @@ package noinit
 import (
 	_ "embed"
 	"fmt"
-	"slices"
 	"strings"
 
 	"sexton.dev/check"
+	"sexton.dev/settings"
 	"sexton.dev/snapshot"
 )
 
@@ -26,16 +26,6 @@ var Check = &check.Check{
 	Needs: []snapshot.Part{snapshot.Processes, snapshot.Places, snapshot.Inits},
 	Run:   run,
 }
-
-// inits are programs that are made for the place, by comm or executable. What
-// they block or catch does not show it: tini waits in sigtimedwait, which
-// unblocks what it waits for.
-var inits = []string{
-	"tini", "tini-static", "docker-init", "podman-init", "dumb-init", "catatonit", "sexton-init", "s6-svscan", "s6-linux-init",
-	"runit", "runsvdir", "my_init", "systemd", "init", "openrc-init", "supervisord", "pause",
-}
-
-var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh"}
 
 func run(p check.Pass) []check.Finding {
 	first := map[string]*snapshot.Process{} // by container: the oldest, should there be two
@@ -76,8 +66,6 @@ type lack struct {
 }
 
 const (
-	killed  = "Each stop waits out the grace period and ends in KILL, unless the image names another STOPSIGNAL"
-	zombies = "docker exec sessions, probes and daemonising children leave zombies"
 	dropped = "It leaves TERM at its default, and the kernel drops what PID 1 has no handler for"
 	unasked = "leaves SIGCHLD at its default, so nothing tells it that an orphan has died"
 )
@@ -86,7 +74,7 @@ const (
 // it as for signalfd, or waits in sigtimedwait is believed to act on it.
 func judge(h *snapshot.Host, one *snapshot.Process) lack {
 	d := one.Detail
-	if slices.Contains(inits, one.Comm) || slices.Contains(inits, d.Exe) {
+	if settings.IsInit(one.Comm) || settings.IsInit(d.Exe) {
 		return lack{}
 	}
 	takes := func(signal int) bool {
@@ -106,14 +94,14 @@ func judge(h *snapshot.Host, one *snapshot.Process) lack {
 	case passes && (reaps || waits):
 		return lack{}
 	case !passes && waits:
-		return lack{title: "waits for " + child.Comm + " and passes no TERM to it", cause: term + ", while it waits for its child", harm: killed + "; the child never hears of it",
-			advice: exec(), evidence: childEvidence(child)}
+		return lack{title: "waits for " + child.Comm + " and passes no TERM to it", cause: term + ", while it waits for its child", harm: settings.Killed + "; the child never hears of it",
+			advice: settings.UseExec, evidence: childEvidence(child)}
 	case !passes && !reaps:
-		return lack{title: "reaps no orphans and takes no TERM", cause: term + "; it " + unasked, harm: killed + "; " + zombies, advice: mend}
+		return lack{title: "reaps no orphans and takes no TERM", cause: term + "; it " + unasked, harm: settings.Killed + "; " + settings.Zombies, advice: mend}
 	case !passes:
-		return lack{title: "takes no TERM", cause: term, harm: killed, advice: mend}
+		return lack{title: "takes no TERM", cause: term, harm: settings.Killed, advice: mend}
 	}
-	return lack{title: "reaps no orphans", cause: "It " + unasked, harm: strings.ToUpper(zombies[:1]) + zombies[1:], advice: wrap(h, one)}
+	return lack{title: "reaps no orphans", cause: "It " + unasked, harm: strings.ToUpper(settings.Zombies[:1]) + settings.Zombies[1:], advice: wrap(h, one)}
 }
 
 // below returns the oldest living child in the same container.
@@ -133,16 +121,9 @@ func childEvidence(child *snapshot.Process) []check.Evidence {
 // wrap says how to put an init in front of a program.
 func wrap(h *snapshot.Host, one *snapshot.Process) string {
 	if c := h.Container(one.Container); c != nil && c.Pod != "" {
-		return "make sexton-init the container's entrypoint, or set shareProcessNamespace: true in the pod"
+		return settings.UseInit(settings.Kubernetes)
 	}
-	return "docker run --init, or sexton-init as the entrypoint"
-}
-
-// exec says how to get a wrapper out of the way. An init in front of it is not
-// enough: it ends the wrapper, and the kernel then kills what is below.
-func exec() string {
-	return "end the wrapper with exec PROGRAM, or name the program itself as the entrypoint (not in the shell form); " +
-		"an init that passes TERM only to the wrapper does not help the program"
+	return settings.UseInit(settings.Dockerfile)
 }
 
 func finding(h *snapshot.Host, one *snapshot.Process, l lack) check.Finding {

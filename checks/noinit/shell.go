@@ -2,10 +2,10 @@ package noinit
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"sexton.dev/check"
+	"sexton.dev/settings"
 	"sexton.dev/snapshot"
 )
 
@@ -18,8 +18,8 @@ func judgeShell(h *snapshot.Host, one *snapshot.Process, passes bool) lack {
 	case !passes:
 		return lack{title: "is a shell that passes no TERM to " + child.Comm,
 			cause:    "A shell in front of the program (shell form, or a script without exec) does not catch TERM, and as PID 1 it is not ended by it",
-			harm:     killed + "; the program never hears of it",
-			advice:   exec(),
+			harm:     settings.Killed + "; the program never hears of it",
+			advice:   settings.UseExec,
 			evidence: childEvidence(child)}
 	case trapWaits(one, child):
 		return lack{title: "is a shell whose trap waits for " + child.Comm,
@@ -56,7 +56,7 @@ func trapWaits(shell, child *snapshot.Process) bool {
 // isShell goes by the executable too: a script's comm is the script's name. Of
 // busybox's programs the shell and init catch SIGCHLD.
 func isShell(p *snapshot.Process) bool {
-	if slices.Contains(shells, p.Comm) || slices.Contains(shells, p.Detail.Exe) {
+	if settings.IsShell(p.Comm) || settings.IsShell(p.Detail.Exe) {
 		return true
 	}
 	return p.Detail.Exe == "busybox" && (p.Detail.Caught.Has(sigchld) || strings.HasSuffix(p.Comm, ".sh"))

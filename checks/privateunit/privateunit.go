@@ -8,6 +8,7 @@ import (
 
 	"sexton.dev/check"
 	"sexton.dev/holding"
+	"sexton.dev/settings"
 	"sexton.dev/snapshot"
 )
 
@@ -90,7 +91,7 @@ func finding(h *snapshot.Host, s *holding.Space, unit string, tmp *snapshot.Moun
 		Title:    fmt.Sprintf("%s has a mount namespace of its own that keeps %s of containers", unit, check.Count(len(kept), "mount")),
 		Harm:     "What is behind them stays in use until the unit is restarted: devices, disk space, and docker rm on old kernels",
 		Holders:  []check.Holder{holding.Name(h, holding.Pinned(h, s.MountNamespace))},
-		Advice:   []string{"systemctl restart " + unit + ": that frees them", "start it before the runtime (Before=docker.service), or take the directives out with a drop-in if it does not need them"},
+		Advice:   settings.FreeUnit(unit),
 		Since:    h.Started(s.Process),
 	}
 	var why []string

@@ -15,9 +15,9 @@ func TestRules(t *testing.T) {
 	}{
 		{"a check of a check's needs", "checks/x/x.go", `import ("sexton.dev/check"; "sexton.dev/snapshot"; "sexton.dev/propagation"; "time"; _ "embed")
 			var d = time.Second`, ""},
-		{"a check that collects", "checks/x/x.go", `import "sexton.dev/collect"`, `checks/x/x.go imports sexton.dev/collect: of ours, checks/* may import "check snapshot propagation propagation/* holding" alone: it judges`},
-		{"a check of another check", "checks/x/x.go", `import "sexton.dev/checks/y"`, "may import \"check snapshot propagation propagation/* holding\""},
-		{"a check of the list", "checks/x/x.go", `import "sexton.dev/checks"`, "may import \"check snapshot propagation propagation/* holding\""},
+		{"a check that collects", "checks/x/x.go", `import "sexton.dev/collect"`, `checks/x/x.go imports sexton.dev/collect: of ours, checks/* may import "check snapshot propagation propagation/* holding settings" alone: it judges`},
+		{"a check of another check", "checks/x/x.go", `import "sexton.dev/checks/y"`, "may import \"check snapshot propagation propagation/* holding settings\""},
+		{"a check of the list", "checks/x/x.go", `import "sexton.dev/checks"`, "may import \"check snapshot propagation propagation/* holding settings\""},
 		{"a check's test, with its harness", "checks/x/x_test.go", `import ("sexton.dev/check/checktest"; "sexton.dev/internal/hosttest"; "os")`, ""},
 		{"an outside test of its own package", "checks/x/x_test.go", `import "sexton.dev/checks/x"`, ""},
 		{"a check's test that collects", "checks/x/x_test.go", `import "sexton.dev/collect"`, "imports sexton.dev/collect"},

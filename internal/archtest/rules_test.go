@@ -66,7 +66,9 @@ var rules = map[string]rule{
 	"check":           {mayImport: "snapshot", why: pure},
 	"check/checktest": {mayImport: "check snapshot", outside: "*", why: "it runs any check"},
 	"checks":          {mayImport: "check checks/* snapshot", why: "it is a list, and its tests run it over any snapshot"},
-	"checks/*":        {mayImport: "check snapshot propagation propagation/* holding", why: pure},
+	"checks/*":        {mayImport: "check snapshot propagation propagation/* holding settings", why: pure},
+	"settings":        {mayImport: "check snapshot holding", why: pure},
+	"lint":            {mayImport: "settings check snapshot linux/systemd runtimes/dockerd", outside: "go.yaml.in/yaml/v3 github.com/docker/go-units", why: "it reads files that people write, as bytes"},
 
 	"plan": {mayImport: "check snapshot propagation propagation/* holding exactjson", why: "it orders what was found and touches nothing"},
 	"heal": {mayImport: "exactjson plan check snapshot propagation linux/* linux/mounts/* runtimes runtimes/*", outside: "*", why: "it is handed the look as a function and never collects"},
@@ -107,11 +109,11 @@ func forTests(dir string) bool { return strings.HasSuffix(dir, "test") }
 
 const (
 	// clockless packages get the time in what they judge. The clock is for agent and the mains, and for what waits: collect, heal, lab, runtimes.
-	clockless = "snapshot propagation errtext exactjson runtimes/godump runtimes/godump/* linux/* check checks checks/* plan runtimes/dockerd"
+	clockless = "snapshot propagation errtext exactjson runtimes/godump runtimes/godump/* linux/* check checks checks/* plan runtimes/dockerd settings lint"
 	// waiting packages are of those and may read it all the same.
 	waiting = "linux/ptrace" // it bounds the time for which a process is stopped
 	// hostless packages see a host only as a snapshot or as bytes.
-	hostless = "snapshot propagation errtext exactjson runtimes/godump runtimes/godump/* linux/procfs linux/cgroupfs check checks checks/* plan runtimes/dockerd"
+	hostless = "snapshot propagation errtext exactjson runtimes/godump runtimes/godump/* linux/procfs linux/cgroupfs check checks checks/* plan runtimes/dockerd settings lint"
 )
 
 // clock has the functions of package time that read the clock or wait for it.

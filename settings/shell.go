@@ -1,0 +1,190 @@
+package settings
+
+import (
+	"slices"
+	"strings"
+)
+
+// A reading is what becomes of a shell that is given a text.
+type reading int
+
+const (
+	replaced reading = iota // by its last command, or it passes TERM on itself
+	single                  // it runs one command
+	several                 // it stays in front of what it runs
+)
+
+// script is what a shell is told to run by -c; false for a file or a terminal,
+// whose text is not known.
+func script(argv []string) (text string, ok bool) {
+	for i := 1; i < len(argv); i++ {
+		a := argv[i]
+		if !strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "+") {
+			return "", false
+		}
+		if strings.HasPrefix(a, "--") {
+			continue
+		}
+		last := a[len(a)-1]
+		if strings.ContainsRune(a[1:], 'c') {
+			if last == 'o' { // -euco pipefail TEXT
+				i++
+			}
+			for i++; i < len(argv) && strings.HasPrefix(argv[i], "-") && len(argv[i]) > 1; i++ {
+			}
+			if i < len(argv) {
+				return argv[i], true
+			}
+			return "", false
+		}
+		if last == 'o' || last == 'O' { // -o pipefail
+			i++
+		}
+	}
+	return "", false
+}
+
+// keywords begin a command of several.
+var keywords = []string{"if", "while", "until", "for", "case", "{", "(", "[", "[[", "!", "select", "function"}
+
+// read tells what a shell does with a text. It errs on the side of saying nothing:
+// a text with a trap, and one that ends in exec, are believed to be made for it.
+func read(text string) reading {
+	commands := split(text)
+	if len(commands) == 0 {
+		return replaced
+	}
+	for _, c := range commands {
+		if c.has("trap") {
+			return replaced
+		}
+	}
+	last := commands[len(commands)-1]
+	switch {
+	case last.first() == "exec":
+		return replaced
+	case len(commands) > 1 || last.list || slices.Contains(keywords, last.first()):
+		return several
+	}
+	return single
+}
+
+// A command are the words of one simple command, quotes taken off.
+type command struct {
+	words []string
+	list  bool // it is in the background or in a pipe
+}
+
+func (c command) has(word string) bool { return slices.Contains(c.words, word) }
+
+// first is the first word behind assignments.
+func (c command) first() string {
+	for _, w := range c.words {
+		if name, _, assigns := strings.Cut(w, "="); !assigns || name == "" || strings.ContainsAny(name, "/-$.") {
+			return w
+		}
+	}
+	return ""
+}
+
+// split cuts a text where a shell would begin another command. What is quoted or
+// inside of $(...) and `...` is a part of a word.
+func split(text string) (out []command) {
+	var c command
+	var word strings.Builder
+	begun := false
+	endWord := func() {
+		if begun {
+			c.words = append(c.words, word.String())
+		}
+		word.Reset()
+		begun = false
+	}
+	end := func(list bool) {
+		endWord()
+		if len(c.words) > 0 {
+			c.list = list
+			out = append(out, c)
+		}
+		c = command{}
+	}
+	for i := 0; i < len(text); i++ {
+		switch b := text[i]; b {
+		case ' ', '\t', '\r':
+			endWord()
+		case '\n', ';':
+			end(false)
+		case '|', '&':
+			if b == '&' && i > 0 && (text[i-1] == '>' || text[i-1] == '<') || b == '&' && strings.HasPrefix(text[i:], "&>") {
+				word.WriteByte(b) // a redirection: 2>&1
+				begun = true
+				continue
+			}
+			end(true)
+		case '#':
+			if begun {
+				word.WriteByte(b)
+				continue
+			}
+			for i+1 < len(text) && text[i+1] != '\n' {
+				i++
+			}
+		case '\\':
+			if i++; i < len(text) && text[i] != '\n' {
+				word.WriteByte(text[i])
+				begun = true
+			}
+		case '\'', '"', '`':
+			n := quoted(text[i:])
+			word.WriteString(strings.Trim(text[i:i+n], string(b)))
+			begun = true
+			i += n - 1
+		case '$':
+			n := substituted(text[i:])
+			word.WriteString(text[i : i+n])
+			begun = true
+			i += n - 1
+		default:
+			word.WriteByte(b)
+			begun = true
+		}
+	}
+	end(false)
+	return out
+}
+
+// quoted is the length of a quotation, up to the end of the text if it has no end.
+func quoted(text string) int {
+	for i := 1; i < len(text); i++ {
+		switch {
+		case text[i] == '\\' && text[0] != '\'':
+			i++
+		case text[i] == text[0]:
+			return i + 1
+		}
+	}
+	return len(text)
+}
+
+// substituted is the length of $(...) or ${...}, and 1 for another "$".
+func substituted(text string) int {
+	if len(text) < 2 || text[1] != '(' && text[1] != '{' {
+		return 1
+	}
+	deep := 0
+	for i := 1; i < len(text); i++ {
+		switch text[i] {
+		case '(', '{':
+			deep++
+		case ')', '}':
+			if deep--; deep == 0 {
+				return i + 1
+			}
+		case '\'', '"':
+			i += quoted(text[i:]) - 1
+		case '\\':
+			i++
+		}
+	}
+	return len(text)
+}
