@@ -49,6 +49,7 @@ func TestLines(t *testing.T) {
 		{"no object", "[1]", map[string]int{}},
 		{"nested", "{\n\"a\": {\"b\": [1,\n2]},\n\"storage-opts\": [\n\"x\",\n\"y\"],\n\"c\": true}", map[string]int{"a": 2, "storage-opts": 4, "storage-opts.0": 5, "storage-opts.1": 6, "c": 7}},
 		{"twice", "{\"a\": 1,\n\"a\": 2}", map[string]int{"a": 2}},
+		{"in upper case", "{\"A\": [\n1]}", map[string]int{"a": 1, "a.0": 2}},
 		{"cut off", "{\"a\": 1,\n\"b\": [", map[string]int{"a": 1, "b": 2}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

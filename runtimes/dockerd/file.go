@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 )
 
 // A File is a daemon's file of settings, daemon.json.
@@ -67,7 +68,8 @@ func lineOf(text []byte, err error) int {
 
 // Lines tells on which line of a file of settings each value stands, by the name of
 // the setting; of a list by the name, a dot and the number from 0: "storage-opts.1".
-// Of a name that comes twice it is the last one, which holds.
+// Of a name that comes twice it is the last one, which holds. Names are in lower
+// case: encoding/json takes them in any.
 func Lines(text []byte) map[string]int {
 	out := map[string]int{}
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -81,6 +83,7 @@ func Lines(text []byte) map[string]int {
 			return out
 		}
 		name, _ := key.(string)
+		name = strings.ToLower(name)
 		out[name] = line()
 		if err := values(d, name, func(item string) { out[item] = line() }); err != nil {
 			return out
