@@ -118,7 +118,7 @@ Looking changes nothing, and a sick host cannot make it hang.`,
 		return withHint(wrongUse{err}, cmd.CommandPath()+" --help")
 	})
 	root.AddCommand(s.scanCommand(), s.whyCommand(), s.healCommand(), s.journalCommand(), s.psCommand(), s.kmsgCommand(), s.recordCommand(), s.checksCommand(), s.actionsCommand(),
-		s.holdersCommand(), s.propagationCommand(), s.stacksCommand(), s.labCommand(), s.initCommand(), s.versionCommand(), s.manCommand())
+		s.holdersCommand(), s.propagationCommand(), s.stacksCommand(), s.lintCommand(), s.labCommand(), s.initCommand(), s.versionCommand(), s.manCommand())
 	return root
 }
 

@@ -33,6 +33,7 @@ type looked struct {
 	Looks      int      `json:"looks"`
 	Processes  int      `json:"processes"`
 	Containers int      `json:"containers"` // with processes
+	Files      int      `json:"files,omitempty"`
 	Checks     []string `json:"checks"`
 	Mounts     *way     `json:"mounts,omitempty"`
 }
@@ -110,6 +111,8 @@ func (v *sight) code(failOn check.Severity) int {
 func (r *report) draw(p *page, wide bool) {
 	for _, f := range r.Findings {
 		drawFinding(p, f, wide)
+		p.line("  next    sexton why %s", f.ID)
+		p.line("")
 	}
 	if len(r.Findings) == 0 {
 		found := "Nothing is wrong"
@@ -143,8 +146,6 @@ func drawFinding(p *page, f check.Finding, wide bool) {
 			p.para("  remedy  ", fmt.Sprintf("%s (%s): %s", m.Action, m.Risk, m.Why))
 		}
 	}
-	p.line("  next    sexton why %s", f.ID)
-	p.line("")
 }
 
 func colorOf(s check.Severity) style {
@@ -159,6 +160,9 @@ func colorOf(s check.Severity) style {
 
 // subject names what a finding is about in few words.
 func subject(s check.Subject) string {
+	if s.File != "" {
+		return fmt.Sprintf("%s:%d", s.File, s.Line)
+	}
 	text := s.Kind + " " + s.Name
 	if s.Pod != "" {
 		text += ", pod " + s.Pod

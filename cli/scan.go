@@ -25,9 +25,9 @@ tell, as without root. It sends no signal and changes nothing.`,
   sexton scan --record evidence.tar.zst     # save what it read; judge it again with --from`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			least := check.Severity(failOn)
-			if least.Rank() == 0 {
-				return withHint(wrongUse{fmt.Errorf("--fail-on %q", failOn)}, "--fail-on info, warning or critical")
+			least, err := leastOf(failOn)
+			if err != nil {
+				return err
 			}
 			v, err := s.see(cmd.Context(), &host)
 			if err != nil {
@@ -50,9 +50,22 @@ tell, as without root. It sends no signal and changes nothing.`,
 	host.addChecks(cmd)
 	out.add(cmd)
 	cmd.Flags().StringVar(&host.record, "record", "", "also save what is read to this new `file`")
-	cmd.Flags().StringVar(&failOn, "fail-on", "warning", "exit with 3 from this severity on: info, warning or critical")
-	cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"info", "warning", "critical"}, cobra.ShellCompDirectiveNoFileComp))
+	addFailOn(cmd, &failOn)
 	return cmd
+}
+
+// addFailOn defines --fail-on, which [leastOf] reads.
+func addFailOn(cmd *cobra.Command, to *string) {
+	cmd.Flags().StringVar(to, "fail-on", "warning", "exit with 3 from this severity on: info, warning or critical")
+	cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"info", "warning", "critical"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func leastOf(failOn string) (check.Severity, error) {
+	least := check.Severity(failOn)
+	if least.Rank() == 0 {
+		return "", withHint(wrongUse{fmt.Errorf("--fail-on %q", failOn)}, "--fail-on info, warning or critical")
+	}
+	return least, nil
 }
 
 // summary is the line at the end of a scan. It is no data and goes to stderr.

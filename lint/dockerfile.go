@@ -45,9 +45,9 @@ func (r *reader) dockerfile(text []byte) {
 		if s.base || s.entry == nil && s.cmd == nil {
 			continue
 		}
-		w := settings.Workload{Format: settings.Dockerfile, Kind: "the image of", Name: r.file, Place: r.at(1)}
+		w := settings.Workload{Format: settings.Dockerfile, Kind: "image", Place: r.at(1)}
 		if i < len(stages)-1 {
-			w.Name += ", stage " + s.name
+			w.Name = "stage " + s.name
 		}
 		w.Containers = []settings.Container{{Program: s.program(), Place: r.at(1)}}
 		r.set.Workloads = append(r.set.Workloads, w)

@@ -90,20 +90,11 @@ func (r *reader) at(line int) settings.Place { return settings.Place{File: r.fil
 
 // kindOf tells a file's kind by its name, and where that does not tell by its first line.
 func kindOf(f File) Kind {
-	base := path.Base(f.Name)
-	lower := strings.ToLower(base)
-	dir := path.Base(path.Dir(f.Name))
-	switch {
-	case f.Kind != Auto:
+	if f.Kind != Auto {
 		return f.Kind
-	case lower == "daemon.json":
-		return DaemonFile
-	case strings.HasSuffix(base, ".service"), strings.HasSuffix(dir, ".service.d") && strings.HasSuffix(base, ".conf"):
-		return UnitFile
-	case IsDockerfile(base):
-		return Dockerfile
-	case strings.HasSuffix(lower, ".yaml"), strings.HasSuffix(lower, ".yml"), strings.HasSuffix(lower, ".json"):
-		return Manifest
+	}
+	if kind := named(f.Name); kind != Auto {
+		return kind
 	}
 	switch first := strings.ToUpper(firstLine(f.Text)); {
 	case strings.HasPrefix(first, "FROM "), strings.HasPrefix(first, "ARG "):
@@ -114,8 +105,31 @@ func kindOf(f File) Kind {
 	return Manifest
 }
 
-// IsDockerfile reports whether a file is one by its name.
-func IsDockerfile(base string) bool {
+// named is the kind that a file's name tells, Auto if it tells none.
+func named(name string) Kind {
+	base := path.Base(name)
+	lower := strings.ToLower(base)
+	dir := path.Base(path.Dir(name))
+	switch {
+	case lower == "daemon.json":
+		return DaemonFile
+	case strings.HasSuffix(base, ".service"), strings.HasSuffix(dir, ".service.d") && strings.HasSuffix(base, ".conf"):
+		return UnitFile
+	case isDockerfile(base):
+		return Dockerfile
+	case strings.HasSuffix(lower, ".yaml"), strings.HasSuffix(lower, ".yml"), strings.HasSuffix(lower, ".json"):
+		return Manifest
+	}
+	return Auto
+}
+
+// Wanted reports whether a file in a directory is one to judge, by its path.
+func Wanted(name string) bool {
+	return !strings.HasSuffix(strings.ToLower(name), ".json") && named(name) != Auto || named(name) == DaemonFile
+}
+
+// isDockerfile reports whether a file is one by its name.
+func isDockerfile(base string) bool {
 	lower := strings.ToLower(base)
 	for _, name := range []string{"dockerfile", "containerfile"} {
 		if lower == name || strings.HasPrefix(lower, name+".") || strings.HasSuffix(lower, "."+name) {

@@ -163,9 +163,27 @@ func TestForeign(t *testing.T) {
 	if got := tell([]File{{Name: "values.yaml", Text: []byte("a: 1\n"), Foreign: true}}); got != "" {
 		t.Error(got)
 	}
-	got := tell([]File{{Name: "x.yaml", Text: []byte("apiVersion: v1\nkind: Pod\n---\na: [\n"), Foreign: true}})
-	if !strings.HasPrefix(got, "problem: x.yaml:") {
+	for _, text := range []string{"apiVersion: v1\nkind: Pod\n---\na: [\n", "kind: Pod\napiVersion: v1\na: [\n"} {
+		if got := tell([]File{{Name: "x.yaml", Text: []byte(text), Foreign: true}}); !strings.HasPrefix(got, "problem: x.yaml:") {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+	if got := tell([]File{{Name: "x.yaml", Text: []byte("a: [\n"), Foreign: true}}); got != "" {
 		t.Error(got)
+	}
+}
+
+// Of a directory are wanted what is named like a manifest, a Dockerfile, a unit or docker's settings.
+func TestWanted(t *testing.T) {
+	for _, name := range []string{"a.yaml", "d/a.YML", "Dockerfile", "app.dockerfile", "Dockerfile.dev", "Containerfile", "x.service", "x.service.d/a.conf", "etc/daemon.json"} {
+		if !Wanted(name) {
+			t.Errorf("%s is not wanted", name)
+		}
+	}
+	for _, name := range []string{"package.json", "a.conf", "main.go", "service", "dockerfiles", "a.yaml.bak", ""} {
+		if Wanted(name) {
+			t.Errorf("%s is wanted", name)
+		}
 	}
 }
 

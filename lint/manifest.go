@@ -2,12 +2,16 @@ package lint
 
 import (
 	"path"
+	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"sexton.dev/settings"
 )
+
+// manifestLike tells a text that was meant to be a manifest, though it is broken.
+var manifestLike = regexp.MustCompile(`(?m)^(apiVersion|services):`)
 
 // manifest reads YAML or JSON: objects of Kubernetes, or a compose file.
 func (r *reader) manifest(f File) {
@@ -31,7 +35,9 @@ func (r *reader) manifest(f File) {
 		known = true
 	})
 	if f.Foreign && !known {
-		r.problems = r.problems[:bad] // some other YAML
+		if !manifestLike.Match(f.Text) {
+			r.problems = r.problems[:bad] // some other YAML
+		}
 		return
 	}
 	if !known && bad == len(r.problems) {

@@ -67,6 +67,7 @@ func (r *reader) document(text []byte, before int, give func(node)) {
 		if strings.Contains(err.Error(), "did not find expected") {
 			line++ // the library counts from 0 where its parser complains, and from 1 where its scanner does
 		}
+		line = min(line, 1+bytes.Count(bytes.TrimRight(text, "\n"), []byte("\n"))) // not behind the end
 		try := "mend the YAML there, or a line or two before"
 		if bytes.Contains(text, []byte("{{")) {
 			try = "render the template first: helm template CHART | sexton lint -"

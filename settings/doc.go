@@ -35,8 +35,9 @@
 // and images that are not in the files are not known. ENTRYPOINT ['x'] is the shell
 // form: docker wants JSON, with double quotes.
 //
-// Warning for a shell that runs more than one command: each stop waits out the grace
-// period. Else info: it depends on the shell, and on what the program does.
+// Warning for a shell: each stop waits out the grace period. Info for bash and the like
+// with a single command, by which they replace themselves (dash, the sh of Debian and
+// Ubuntu, does not), and for a program without an init: it depends on what it does.
 //
 // Sources: pid_namespaces(7); docs.docker.com "Dockerfile reference"; bash(1) "SIGNALS".
 //

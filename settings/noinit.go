@@ -122,9 +122,11 @@ func inShell(w *Workload, c *Container, argv []string, hasInit bool) []check.Fin
 	f.Cause = "A shell does not pass signals on, and runs no trap before the command in the foreground has ended"
 	f.Advice = []string{UseExec}
 	if how == single {
-		f.Severity = check.Info
 		f.Title = one + " in front of one program"
-		f.Cause = "The shells of today replace themselves by the last command of a -c; older ones stay in front of it, and so do all once a second command is added"
+		f.Cause = "dash, the sh of Debian and Ubuntu, waits for its command and passes no signal on; bash and busybox replace themselves by a single one"
+		if name := path.Base(argv[0]); name != "sh" && name != "dash" {
+			f.Severity = check.Info
+		}
 	}
 	return []check.Finding{f}
 }

@@ -91,6 +91,7 @@ func TestNoInit(t *testing.T) {
 		{name: "an init container", argv: "node|x", c: Container{Brief: true}},
 		{name: "a list in a shell", argv: "/bin/sh|-c|a && b", want: "warning no-init: PID 1 of Pod p, container c is a shell that waits for its commands"},
 		{name: "one command in a shell", argv: "/bin/bash|-c|node x", want: "info no-init: PID 1 of Pod p, container c is a shell in front of one program"},
+		{name: "one command in sh, which may be dash", argv: "sh|-c|node x", want: "warning no-init: PID 1 of Pod p, container c is a shell in front of one program"},
 		{name: "exec", argv: "sh|-c|a; exec b"},
 		{name: "a script", argv: "bash|/entrypoint.sh"},
 		{name: "a shell behind an init", argv: "tini|--|sh|-c|a; b", want: "warning no-init: Pod p, container c runs a shell behind its init"},

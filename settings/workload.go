@@ -1,5 +1,7 @@
 package settings
 
+import "strings"
+
 // A Place is where in a file something stands.
 type Place struct {
 	File string
@@ -63,6 +65,9 @@ type Memory struct {
 // label names one container of a workload in full.
 func (w *Workload) label(c *Container) string {
 	text := w.Kind + " " + w.Name
+	if w.Format == Dockerfile {
+		text = strings.TrimSuffix("the image of "+w.File+", "+w.Name, ", ")
+	}
 	if c.Name != "" && w.Format == Kubernetes {
 		text += ", container " + c.Name
 	}
