@@ -14,6 +14,7 @@ import (
 	"sexton.dev/collect"
 	"sexton.dev/heal"
 	"sexton.dev/lab"
+	"sexton.dev/runtimes/stackdump"
 )
 
 // Exit codes. They are a contract: scripts test them.
@@ -66,6 +67,9 @@ func Main(ctx context.Context, env Env, args []string) int {
 	}
 	if heal.IsChild(args) {
 		return heal.ChildMain(env.Stdin, env.Stdout, env.Stderr)
+	}
+	if stackdump.IsChild(args) {
+		return stackdump.ChildMain(args, env.Stdout)
 	}
 	if len(args) > 0 && args[0] == lab.ActorCommand {
 		return lab.Actor(args[1:])

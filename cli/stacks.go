@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 
 	"sexton.dev/runtimes/godump"
 	"sexton.dev/runtimes/godump/stacks"
+	"sexton.dev/runtimes/stackdump"
 )
 
 // A stacksReport is what stacks prints.
@@ -19,12 +21,14 @@ type stacksReport struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	stacks.Report
+	Taken []stackdump.Dump `json:"taken,omitempty"` // of a process that was asked
 }
 
 func (s *session) stacksCommand() *cobra.Command {
 	var out outputFlags
+	var ask askFlags
 	cmd := &cobra.Command{
-		Use:   "stacks FILE | -",
+		Use:   "stacks FILE | PID | -",
 		Short: "say what goroutine dumps of dockerd, containerd, shims or any Go program mean",
 		Long: `stacks reads goroutine dumps and says what is stuck: which call to another daemon is
 not answered, who waits for which lock, who likely holds it and what that one waits for.
@@ -34,12 +38,14 @@ one line, indented, cut, several dumps in one file. It is read as a stream, so i
 may be of any size. Dumps of several layers together say most: the deepest one
 that is blocked is the one to look at.
 
-A daemon writes its dump when it gets SIGUSR1: dockerd into
-/var/run/docker/goroutine-stacks-*.log, containerd into its log and
-/tmp/containerd.PID.stacks.log, a shim into containerd's log. A daemon that is
-stopped (State T) writes none before it goes on. With pprof it is
-/debug/pprof/goroutine?debug=2. Go prints ages in whole minutes: two dumps a minute
-apart tell a wait from work.
+With a PID the process is asked for its dump by SIGUSR1, which is waited for and read
+where it was written: dockerd's in its exec root (/run/docker/goroutine-stacks-*.log),
+containerd's in /tmp/containerd.PID.stacks.log, a shim's in the log of its
+containerd, a file or the journal. Only dockerd, containerd and containerd-shim-runc-v2
+are asked, and only if they catch the signal: it would kill others. One that is stopped
+(State T) or frozen writes none. --twice asks again after --interval: Go prints ages in
+whole minutes, and what is where it was a minute ago is no slow work. With pprof it is
+/debug/pprof/goroutine?debug=2.
 
 Go records neither who holds a mutex nor for which container a goroutine works:
 holders are likely, and a container is named only where containerd's log says which
@@ -47,21 +53,32 @@ shim a dump is from.`,
 		Example: `  sexton stacks /var/run/docker/goroutine-stacks-2026-11-20T220956Z.log
   journalctl -u containerd --since -5min | sexton stacks -
   cat dockerd.log containerd.stacks.log | sexton stacks - -o json
-  sexton stacks dump.txt -o wide        # idle goroutines and whole stacks too`,
-		Args: exactly(1, "one FILE, or - for standard input"),
+  sexton stacks dump.txt -o wide        # idle goroutines and whole stacks too
+  sexton stacks --twice $(pidof dockerd)`,
+		Args: exactly(1, "one FILE or PID, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := s.readStacks(args[0])
+			pid, isPID, err := ask.pid(cmd, args[0])
 			if err != nil {
+				return err
+			}
+			var r *stacksReport
+			if isPID {
+				r, err = s.askStacks(cmd.Context(), pid, &ask)
+			} else {
+				r, err = s.readStacks(args[0])
+			}
+			if r == nil {
 				return err
 			}
 			items := make([]any, len(r.Groups))
 			for i := range r.Groups {
 				items[i] = r.Groups[i]
 			}
-			return s.print(out, r, items, r.draw)
+			return errors.Join(s.print(out, r, items, r.draw), err)
 		},
 	}
 	out.add(cmd)
+	ask.add(cmd)
 	return cmd
 }
 
@@ -71,19 +88,24 @@ func (s *session) readStacks(file string) (*stacksReport, error) {
 		return nil, err
 	}
 	defer in.Close()
+	return stacksOf(in, file, func() string { return layerOfFile(filepath.Base(file)) })
+}
+
+// stacksOf reads a text with dumps. layer is asked at its end, for dumps that do not tell it.
+func stacksOf(in io.Reader, file string, layer func() string) (*stacksReport, error) {
 	all := stacks.New()
 	lost, err := godump.Read(in, all.Add)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", file, err)
 	}
-	r := all.Report(lost, layerOfFile(filepath.Base(file)))
+	r := all.Report(lost, layer())
 	if r.Goroutines == 0 && len(r.Groups) == 0 {
 		if lost.Counted {
 			return nil, withHint(fmt.Errorf("%s counts goroutines and does not say what they wait for", file), "the same with ?debug=2")
 		}
-		return nil, withHint(errors.New("there is no goroutine dump in "+file), "kill -USR1 of dockerd, containerd or a shim, then the file or log that it writes to: sexton stacks --help")
+		return nil, withHint(errors.New("there is no goroutine dump in "+file), "sexton stacks PID of dockerd, containerd or a shim takes one")
 	}
-	return &stacksReport{apiVersion, "Stacks", r}, nil
+	return &stacksReport{APIVersion: apiVersion, Kind: "Stacks", Report: r}, nil
 }
 
 // layerOfFile tells a layer by a file's name, for a text that does not tell it.

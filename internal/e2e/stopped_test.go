@@ -70,15 +70,7 @@ func TestStoppedDocker(t *testing.T) {
 		here.sexton(t, "why", "web").exits(t, clean).says(t, "Container web (docker")
 	})
 	t.Run("shim", func(t *testing.T) {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", web.pid))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, after, _ := strings.Cut(string(text), ") ")
-		shim, err := strconv.Atoi(strings.Fields(after)[1])
-		if err != nil {
-			t.Fatal(err)
-		}
+		shim := web.shim()
 		stopDaemon(t, shim)
 		namesStopped(t, here, "containerd-shim", "of container web", shim)
 	})
@@ -89,6 +81,21 @@ func TestStoppedDocker(t *testing.T) {
 			t.Errorf("after SIGCONT: %s", r.titles())
 		}
 	})
+}
+
+// shim is the pid of the container's.
+func (c *container) shim() int {
+	c.d.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.pid))
+	if err != nil {
+		c.d.t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), ") ")
+	shim, err := strconv.Atoi(strings.Fields(after)[1])
+	if err != nil {
+		c.d.t.Fatal(err)
+	}
+	return shim
 }
 
 func pidIn(t *testing.T, file string) int {

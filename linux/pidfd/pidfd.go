@@ -140,6 +140,29 @@ func (p *Process) Nudge(ctx context.Context) error {
 	return p.send(ctx, unix.SIGCHLD)
 }
 
+// Dump sends SIGUSR1, at which container daemons write down what their goroutines do.
+// It kills whoever has no handler for it, so one without is refused; so is one that is
+// stopped or frozen, which would not act on it. That the handler is one that dumps is
+// for the caller to know.
+//
+// It needs CAP_KILL over the process's user namespace, or the process's own uid.
+func (p *Process) Dump(ctx context.Context) error {
+	stat, status, err := p.now()
+	const bit = 1 << (unix.SIGUSR1 - 1)
+	switch {
+	case err != nil:
+		return err
+	case status.SigCgt&bit == 0:
+		return p.refuse("it has no handler for SIGUSR1, which would kill it")
+	case stat.State == 'T' || stat.State == 't':
+		return p.refuse("it is stopped (state %c) and writes no dump before it goes on: sexton heal resumes it, or kill -CONT %d", stat.State, p.pid)
+	}
+	if wchan, err := p.read("wchan"); err == nil && (strings.Contains(string(wchan), "refrigerator") || strings.Contains(string(wchan), "freezer")) {
+		return p.refuse("its cgroup is frozen: it writes no dump before that is thawed")
+	}
+	return p.send(ctx, unix.SIGUSR1)
+}
+
 // now reads how the process is, and fails if the pid is not its any more.
 func (p *Process) now() (stat procfs.Stat, status procfs.Status, err error) {
 	if stat, err = p.stat(); err == nil {

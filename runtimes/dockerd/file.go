@@ -15,6 +15,7 @@ type File struct {
 	LiveRestore   *bool    `json:"live-restore,omitempty"`
 	DataRoot      string   `json:"data-root,omitempty"`
 	Graph         string   `json:"graph,omitempty"` // the name of data-root before 17.05
+	ExecRoot      string   `json:"exec-root,omitempty"`
 	StorageDriver string   `json:"storage-driver,omitempty"`
 	StorageOpts   []string `json:"storage-opts,omitempty"`
 }

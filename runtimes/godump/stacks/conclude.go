@@ -27,7 +27,7 @@ func (f *Folder) Report(text godump.Text, fallback string) Report {
 		}
 	}
 	for i := range f.dumps {
-		f.dumps[i].Still = f.still(i)
+		f.dumps[i].Still, f.dumps[i].before = f.still(i)
 		r.Dumps = append(r.Dumps, f.dumps[i].Dump)
 	}
 	for _, n := range f.order {
@@ -59,6 +59,9 @@ func (f *Folder) conclude(r *Report) {
 	deepest := -1
 	for i := range f.dumps {
 		function, sentences := f.judge(r, i)
+		if n := f.dumps[i].before; n > 0 && f.dumps[i].Still == 0 {
+			told = append(told, "Of "+plural(n, "goroutine that was", "goroutines that were")+" blocked in the earlier dump none is where it was: that is work, if slow.")
+		}
 		if len(sentences) == 0 {
 			continue
 		}

@@ -9,7 +9,8 @@ import (
 // A dump is one while goroutines are added, with what speaks for each layer.
 type dump struct {
 	Dump
-	votes map[string]int
+	votes  map[string]int
+	before int // goroutines that are blocked in the dump before it of the same process
 }
 
 // layers are told by the packages in a stack and by the paths of their sources.

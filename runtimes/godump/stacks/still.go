@@ -3,9 +3,9 @@ package stacks
 import "slices"
 
 // still counts the goroutines of a dump that are blocked in the same stack as in
-// the dump before it of the same process. Shims have alike goroutines with the same
+// the dump before it of the same process, and all that were blocked in that. Shims have alike goroutines with the same
 // numbers, so theirs count only if the log says that it is the same one.
-func (f *Folder) still(at int) int {
+func (f *Folder) still(at int) (count, blocked int) {
 	d := &f.dumps[at].Dump
 	before := -1
 	for i := range at {
@@ -15,7 +15,7 @@ func (f *Folder) still(at int) int {
 		}
 	}
 	if before < 0 || d.Layer == "" {
-		return 0
+		return 0, 0
 	}
 	type where struct {
 		in *group
@@ -24,12 +24,12 @@ func (f *Folder) still(at int) int {
 	was := map[uint64]where{}
 	for _, n := range f.order {
 		if n.Dump == before && n.blocked() != Idle {
+			blocked += n.Goroutines
 			for _, m := range n.members {
 				was[m.id] = where{n, m}
 			}
 		}
 	}
-	count := 0
 	for _, n := range f.order {
 		if n.Dump != at || n.blocked() == Idle {
 			continue
@@ -40,5 +40,5 @@ func (f *Folder) still(at int) int {
 			}
 		}
 	}
-	return count
+	return count, blocked
 }

@@ -1,0 +1,135 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"sexton.dev/internal/hosttest"
+)
+
+// stacked is what of the output of stacks matters here.
+type stacked struct {
+	Goroutines int
+	Layer      string
+	Conclusion string
+	Dumps      []struct {
+		Layer, Container string
+		PID, Goroutines  int
+		Still            int
+	}
+	Taken []struct {
+		PID         int
+		Layer, From string
+	}
+	Lost []string
+}
+
+// stacks asks a process for its dumps. Its output has goroutines in it, as a trace of
+// sexton's own would have.
+func (w world) stacks(t *testing.T, args ...string) stacked {
+	t.Helper()
+	w.patience = 30 * time.Second
+	r := w.exec(t, append([]string{sexton(), "stacks", "-o", "json"}, args...)...).exits(t, clean)
+	var s stacked
+	if err := json.Unmarshal([]byte(r.stdout), &s); err != nil {
+		t.Fatalf("%v\n%s", err, r)
+	}
+	return s
+}
+
+// Each daemon writes its dump when it is asked, which is found where that daemon
+// writes; one that is stopped is not asked, and whoever the signal would kill lives on.
+func TestStacksOfDaemons(t *testing.T) {
+	forget(t)
+	d := startDocker(t)
+	web := d.run("web", nil, "sleep", "1000")
+	other := d.run("other", nil, "sleep", "1000")
+	containerd, shim := pidIn(t, d.dir+"/exec/containerd/containerd.pid"), web.shim()
+	leavesNothing(t)
+	here := world{docker: d.socket}
+	dumps := func() []string {
+		all, _ := filepath.Glob(d.dir + "/exec/goroutine-stacks-*")
+		more, _ := filepath.Glob(work + "/containerd.*.stacks.log")
+		return append(all, more...)
+	}
+	t.Run("looking asks nobody", func(t *testing.T) {
+		here.scan(t, clean)
+		here.sexton(t, "why", "web").exits(t, clean)
+		log, _ := os.ReadFile(d.log)
+		if all := dumps(); len(all) > 0 || strings.Contains(string(log), "goroutine stack dump") {
+			t.Errorf("scan or why took dumps: %q", all)
+		}
+	})
+	for _, tt := range []struct {
+		layer, from, container string
+		pid                    int
+	}{
+		{layer: "dockerd", from: d.dir + "/exec/goroutine-stacks-", pid: d.pid()},
+		{layer: "containerd", from: fmt.Sprintf("%s/containerd.%d.stacks.log", work, containerd), pid: containerd},
+		{layer: "shim", from: d.log, pid: shim, container: web.id},
+		{layer: "shim", from: d.log, pid: other.shim(), container: other.id},
+	} {
+		t.Run("healthy "+tt.layer, func(t *testing.T) {
+			s := here.stacks(t, fmt.Sprint(tt.pid))
+			if s.Layer != tt.layer || s.Goroutines < 5 || len(s.Dumps) != 1 || len(s.Taken) != 1 || !strings.HasPrefix(s.Taken[0].From, tt.from) || s.Dumps[0].Container != tt.container {
+				t.Errorf("%+v", s)
+			}
+			if !strings.Contains(s.Conclusion, "Nothing is blocked here") || len(s.Lost) > 0 {
+				t.Errorf("%s %q", s.Conclusion, s.Lost)
+			}
+		})
+	}
+	t.Run("twice", func(t *testing.T) {
+		s := here.stacks(t, "--twice", "--interval", "1s", fmt.Sprint(d.pid()))
+		if len(s.Dumps) != 2 || len(s.Taken) != 2 || s.Dumps[0].Goroutines < 5 || s.Dumps[1].Goroutines < 5 || s.Goroutines != s.Dumps[0].Goroutines+s.Dumps[1].Goroutines {
+			t.Errorf("%+v", s)
+		}
+	})
+	t.Run("refused", func(t *testing.T) {
+		bystander := exec.Command("sleep", "1000")
+		if err := bystander.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { bystander.Process.Kill(); bystander.Wait() })
+		here.sexton(t, "stacks", fmt.Sprint(bystander.Process.Pid)).exits(t, failed).says(t, `it executes "sleep", which is none of dockerd, containerd`, "try:")
+		here.sexton(t, "stacks", fmt.Sprint(web.pid)).exits(t, failed).says(t, "which is none of dockerd")
+		for _, pid := range []int{bystander.Process.Pid, web.pid} {
+			if state := stateOf(pid); state != "S" {
+				t.Errorf("pid %d is in state %q", pid, state)
+			}
+		}
+		world{uid: 65534, dir: "/"}.sexton(t, "stacks", fmt.Sprint(d.pid())).exits(t, failed).says(t, "permission denied", "try: run as root")
+	})
+	t.Run("stopped", func(t *testing.T) {
+		for _, pid := range []int{d.pid(), containerd, shim} {
+			t.Run(fmt.Sprint(pid), func(t *testing.T) {
+				stopDaemon(t, pid)
+				here.sexton(t, "stacks", fmt.Sprint(pid)).exits(t, failed).says(t, "it is stopped (state T) and writes no dump before it goes on", "try:")
+			})
+		}
+	})
+	t.Run("hung", func(t *testing.T) {
+		stopDaemon(t, containerd)
+		asking := d.command("top", web.id)
+		if err := asking.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { asking.Process.Signal(syscall.SIGTERM); asking.Wait() })
+		hosttest.Until(t, hang, "dockerd waits for containerd", func() bool {
+			return strings.Contains(here.stacks(t, fmt.Sprint(d.pid())).Conclusion, "waits less than a minute for containerd to answer")
+		})
+		s := here.stacks(t, "--twice", "--interval", "1500ms", fmt.Sprint(d.pid()))
+		if len(s.Dumps) != 2 || s.Dumps[1].Still == 0 || !strings.Contains(s.Conclusion, "where an earlier dump has them") {
+			t.Errorf("%+v", s)
+		}
+		here.sexton(t, "stacks", fmt.Sprint(shim)).exits(t, failed).says(t, fmt.Sprintf("containerd (pid %d), which has to write its log, is stopped", containerd))
+	})
+	hosttest.Until(t, hang, "docker answers", func() bool { return d.ping() == nil })
+}

@@ -1,0 +1,176 @@
+package stackdump
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"sexton.dev/linux/pidfd"
+	"sexton.dev/linux/self"
+)
+
+const (
+	childCommand = "__stacks"
+	maxHeader    = 1 << 16
+	slack        = 2 * time.Second // for a child to start and to say that time is up
+)
+
+// IsChild reports whether the program was started to take a dump.
+func IsChild(args []string) bool { return len(args) > 0 && args[0] == childCommand }
+
+// A reply is the first line that a child writes; the dump follows.
+type reply struct {
+	Dump *Dump  `json:"dump,omitempty"`
+	Err  string `json:"err,omitempty"`
+	Try  string `json:"try,omitempty"`
+}
+
+// ChildMain takes a dump in a process of its own: __stacks PID MILLISECONDS.
+func ChildMain(args []string, stdout io.Writer) int {
+	os.WriteFile("/proc/self/comm", []byte("sexton"), 0)
+	var r reply
+	pid, wait, err := order(args)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), wait)
+		defer cancel()
+		r.Dump, err = take(ctx, pid)
+	}
+	if err != nil {
+		r.Err, r.Try = err.Error(), advice(err)
+	}
+	line, err := json.Marshal(r)
+	if err == nil {
+		_, err = stdout.Write(append(line, '\n'))
+	}
+	if err == nil && r.Dump != nil {
+		_, err = io.Copy(stdout, r.Dump.content)
+	}
+	if err != nil {
+		return 1
+	}
+	return 0
+}
+
+func order(args []string) (pid int, wait time.Duration, err error) {
+	if len(args) != 3 {
+		return 0, 0, errors.New("a pid and a time are missing")
+	}
+	pid, err = strconv.Atoi(args[1])
+	ms, bad := strconv.Atoi(args[2])
+	return pid, time.Duration(ms) * time.Millisecond, errors.Join(err, bad)
+}
+
+// advice is what to do about an error.
+func advice(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "run as root on the host"
+	case errors.Is(err, pidfd.ErrGone):
+		return "sexton ps, for the pids of the daemons"
+	case errors.Is(err, ErrRefused), errors.Is(err, pidfd.ErrRefused):
+		return "sexton scan, which says what a daemon is stuck at without its dump"
+	case errors.Is(err, pidfd.ErrTooOld):
+		return "kill -USR1 by hand, then sexton stacks FILE"
+	}
+	return "a longer --timeout; a daemon that cannot write has its dump nowhere: sexton scan says which layer is silent"
+}
+
+// A failure is what a child could not do, with a hint.
+type failure struct{ text, try string }
+
+func (f failure) Error() string { return f.text }
+
+// Hint is what to try.
+func (f failure) Hint() string { return f.try }
+
+// A Taken is a dump that is being read. It must be closed.
+type Taken struct {
+	Dump
+	in     *bufio.Reader
+	out    *os.File
+	cmd    *exec.Cmd
+	locked bool
+}
+
+// Take asks a process for its dump and returns it as it is read, at the latest when
+// wait is over or ctx ends. It must be read and closed by the goroutine that took it.
+func Take(ctx context.Context, pid int, wait time.Duration) (*Taken, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("start a child process: %w", err)
+	}
+	t := &Taken{out: r, in: bufio.NewReaderSize(r, maxHeader), cmd: self.Command(syscall.SIGKILL, childCommand, strconv.Itoa(pid), strconv.FormatInt(wait.Milliseconds(), 10))}
+	t.cmd.Stdout = w
+	runtime.LockOSThread() // see [self.Command]
+	t.locked = true
+	err = t.cmd.Start()
+	w.Close()
+	if err != nil {
+		t.cmd = nil
+		t.Close()
+		return nil, fmt.Errorf("start a child process: %w", err)
+	}
+	r.SetReadDeadline(time.Now().Add(wait + slack))
+	stop := context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if err := t.header(pid); err != nil {
+		t.Close()
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, err
+	}
+	r.SetReadDeadline(time.Time{})
+	return t, nil
+}
+
+func (t *Taken) header(pid int) error {
+	line, err := t.in.ReadSlice('\n')
+	var r reply
+	if err == nil {
+		err = json.Unmarshal(line, &r)
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return failure{fmt.Sprintf("pid %d: reading of it does not return: its memory or a file system that it uses is blocked", pid), "sexton scan, which says what it waits for"}
+	case err != nil:
+		return fmt.Errorf("the child that takes the dump: %w", err)
+	case r.Err != "":
+		return failure{r.Err, r.Try}
+	}
+	t.Dump = *r.Dump
+	return nil
+}
+
+// stall is how long the dump's file system may be silent while it is read.
+const stall = 10 * time.Second
+
+// Read reads the dump.
+func (t *Taken) Read(b []byte) (int, error) {
+	t.out.SetReadDeadline(time.Now().Add(stall))
+	return t.in.Read(b)
+}
+
+// Close ends the child.
+func (t *Taken) Close() error {
+	t.out.Close()
+	if t.cmd != nil {
+		t.cmd.Process.Kill()
+		self.Leave(context.Background(), t.cmd)
+	}
+	if t.locked {
+		runtime.UnlockOSThread()
+		t.locked = false
+	}
+	return nil
+}
