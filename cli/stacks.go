@@ -43,7 +43,7 @@ where it was written: dockerd's in its exec root (/run/docker/goroutine-stacks-*
 containerd's in /tmp/containerd.PID.stacks.log, a shim's in the log of its
 containerd, a file or the journal. Only dockerd, containerd and containerd-shim-runc-v2
 are asked, and only if they catch the signal: it would kill others. One that is stopped
-(State T) or frozen writes none. --twice asks again after --interval: Go prints ages in
+(State T) is not asked. --twice asks again after --interval: Go prints ages in
 whole minutes, and what is where it was a minute ago is no slow work. With pprof it is
 /debug/pprof/goroutine?debug=2.
 

@@ -142,7 +142,7 @@ func (p *Process) Nudge(ctx context.Context) error {
 
 // Dump sends SIGUSR1, at which container daemons write down what their goroutines do.
 // It kills whoever has no handler for it, so one without is refused; so is one that is
-// stopped or frozen, which would not act on it. That the handler is one that dumps is
+// stopped, which would act on it when it goes on. That the handler is one that dumps is
 // for the caller to know.
 //
 // It needs CAP_KILL over the process's user namespace, or the process's own uid.
@@ -156,9 +156,6 @@ func (p *Process) Dump(ctx context.Context) error {
 		return p.refuse("it has no handler for SIGUSR1, which would kill it")
 	case stat.State == 'T' || stat.State == 't':
 		return p.refuse("it is stopped (state %c) and writes no dump before it goes on: sexton heal resumes it, or kill -CONT %d", stat.State, p.pid)
-	}
-	if wchan, err := p.read("wchan"); err == nil && (strings.Contains(string(wchan), "refrigerator") || strings.Contains(string(wchan), "freezer")) {
-		return p.refuse("its cgroup is frozen: it writes no dump before that is thawed")
 	}
 	return p.send(ctx, unix.SIGUSR1)
 }

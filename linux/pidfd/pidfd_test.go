@@ -18,7 +18,7 @@ import (
 	"sexton.dev/linux/procfs"
 )
 
-// roleVar makes the test binary a target: it says "ready" and then each SIGCHLD.
+// roleVar makes the test binary a target: it says "ready" and then each SIGCHLD and SIGUSR1.
 const roleVar = "SEXTON_PIDFD_ROLE"
 
 func TestMain(m *testing.M) {
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 		foreign()
 	case "handler":
 		all := make(chan os.Signal, 8)
-		signal.Notify(all, unix.SIGCHLD)
+		signal.Notify(all, unix.SIGCHLD, unix.SIGUSR1)
 		fmt.Println("ready")
 		for s := range all {
 			fmt.Println(s)
@@ -137,6 +137,26 @@ func wants(t *testing.T, err, is error, part string) {
 	if !errors.Is(err, is) || !strings.Contains(err.Error(), part) {
 		t.Errorf("error %v, want %v with %q", err, is, part)
 	}
+}
+
+func TestDump(t *testing.T) {
+	deaf := run(t, "/bin/sleep", "1000")
+	wants(t, deaf.open().Dump(t.Context()), ErrRefused, "it has no handler for SIGUSR1, which would kill it")
+	deaf.reaches('S')
+	g := run(t, "/proc/self/exe")
+	g.says("ready\n")
+	p := g.open()
+	g.stop()
+	wants(t, p.Dump(t.Context()), ErrRefused, "it is stopped (state T) and writes no dump before it goes on")
+	if err := p.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Dump(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	g.says("ready\nuser defined signal 1\n")
+	g.end()
+	wants(t, p.Dump(t.Context()), ErrGone, "")
 }
 
 func TestResume(t *testing.T) {

@@ -134,7 +134,9 @@ func stateNow(pid int) string {
 	case stat.State == 'T' || stat.State == 't':
 		return " (it is stopped now)"
 	case stat.State == 'D':
-		return " (it is in state D: in the kernel, which does not answer)"
+		return " (it is in state D: it waits in the kernel, or its cgroup is frozen)"
+	case strings.Contains(string(some(fmt.Sprintf("/proc/%d/wchan", pid))), "freezer"):
+		return " (its cgroup is frozen)"
 	}
 	return ""
 }
