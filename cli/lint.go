@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sexton.dev/check"
+	"sexton.dev/exactjson"
 	"sexton.dev/lint"
 	"sexton.dev/settings"
 )
@@ -162,7 +163,7 @@ func (s *session) printLint(out outputFlags, r *report, items []any, problems []
 	if out.format != "sarif" {
 		return s.print(out, r, items, r.drawLint)
 	}
-	text, err := encode(sarifOf(r.Findings, problems))
+	text, err := exactjson.Marshal(sarifOf(r.Findings, problems))
 	if err != nil {
 		return err
 	}

@@ -148,7 +148,7 @@ func TestDump(t *testing.T) {
 	p := g.open()
 	g.stop()
 	wants(t, p.Dump(t.Context()), ErrRefused, "it is stopped (state T) and writes no dump before it goes on")
-	if err := p.Resume(t.Context()); err != nil {
+	if err := p.Resume(t.Context(), g.switches()); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Dump(t.Context()); err != nil {
