@@ -15,6 +15,7 @@ type Check struct {
 	Name  string // words; also the flag, the metric label and the page's anchor
 	Doc   string // the section of doc.go, first line "name: summary"
 	Needs []snapshot.Part
+	Uses  []snapshot.Part // what makes it say more; without them it judges all the same
 	Run   func(Pass) []Finding
 }
 
@@ -24,6 +25,9 @@ func (c *Check) Summary() string {
 	_, text, _ := strings.Cut(line, ": ")
 	return text
 }
+
+// Reads lists the parts of a look that a check has a use for.
+func (c *Check) Reads() []snapshot.Part { return slices.Concat(c.Needs, c.Uses) }
 
 // A Pass is what a check may look at. It holds no clock: now is Now.Taken.
 type Pass struct {
@@ -37,10 +41,11 @@ type Limits struct {
 	BudgetWarning  float64       // share of a pids limit in use
 	BudgetCritical float64       // share at which it counts as spent
 	Soon           time.Duration // a limit reached within it is critical
+	Recent         time.Duration // an event of the kernel's log older than it is info
 }
 
 // Defaults are the limits that sexton uses.
-var Defaults = Limits{BudgetWarning: 0.8, BudgetCritical: 0.95, Soon: time.Hour}
+var Defaults = Limits{BudgetWarning: 0.8, BudgetCritical: 0.95, Soon: time.Hour, Recent: time.Hour}
 
 // A Severity orders findings.
 type Severity string
@@ -120,7 +125,7 @@ type Remedy struct {
 // A Target is what an action acts on, by identities that are not used again
 // while the host is up. Its kind says which fields are set.
 type Target struct {
-	Kind string `json:"kind"` // process, children, cgroup, mount, mountpoint, container, unit, fuse
+	Kind string `json:"kind"` // process, children, cgroup, mount, mountpoint, container, unit, fuse, fifo, init
 
 	PID      int           `json:"pid,omitempty"`   // process; children: of their parent; fuse: who waits for it, where no mount is known
 	Start    uint64        `json:"start,omitempty"` // of PID, in clock ticks after boot
@@ -130,7 +135,7 @@ type Target struct {
 	Children []snapshot.ID `json:"children,omitempty"`
 
 	Cgroup string `json:"cgroup,omitempty"` // path below the hierarchy's root
-	Inode  uint64 `json:"inode,omitempty"`  // of the cgroup's directory
+	Inode  uint64 `json:"inode,omitempty"`  // of the cgroup's directory; fifo: of the fifo
 
 	Mount            uint64 `json:"mount,omitempty"` // unique id; before Linux 6.8 the one of mountinfo
 	MountNamespace   uint64 `json:"mountNamespace,omitempty"`

@@ -23,6 +23,15 @@ func SubjectOf(h *snapshot.Host, p *snapshot.Process) Subject {
 	return s
 }
 
+// ContainerSubject makes a container the subject of a finding, also one that is gone.
+func ContainerSubject(h *snapshot.Host, id string) Subject {
+	s := Subject{Kind: "container", Name: ContainerName(h, id), Container: id}
+	if c := h.Container(id); c != nil {
+		s.Pod = c.Pod
+	}
+	return s
+}
+
 // HolderOf makes a process the holder of a finding.
 func HolderOf(h *snapshot.Host, p *snapshot.Process) Holder {
 	s := SubjectOf(h, p)

@@ -6,16 +6,20 @@ import (
 	"sexton.dev/checks/busymount"
 	"sexton.dev/checks/deadcontainer"
 	"sexton.dev/checks/detachedmount"
+	"sexton.dev/checks/execfifo"
 	"sexton.dev/checks/halfdead"
 	"sexton.dev/checks/helddevice"
 	"sexton.dev/checks/hostpathnopropagation"
 	"sexton.dev/checks/hungtask"
 	"sexton.dev/checks/leakedmount"
+	"sexton.dev/checks/memorylimittoolow"
 	"sexton.dev/checks/mountflagsliverestore"
 	"sexton.dev/checks/mountmultiplication"
 	"sexton.dev/checks/namespacesplit"
 	"sexton.dev/checks/noinit"
 	"sexton.dev/checks/nolazydetach"
+	"sexton.dev/checks/oomcontainer"
+	"sexton.dev/checks/oomruntime"
 	"sexton.dev/checks/pidbudget"
 	"sexton.dev/checks/privategraphroot"
 	"sexton.dev/checks/privateunit"
@@ -30,6 +34,10 @@ func All() []*check.Check {
 		pidbudget.Check,
 		noinit.Check,
 		hungtask.Check,
+		execfifo.Check,
+		oomruntime.Check,
+		oomcontainer.Check,
+		memorylimittoolow.Check,
 		leakedmount.Check,
 		busymount.Check,
 		deadcontainer.Check,

@@ -56,6 +56,8 @@ func randomHost(r *rand.Rand) *snapshot.Host {
 	}
 	h.Kernel = pick(r, "", "3.10.0-1160.el7", "6.1.0")
 	h.Sort()
+	happen(r, h)
+	h.Sort()
 	return h
 }
 

@@ -27,7 +27,7 @@ import (
 // hostFlags choose the host that a command looks at, and how.
 type hostFlags struct {
 	root, proc, from, record string
-	interval, timeout        time.Duration
+	interval, timeout, since time.Duration
 	askAgain, argv           bool
 	narrow                   *collect.Narrow                      // the mounts that the command is about; nil: all
 	layers                   func(*snapshot.Host) []collect.Layer // see collect.Options
@@ -43,13 +43,15 @@ func (f *hostFlags) add(cmd *cobra.Command) {
 	flags.DurationVar(&f.interval, "interval", 2*time.Second, "time between the two looks; 0 for one look only")
 	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "most time that looking may take")
 	flags.BoolVar(&f.askAgain, "ask-again", false, "ask runtimes too that did not answer last time")
+	f.since = check.Defaults.Recent
 	cmd.MarkFlagFilename("from", "zst", "tar", "gz", "xz")
 	cmd.MarkFlagDirname("root")
 	cmd.MarkFlagDirname("proc")
 }
 
-// addChecks defines --check, with completion.
+// addChecks defines --check, with completion, and --since.
 func (f *hostFlags) addChecks(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&f.since, "since", check.Defaults.Recent, "how long ago a kill or another event of the kernel's log may be to count as more than info")
 	cmd.Flags().StringSliceVar(&f.checks, "check", nil, "only these checks (default all; sexton checks lists them)")
 	cmd.RegisterFlagCompletionFunc("check", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return checkNames(), cobra.ShellCompDirectiveNoFileComp
@@ -96,18 +98,20 @@ func (s *session) see(ctx context.Context, f *hostFlags, extra ...snapshot.Part)
 	if err != nil {
 		return nil, err
 	}
-	if f.interval < 0 || f.timeout <= 0 {
-		return nil, withHint(wrongUse{errors.New("--interval and --timeout must not be negative")}, "--interval 2s --timeout 30s")
+	if f.interval < 0 || f.timeout <= 0 || f.since < 0 {
+		return nil, withHint(wrongUse{errors.New("--interval, --timeout and --since must not be negative")}, "--interval 2s --timeout 30s --since 1h")
 	}
 	parts := append([]snapshot.Part{snapshot.Processes, snapshot.Names}, extra...)
 	for _, c := range chosen {
-		parts = append(parts, c.Needs...)
+		parts = append(parts, c.Reads()...)
 	}
 	out := &sight{checks: chosen}
 	if out.before, out.now, err = s.look(ctx, f, parts); err != nil {
 		return nil, err
 	}
-	out.Result = check.Run(chosen, check.Pass{Now: out.now, Before: out.before, Limits: check.Defaults})
+	limits := check.Defaults
+	limits.Recent = f.since
+	out.Result = check.Run(chosen, check.Pass{Now: out.now, Before: out.before, Limits: limits})
 	out.took = time.Since(began)
 	return out, nil
 }
@@ -118,7 +122,7 @@ func (s *session) look(ctx context.Context, f *hostFlags, parts []snapshot.Part)
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	o := collect.Options{Parts: parts, Argv: f.argv, Root: f.root, Proc: cmp.Or(f.proc, path.Join(f.root, "proc")),
-		Child: collect.Self, AskAgain: f.askAgain, Narrow: f.narrow, Layers: f.layers}
+		Child: collect.Self, AskAgain: f.askAgain, Since: f.since, Narrow: f.narrow, Layers: f.layers}
 	if f.from != "" {
 		return s.replay(ctx, f, o)
 	}

@@ -83,6 +83,9 @@ func (c *hierarchies) place(all []cgroupfs.Membership) *place {
 	if m, ok := cgroupfs.Of(all, "freezer"); ok {
 		p.Freezer = c.absolute(m.Path)
 	}
+	if m, ok := cgroupfs.Of(all, "memory"); ok {
+		p.Memory = c.absolute(m.Path)
+	}
 	if p.Path == "" && p.Freezer != "/" { // whoever put it into one by hand froze it there
 		p.Path = p.Freezer
 	}

@@ -31,6 +31,7 @@ func IsChild(args []string) bool { return len(args) > 0 && args[0] == childComma
 //	__child locks QUESTION         one JSON line a mount: is it locked, asked in its namespace
 //	__child unmount-rule PROC      true if this kernel unmounts as before Linux 6.17, found by trying
 //	__child docker-layers DIR      one line a container: its id and its layer's
+//	__child fifos PROC QUESTION    the exec.fifo of containers, and who their init is
 //	__child units QUESTION         what systemd has loaded of services
 func ChildMain(args []string, stdout, stderr io.Writer) int {
 	time.AfterFunc(childLife, func() { os.Exit(1) })
@@ -51,6 +52,8 @@ func ChildMain(args []string, stdout, stderr io.Writer) int {
 		err = childRule(stdout, args[2])
 	case len(args) == 3 && args[1] == "docker-layers":
 		err = childLayers(stdout, args[2])
+	case len(args) == 4 && args[1] == "fifos":
+		err = childFifos(stdout, args[2], args[3])
 	case len(args) == 3 && args[1] == "units":
 		err = childUnits(stdout, args[2])
 	}

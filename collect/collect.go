@@ -11,6 +11,7 @@ package collect
 import (
 	"context"
 	"strings"
+	"time"
 
 	"sexton.dev/collect/door"
 	"sexton.dev/linux/mounts"
@@ -26,6 +27,7 @@ type Options struct {
 	Root     string          // root directory of the live host, for the sockets below it
 	Child    Child           // runs what may block
 	AskAgain bool            // ask runtimes that were silent before
+	Since    time.Duration   // how far back events count: what the kernel's log lacks of it is told
 	Narrow   *Narrow         // what is asked about; nil: all
 	// Layers names directories of overlays, from the mounts of the look, by which
 	// detached ones are known; nil: none are looked for.
@@ -72,8 +74,11 @@ func begin(ctx context.Context, d door.Door, o Options) *looker {
 	for _, part := range o.Parts {
 		l.needs[part] = true
 	}
-	if l.wants(snapshot.Budgets, snapshot.Frozen, snapshot.Inits, snapshot.Names) {
+	if l.wants(snapshot.Budgets, snapshot.Frozen, snapshot.Inits, snapshot.Names, snapshot.MemoryUse, snapshot.Fifos) {
 		l.needs[snapshot.Places] = true // without it they cannot be read
+	}
+	if l.wants(snapshot.Fifos) {
+		l.needs[snapshot.Commands] = true // of the runc that waits
 	}
 	if l.wants(snapshot.Configured) {
 		l.needs[snapshot.Places], l.needs[snapshot.Commands] = true, true // whose settings, and those on dockerd's command line
@@ -100,8 +105,13 @@ func (l *looker) finish(ctx context.Context, replies []reply, last bool) *snapsh
 	l.findInits()
 	l.waits(ctx)
 	l.commands(ctx)
+	l.fifos(ctx)
 	l.budgets()
 	l.frozen()
+	l.memory()
+	if last {
+		l.kernelLog(ctx)
+	}
 	if last && !l.lean() {
 		l.mountTables(ctx)
 		l.settings(ctx)

@@ -210,7 +210,7 @@ func TestContainer(t *testing.T) {
 	f["ask/runtime/docker/run/docker.sock"] = `{"answer":{"kind":"docker","socket":"/run/docker.sock","containers":[{"id":"` + id64 + `","name":"web","state":"running","image":"busybox","health":true}]}}`
 	f["ask/inode/sys/fs/cgroup"+scope] = "4711"
 	h := one(t, f)
-	want := []snapshot.Container{{ID: id64, Runtime: "docker", Name: "web", Image: "busybox", State: "running", Cgroup: scope, Init: 77, Health: true}}
+	want := []snapshot.Container{{ID: id64, Runtime: "docker", Name: "web", Image: "busybox", State: "running", Cgroup: scope, Init: 77, Health: true, ListedBy: []string{"docker"}}}
 	if diff := cmp.Diff(want, h.Containers); diff != "" {
 		t.Errorf("containers (-want +got)\n%s", diff)
 	}

@@ -69,7 +69,8 @@ func (l *looker) suspect(p *snapshot.Process) bool {
 // secret of a workload and tells which container it serves. The kernel cuts a
 // comm to 15 bytes.
 func isRuntime(comm string) bool {
-	for _, name := range []string{"dockerd", "containerd", "containerd-shim", "runc", "conmon", "crio", "crun"} {
+	// docker until 18.06 has its own, docker-containerd and docker-containerd-shim among them.
+	for _, name := range []string{"dockerd", "containerd", "containerd-shim", "runc", "conmon", "crio", "crun", "docker-runc", "docker-containe"} {
 		if comm == name || strings.HasPrefix(comm, name+":[") {
 			return true
 		}

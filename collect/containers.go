@@ -35,7 +35,7 @@ func (l *looker) containers(replies []reply) {
 			continue
 		}
 		l.h.Runtimes = append(l.h.Runtimes, snapshot.Runtime{
-			Kind: string(r.Answer.Kind), Socket: r.Answer.Socket, Version: r.Answer.Version, Err: r.Err, Silent: r.Silent,
+			Kind: string(r.Answer.Kind), Socket: r.Answer.Socket, Version: r.Answer.Version, Err: r.Err, Silent: r.Silent, Components: r.Answer.Components,
 		})
 		if r.Err != "" {
 			at := string(r.Answer.Kind) + " at " + r.Answer.Socket
@@ -91,6 +91,9 @@ func (l *looker) name(c *snapshot.Container, kind runtimes.Kind, from runtimes.C
 		if c.Runtime == "" {
 			c.Runtime = string(kind)
 		}
+	}
+	if !slices.Contains(c.ListedBy, string(kind)) {
+		c.ListedBy = append(c.ListedBy, string(kind))
 	}
 	if c.Runtime == "" || c.Runtime == string(runtimes.CRI) {
 		c.Runtime = string(kind)

@@ -126,6 +126,7 @@ type place struct {
 	Path     string // in the hierarchy that names the container, else that of pids
 	PIDs     string // path in the hierarchy with the pids controller, "" if none
 	Freezer  string // path in the hierarchy with the freezer, "" if none
+	Memory   string // path in the hierarchy with the memory controller, "" if none
 	Unplaced string // why Path is not the host's, "" if it is
 }
 

@@ -24,11 +24,6 @@ func (l *looker) waits(ctx context.Context) {
 	if !l.wants(snapshot.Threads) {
 		return
 	}
-	if l.machine = l.text("/proc/sys/kernel/arch"); l.machine == "" { // kernel 6.1
-		machine, err := l.Ask("machine", uname)
-		l.unread(snapshot.Threads, "uname", err)
-		l.machine = string(machine)
-	}
 	for i := range l.h.Processes {
 		p := &l.h.Processes[i]
 		if p.Kernel {
@@ -51,7 +46,7 @@ func (l *looker) wait(pid int, t *snapshot.Task) {
 		n, running, err := procfs.ParseSyscall(text)
 		l.unread(snapshot.Threads, dir+"/syscall", err)
 		if !running && n >= 0 {
-			t.Syscall = procfs.SyscallName(l.machine, n)
+			t.Syscall = procfs.SyscallName(l.machineName(), n)
 			if t.Syscall == "" {
 				t.Syscall = strconv.Itoa(n)
 			}
@@ -163,6 +158,19 @@ func (l *looker) connection(minor int) *snapshot.FUSEConnection {
 	}
 	l.h.FUSE = append(l.h.FUSE, c)
 	return &l.h.FUSE[len(l.h.FUSE)-1]
+}
+
+// machineName is the machine's architecture as uname -m prints it.
+func (l *looker) machineName() string {
+	if l.machine != "" {
+		return l.machine
+	}
+	if l.machine = l.text("/proc/sys/kernel/arch"); l.machine == "" { // kernel 6.1
+		machine, err := l.Ask("machine", uname)
+		l.unread(snapshot.Threads, "uname", err)
+		l.machine = string(machine)
+	}
+	return l.machine
 }
 
 // uname returns the machine's architecture, where the kernel has no file for it.

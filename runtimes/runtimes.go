@@ -35,6 +35,8 @@ type Answer struct {
 	Version    string      `json:"version,omitempty"`    // of the daemon, as it prints it
 	APIVersion string      `json:"apiVersion,omitempty"` // docker and podman: the negotiated one; CRI: v1 or v1alpha2
 	Containers []Container `json:"containers,omitempty"`
+	// Components are the versions that docker tells of "containerd" and "runc"; since 18.04.
+	Components map[string]string `json:"components,omitempty"`
 }
 
 // A Container is one container as its runtime describes it. Every string is

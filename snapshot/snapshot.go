@@ -27,6 +27,8 @@ type Host struct {
 	Containers []Container      `json:"containers,omitempty"` // by id
 	Runtimes   []Runtime        `json:"runtimes,omitempty"`
 	FUSE       []FUSEConnection `json:"fuse,omitempty"`
+	Log        *KernelLog       `json:"log,omitempty"`      // nil where nothing needed it, or where it could not be read
+	Fifos      []Fifo           `json:"fifos,omitempty"`    // by path
 	Mounts     *Mounts          `json:"mounts,omitempty"`   // nil where nothing needed it
 	Settings   *Settings        `json:"settings,omitempty"` // nil where nothing needed them
 
@@ -160,7 +162,7 @@ func (t Task) InFUSE() bool {
 	return strings.Contains(t.Wchan, "fuse") || t.Wchan == "request_wait_answer" || strings.Contains(t.Stack, "fuse_")
 }
 
-// A Cgroup is a control group with a bound on its tasks, or a frozen one.
+// A Cgroup is a control group with a bound on its tasks or memory, or a frozen one.
 type Cgroup struct {
 	Path      string `json:"path"`
 	Container string `json:"container,omitempty"`
@@ -171,6 +173,8 @@ type Cgroup struct {
 	Freezing  bool   `json:"freezing,omitempty"` // asked to freeze, and not all of its tasks are; version 1
 	Freezer   string `json:"freezer,omitempty"`  // of one that is frozen: the file that thaws it
 	Inode     uint64 `json:"inode,omitempty"`    // of its directory; 0 not known
+
+	Memory *Memory `json:"memory,omitempty"` // nil where no check needed it, and where there is nothing to say
 }
 
 // A Container is what cgroup paths and runtimes know of a container.
@@ -189,6 +193,8 @@ type Container struct {
 	Sandbox bool   `json:"sandbox,omitempty"`
 	Bundle  string `json:"bundle,omitempty"`
 	RootFS  string `json:"rootfs,omitempty"`
+
+	ListedBy []string `json:"listedBy,omitempty"` // the runtimes that know it
 }
 
 // A Runtime is one socket that was asked, and whether it answered.
@@ -198,6 +204,8 @@ type Runtime struct {
 	Version string `json:"version,omitempty"`
 	Err     string `json:"err,omitempty"`    // "" if it answered
 	Silent  bool   `json:"silent,omitempty"` // it accepted and did not answer in time
+
+	Components map[string]string `json:"components,omitempty"` // versions of what it runs, as it says: containerd, runc
 }
 
 // A FUSEConnection is a FUSE mount that a blocked process may wait for.
@@ -236,5 +244,8 @@ const (
 	MountTables Part = "mounts"     // every mount of every mount namespace, and what keeps those
 	References  Part = "references" // open files, directories and mappings of processes, by mount
 	Configured  Part = "settings"   // what units, docker and the kernel were told of mounts
+	Log         Part = "log"        // the kernel's log
+	MemoryUse   Part = "memory"     // limit and use of each container's memory, and of the cgroups around it
+	Fifos       Part = "fifos"      // who waits in the exec.fifo of a container that is started
 	Earlier     Part = "earlier"    // the look before this one
 )

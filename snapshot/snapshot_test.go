@@ -284,6 +284,8 @@ func TestJSON(t *testing.T) {
 		case reflect.Pointer:
 			v.Set(reflect.New(v.Type().Elem()))
 			fill(v.Elem())
+		case reflect.Map:
+			v.Set(reflect.ValueOf(map[string]string{"a": "b"}))
 		case reflect.Slice:
 			v.Set(reflect.MakeSlice(v.Type(), 2, 2))
 			fill(v.Index(0))

@@ -22,7 +22,7 @@ func (j *judge) blocked(was, now *snapshot.Process) []check.Finding {
 		Subject:  check.SubjectOf(j.now, now),
 		Since:    j.before.Taken,
 	}
-	if isRuntime(now.Comm) {
+	if check.IsRuntime(now.Comm) {
 		f.Subject.Kind = "runtime"
 	}
 	if len(stuck) == 0 {
@@ -34,7 +34,7 @@ func (j *judge) blocked(was, now *snapshot.Process) []check.Finding {
 	if was.State == snapshot.Stopped && now.State == snapshot.Stopped {
 		f.Cause += ". The process is stopped (SIGSTOP) as well"
 		f.Remedies = append(f.Remedies, check.Remedy{Action: "resume-process", Risk: "disruptive", Why: "SIGCONT lets its other threads run on", Targets: []check.Target{check.ProcessTarget(now)}})
-		if isRuntime(now.Comm) {
+		if check.IsRuntime(now.Comm) {
 			f.Severity = check.Critical
 		}
 	}
@@ -65,7 +65,7 @@ func (j *judge) describe(f *check.Finding, now *snapshot.Process, stuck []snapsh
 		f.Harm = fmt.Sprintf("%s of its %s cannot run and %s on no signal but perhaps KILL: docker stop and pod deletion may hang with it",
 			check.Number(len(stuck)), check.Count(now.Threads, "thread"), acts)
 	}
-	f.Evidence = waitEvidence(now.PID, main, stuck)
+	f.Evidence = append(waitEvidence(now.PID, main, stuck), j.logged(now, stuck)...)
 	killed := slices.IndexFunc(stuck, func(t snapshot.Task) bool { return t.Killed })
 	if killed >= 0 {
 		f.Severity = check.Critical
@@ -150,6 +150,26 @@ func waitEvidence(pid int, main snapshot.Task, stuck []snapshot.Task) []check.Ev
 		out = append(out, check.Evidence{Source: fmt.Sprintf("/proc/%d/task", pid), Text: check.Count(more, "more thread") + " in state D in both looks"})
 	}
 	return out
+}
+
+// logged is what the kernel's own detector says of these threads: it logs who is in
+// D for two minutes. A number that was used again has another name, or a later start.
+func (j *judge) logged(p *snapshot.Process, stuck []snapshot.Task) (out []check.Evidence) {
+	if j.now.Log == nil || !j.now.Log.PIDs {
+		return nil
+	}
+	began := j.now.Started(p)
+	for _, e := range j.now.Log.Events {
+		about := func(t snapshot.Task) bool { return t.TID == e.PID && t.Comm == e.Process }
+		if e.Family == snapshot.LogHungTask && slices.ContainsFunc(stuck, about) && !e.Time.Before(began) {
+			said := check.Logged(e)
+			if e.Times > 1 {
+				said.Text = fmt.Sprintf("%s (%d times)", said.Text, e.Times)
+			}
+			out = append(out, said)
+		}
+	}
+	return out[max(0, len(out)-manyWaits):]
 }
 
 // behindLock names the processes whose mmap_lock is held, if any was found: it

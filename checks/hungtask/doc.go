@@ -18,7 +18,8 @@
 //     (its count of context switches stood still). It names the wait channel,
 //     the system call and, where it is a FUSE file system, the mount and the
 //     server, with that server's own state; after vfork the child; for an
-//     mmap_lock the process in which one is held;
+//     mmap_lock the process in which one is held; and what the kernel's log says
+//     of the thread, if its hung task detector has seen it too;
 //   - a process whose command line cannot be read within 0.3 s, in both looks:
 //     its mmap_lock is held. The read is made by a child process that is then
 //     killed. It is tried for processes with a thread in D and for runtimes;

@@ -3,22 +3,14 @@ package hungtask
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"sexton.dev/check"
 	"sexton.dev/snapshot"
 )
 
-// runtimes are the processes that others wait for. A comm is cut to 15 bytes.
-var runtimes = []string{"dockerd", "containerd", "containerd-shim", "crio", "conmon", "runc", "crun", "kubelet", "podman", "cri-dockerd"}
-
-func isRuntime(comm string) bool {
-	return slices.Contains(runtimes, comm) || strings.HasPrefix(comm, "runc:[")
-}
-
 // stopped reports a process that stayed in state T and that nobody stopped at a terminal.
 func (j *judge) stopped(was, now *snapshot.Process) []check.Finding {
-	runtime := isRuntime(now.Comm)
+	runtime := check.IsRuntime(now.Comm)
 	if was.State != snapshot.Stopped || now.State != snapshot.Stopped || now.Terminal && !runtime && !j.waitedFor(now) || j.now.Frozen(now) != nil {
 		return nil
 	}
@@ -92,7 +84,7 @@ func (j *judge) heldUp(now *snapshot.Process, how string) check.Finding {
 		Holders:  []check.Holder{check.HolderOf(j.now, now)},
 		Since:    j.before.Taken,
 	}
-	if isRuntime(now.Comm) {
+	if check.IsRuntime(now.Comm) {
 		f.Severity, f.Subject.Kind, f.Harm = check.Critical, "runtime", harmOf(now.Comm)
 	}
 	for _, c := range j.now.FUSE {
@@ -111,7 +103,7 @@ func (j *judge) heldUp(now *snapshot.Process, how string) check.Finding {
 
 // serves names the containers that a process of a runtime stands beside: those of its children.
 func (j *judge) serves(p *snapshot.Process) string {
-	if p.Container != "" || !isRuntime(p.Comm) {
+	if p.Container != "" || !check.IsRuntime(p.Comm) {
 		return ""
 	}
 	var names []string

@@ -18,6 +18,7 @@ var Check = &check.Check{
 	Name:  name,
 	Doc:   check.DocOf(doc, name),
 	Needs: []snapshot.Part{snapshot.Processes, snapshot.Places, snapshot.Threads, snapshot.Frozen, snapshot.Earlier},
+	Uses:  []snapshot.Part{snapshot.Names, snapshot.Log},
 	Run:   run,
 }
 

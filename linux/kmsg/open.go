@@ -45,9 +45,10 @@ type Log struct {
 	from   func([]byte) (int, error) // read(2) of fd
 	follow bool
 	buf    []byte
-	passed int   // bytes that were read
-	next   int64 // sequence number that comes next; -1 before the first
-	gap    bool  // the kernel said that records were lost
+	passed int    // bytes that were read
+	raw    []byte // the last record as it was read; part of buf
+	next   int64  // sequence number that comes next; -1 before the first
+	gap    bool   // the kernel said that records were lost
 }
 
 // Open opens the log at its oldest record; path is that of /dev/kmsg. It changes
@@ -103,6 +104,7 @@ func (l *Log) record(raw []byte) (Record, error) {
 	if l.passed += len(raw); !l.follow && l.passed > mostOfRing {
 		return Record{}, ErrEndless
 	}
+	l.raw = raw
 	r, err := ParseRecord(raw)
 	if err != nil {
 		return Record{}, err

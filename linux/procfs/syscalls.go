@@ -17,7 +17,7 @@ var blocking = []struct {
 	{"futex", 202, 98}, {"getdents64", 217, 61}, {"clock_nanosleep", 230, 115}, {"exit_group", 231, 94},
 	{"epoll_wait", 232, -1}, {"waitid", 247, 95}, {"openat", 257, 56}, {"newfstatat", 262, 79}, {"unlinkat", 263, 35},
 	{"renameat", 264, 38}, {"renameat2", 316, 276}, {"pselect6", 270, 72}, {"ppoll", 271, 73}, {"unshare", 272, 97}, {"epoll_pwait", 281, 22},
-	{"setns", 308, 268}, {"syncfs", 306, 267}, {"statx", 332, 291}, {"io_uring_enter", 426, 426}, {"clone3", 435, 435},
+	{"setns", 308, 268}, {"syncfs", 306, 267}, {"statx", 332, 291}, {"io_uring_enter", 426, 426}, {"clone3", 435, 435}, {"openat2", 437, 437},
 }
 
 // SyscallName returns the name of a system call on a machine as uname -m

@@ -223,7 +223,7 @@ func (c *client) version(ctx context.Context, answer *runtimes.Answer) error {
 	c.d.Begin("version", dial.SmallReply)
 	var said struct {
 		Version    string
-		Components []struct{ Name string }
+		Components []struct{ Name, Version string }
 	}
 	if err := c.getJSON(own, "/version", &said); err != nil {
 		why := dial.What(c.d.Explain(own, err))
@@ -233,6 +233,12 @@ func (c *client) version(ctx context.Context, answer *runtimes.Answer) error {
 	for _, part := range said.Components {
 		if part.Name == "Podman Engine" {
 			answer.Kind = runtimes.Podman
+		}
+		if part.Name == "containerd" || part.Name == "runc" {
+			if answer.Components == nil {
+				answer.Components = map[string]string{}
+			}
+			answer.Components[part.Name] = part.Version
 		}
 	}
 	return nil
