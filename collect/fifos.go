@@ -9,11 +9,9 @@ import (
 	"strings"
 
 	"sexton.dev/linux/procfs"
+	"sexton.dev/runtimes/runc"
 	"sexton.dev/snapshot"
 )
-
-// execFifo is the name of the fifo, in the directory where runc keeps a container's state.
-const execFifo = "exec.fifo"
 
 // fifos finds who waits in the open of a container's exec.fifo, on either side, and
 // what the runtime wrote of the init that should be on the other.
@@ -61,8 +59,7 @@ func opensFifos(comm string) bool {
 // A waiting is a thread in the open of a fifo.
 type waiting struct {
 	snapshot.FifoWait
-	writes bool
-	dir    int // descriptor that the path is relative to, -1 if none
+	procfs.FIFOOpen
 }
 
 // fifoWaits finds a process's threads that wait for the other side of a fifo.
@@ -77,11 +74,16 @@ func (l *looker) fifoWaits(p *snapshot.Process) (out []waiting) {
 			l.unread(snapshot.Fifos, dir+"/syscall", err)
 			continue
 		}
-		tid, _ := strconv.Atoi(name)
-		w := waiting{FifoWait: snapshot.FifoWait{PID: p.PID, Start: p.Start, TID: tid}, dir: -1}
-		if !w.opens(l.machineName(), text) || !l.inFifo(dir, &w) {
+		wchan, stack := l.text(dir+"/wchan"), ""
+		if wchan == "" || wchan == "0" {
+			stack = l.text(dir + "/stack")
+		}
+		open, ok := procfs.ParseFIFOOpen(l.machineName(), text, wchan, stack)
+		if !ok || open.Held && !open.Writes { // an init opens nothing else for writing
 			continue
 		}
+		tid, _ := strconv.Atoi(name)
+		w := waiting{snapshot.FifoWait{PID: p.PID, Start: p.Start, TID: tid, Held: open.Held}, open}
 		if text, err := l.ReadFile(dir + "/status"); err == nil {
 			s, err := procfs.ParseStatus(text)
 			l.unread(snapshot.Fifos, dir+"/status", err)
@@ -92,53 +94,13 @@ func (l *looker) fifoWaits(p *snapshot.Process) (out []waiting) {
 	return out
 }
 
-// opens reports whether a system call is the open of something for reading alone
-// or for writing alone.
-func (w *waiting) opens(machine string, text []byte) bool {
-	n, _, err := procfs.ParseSyscall(text)
-	args := procfs.ParseSyscallArgs(text)
-	if err != nil || args == nil {
-		return false
-	}
-	flags := args[2]
-	switch procfs.SyscallName(machine, n) {
-	case "open":
-		flags = args[1]
-	case "openat":
-		w.dir = int(int32(args[0]))
-	default:
-		return false
-	}
-	w.writes = flags&3 == 1
-	return flags&3 != 2
-}
-
-// inFifo reports whether a thread waits for the other side of a fifo, or is held in
-// the open of one.
-//
-// Source: Linux 3.10 to 6.18 fs/pipe.c, fifo_open and wait_for_partner; kernel/signal.c,
-// do_signal_stop and do_freezer_trap; kernel/freezer.c, __refrigerator.
-func (l *looker) inFifo(dir string, w *waiting) bool {
-	switch l.text(dir + "/wchan") {
-	case "wait_for_partner", "fifo_open", "pipe_wait":
-		return true
-	case "do_signal_stop", "do_freezer_trap", "__refrigerator":
-		w.Held = w.writes // an init opens nothing else so
-		return w.Held
-	case "", "0": // hidden
-		stack := l.text(dir + "/stack")
-		return strings.Contains(stack, "wait_for_partner") || strings.Contains(stack, "fifo_open")
-	}
-	return false
-}
-
 // fifoWait notes a wait, and what is to be asked of its fifo.
 func (l *looker) fifoWait(p *snapshot.Process, w waiting, questions *[]fifoQuestion) {
 	file, within := l.writersFifo(p, w), p.PPID // a container's init has the container's root by now
-	if !w.writes {
-		file, within = readersFifo(p.Argv), p.PID
+	if !w.Writes {
+		file, within = runc.FifoOf(p.Argv), p.PID
 	}
-	if file == "" && w.Held {
+	if file == "" && w.FIFOOpen.Held {
 		return // another file
 	}
 	if file == "" {
@@ -151,7 +113,7 @@ func (l *looker) fifoWait(p *snapshot.Process, w waiting, questions *[]fifoQuest
 		l.h.Fifos = append(l.h.Fifos, snapshot.Fifo{Path: file, Container: path.Base(path.Dir(file))})
 		*questions = append(*questions, fifoQuestion{file, within})
 	}
-	if side := w.FifoWait; w.writes {
+	if side := w.FifoWait; w.Writes {
 		l.h.Fifos[i].Writer = &side
 	} else {
 		l.h.Fifos[i].Reader = &side
@@ -161,45 +123,17 @@ func (l *looker) fifoWait(p *snapshot.Process, w waiting, questions *[]fifoQuest
 // writersFifo is the fifo that an init has a descriptor of, or of whose directory.
 func (l *looker) writersFifo(p *snapshot.Process, w waiting) string {
 	dir := "/proc/" + strconv.Itoa(p.PID) + "/fd"
-	if w.dir >= 0 {
-		if link, err := l.ReadLink(dir + "/" + strconv.Itoa(w.dir)); err == nil && path.IsAbs(link) {
-			return path.Join(link, execFifo)
+	if w.Dir >= 0 {
+		if link, err := l.ReadLink(dir + "/" + strconv.Itoa(w.Dir)); err == nil && path.IsAbs(link) {
+			return path.Join(link, runc.Fifo)
 		}
 	}
 	fds, err := l.ReadDir(dir)
 	l.unread(snapshot.Fifos, dir, err)
 	for _, fd := range fds {
-		if link, err := l.ReadLink(dir + "/" + fd); err == nil && path.IsAbs(link) && path.Base(link) == execFifo {
+		if link, err := l.ReadLink(dir + "/" + fd); err == nil && path.IsAbs(link) && path.Base(link) == runc.Fifo {
 			return path.Clean(link)
 		}
 	}
 	return ""
-}
-
-// readersFifo is the fifo of the container that a runc starts, by its command line.
-//
-// Source: runc main.go and start.go.
-func readersFifo(argv []string) string {
-	root := "/run/runc"
-	starts := false
-	for i := 1; i < len(argv); i++ {
-		name, value, with := strings.Cut(strings.TrimPrefix(argv[i], "-"), "=")
-		switch {
-		case name == "-root" && with:
-			root = value
-		case name == "-root" && i+1 < len(argv):
-			i++
-			root = argv[i]
-		case argv[i] == "start" || argv[i] == "run":
-			starts = true
-		}
-	}
-	if !starts {
-		return ""
-	}
-	id := argv[len(argv)-1]
-	if !path.IsAbs(root) || id == "" || id[0] == '-' || id == "." || id == ".." || strings.Contains(id, "/") {
-		return ""
-	}
-	return path.Join(root, id, execFifo)
 }

@@ -4,15 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"os"
 	"path"
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"sexton.dev/runtimes/runc"
 	"sexton.dev/snapshot"
 )
 
@@ -34,10 +31,7 @@ type fifoAnswer struct {
 	Err    string       `json:"err,omitempty"`
 }
 
-const (
-	fifosLimit = time.Second
-	maxState   = 4 << 20 // bytes of a state.json; it holds the whole configuration
-)
+const fifosLimit = time.Second
 
 // askFifos asks a child process: the directories are a runtime's, and their file
 // system may be a dead one.
@@ -67,61 +61,18 @@ func childFifos(out io.Writer, proc, text string) error {
 	return json.NewEncoder(out).Encode(answers)
 }
 
-// lookAtFifo opens nothing but the directory and the state: to open a fifo is to be
-// its other side. No walk leaves root, whatever links there are.
+// lookAtFifo opens nothing but the directory and the state.
 func lookAtFifo(root, file string) (fifoAnswer, error) {
 	a := fifoAnswer{Path: file}
-	top, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	d, err := runc.Open(root, file)
 	if err != nil {
-		return a, fmt.Errorf("open %s: %w", root, err)
+		return a, err
 	}
-	defer unix.Close(top)
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	dir, err := unix.Openat2(top, path.Dir(file), &how)
-	if err != nil {
-		return a, fmt.Errorf("open %s: %w", path.Dir(file), err)
-	}
-	defer unix.Close(dir)
-	var st unix.Stat_t
-	if err := unix.Fstatat(dir, path.Base(file), &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return a, fmt.Errorf("%s: %w", file, err)
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFIFO {
-		return a, fmt.Errorf("%s is no fifo", file)
-	}
-	a.Device, a.Inode = deviceName(unix.Major(st.Dev), unix.Minor(st.Dev)), st.Ino
-	fd, err := unix.Openat(dir, "state.json", unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return a, fmt.Errorf("state.json: %w", err)
-	}
-	f := os.NewFile(uintptr(fd), "state.json")
-	defer f.Close()
-	state, err := io.ReadAll(io.LimitReader(f, maxState))
+	defer d.Close()
+	a.Device, a.Inode = deviceName(d.Major, d.Minor), d.Inode
+	init, err := d.Init()
 	if err == nil {
-		a.Init, err = initOf(state)
+		a.Init = &snapshot.ID{PID: init.PID, Start: init.Start}
 	}
 	return a, err
-}
-
-// initOf reads who a container's init is from its state.json. The start time is in
-// clock ticks after boot; until 1.0.0-rc4 runc wrote it as a string.
-//
-// Source: runc libcontainer/container.go, BaseState.
-func initOf(state []byte) (*snapshot.ID, error) {
-	var s struct {
-		PID   int             `json:"init_process_pid"`
-		Start json.RawMessage `json:"init_process_start"`
-	}
-	if err := json.Unmarshal(state, &s); err != nil {
-		return nil, fmt.Errorf("state.json: %w", err)
-	}
-	text := string(s.Start)
-	if unquoted, err := strconv.Unquote(text); err == nil {
-		text = unquoted
-	}
-	start, err := strconv.ParseUint(text, 10, 64)
-	if err != nil || s.PID < 1 {
-		return nil, fmt.Errorf("state.json: process %d, started at %.40q", s.PID, text)
-	}
-	return &snapshot.ID{PID: s.PID, Start: start}, nil
 }

@@ -61,6 +61,7 @@ var acts = map[string]act{
 	"make-private-then-unmount": {needs: entering, within: soon, run: unmountPrivate},
 	"remove-mountpoint":         {needs: append(entering, unix.CAP_DAC_OVERRIDE, unix.CAP_CHOWN, unix.CAP_FOWNER, unix.CAP_FSETID), within: soon, run: removeMountpoint, restore: restoreMountpoint},
 	"abort-fuse":                {needs: []capability.Capability{unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE}, within: soon, run: abort},
+	"unblock-exec-fifo":         {needs: []capability.Capability{unix.CAP_DAC_OVERRIDE, unix.CAP_KILL, unix.CAP_SYS_PTRACE}, within: soon, run: unblock},
 	"restart-holder":            {needs: []capability.Capability{unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_PTRACE}, within: later, run: restart},
 	"retry-remove":              {needs: []capability.Capability{unix.CAP_DAC_OVERRIDE}, within: later, run: remove},
 }

@@ -146,4 +146,22 @@
 // or a thread that waits for it, which tell that number from a later one. Where its control
 // files are not mounted they are, for an instant and for nobody else.
 // Proved by: no request waits.
+//
+// # Action unblock-exec-fifo
+//
+// unblock-exec-fifo: let go of a runc start whose init will never come
+//
+// runc start waits in the open of the container's exec.fifo for an init that has
+// ended; the shim, containerd and docker wait for runc. The fifo is opened for
+// writing, without waiting, and closed: runc sees the end of the file and fails,
+// and whoever waits is told that the start failed. The other side is never opened:
+// that would start the container. An init that docker gave up, and that waits in
+// the fifo for nobody, is ended, and its task is deleted from containerd.
+// Disruptive: the container does not start.
+//
+// Target: the reader, or the init, by pid and start time, held by a pidfd, and the
+// fifo, by device and inode number. Refused if it has run since the look, and for a
+// reader if the container's init, by its state.json, lives and is an init of runc:
+// it may come yet, and resume-process or thaw lets it. Linux 5.6.
+// Proved by: nobody waits in that fifo; the init is gone.
 package heal

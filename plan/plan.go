@@ -149,6 +149,7 @@ var actions = map[string]action{
 	makePrivateThenUnmount: {unmount, unmounted, ofMounts, renewUnmount, 0},
 	"remove-mountpoint":    {removeMountpoint, detached, ofMounts, renewRemoval, 0},
 	"abort-fuse":           {abort, aborted, []snapshot.Part{snapshot.Threads}, nil, 0},
+	"unblock-exec-fifo":    {unblock, unblocked, []snapshot.Part{snapshot.Processes, snapshot.Fifos}, nil, 0},
 	"restart-holder":       {restart, restarted, ofProcesses, nil, 0},
 	"retry-remove":         {remove, removed, nil, nil, 1}, // the runtime's own answer
 }

@@ -65,26 +65,6 @@ func ParseSyscall(text []byte) (number int, running bool, err error) {
 	return n, false, nil
 }
 
-// ParseSyscallArgs returns the arguments of the system call that a thread is blocked
-// in, nil if it is in none. Those of a 32-bit program are its own.
-//
-// Source: proc_pid_syscall(5).
-func ParseSyscallArgs(text []byte) (args []uint64) {
-	const most = 6 // the stack pointer and the program counter follow
-	fields := strings.Fields(string(text))
-	if n, running, err := ParseSyscall(text); err != nil || running || n < 0 || len(fields) < 1+most {
-		return nil
-	}
-	for _, f := range fields[1 : 1+most] {
-		v, err := strconv.ParseUint(strings.TrimPrefix(f, "0x"), 16, 64)
-		if err != nil {
-			return nil
-		}
-		args = append(args, v)
-	}
-	return args
-}
-
 // ParseNumber parses a file that holds one number that fits an int32, such as /proc/sys/kernel/pid_max.
 func ParseNumber(text []byte) (int, error) {
 	n, ok := integer(bytes.TrimSpace(text))
