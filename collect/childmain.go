@@ -33,6 +33,8 @@ func IsChild(args []string) bool { return len(args) > 0 && args[0] == childComma
 //	__child docker-layers DIR      one line a container: its id and its layer's
 //	__child fifos PROC QUESTION    the exec.fifo of containers, and who their init is
 //	__child units QUESTION         what systemd has loaded of services
+//	__child devmapper PROC ROOT    one JSON line a device of device-mapper, again when more is known
+//	__child pools QUESTION         what files say of thin pools
 func ChildMain(args []string, stdout, stderr io.Writer) int {
 	time.AfterFunc(childLife, func() { os.Exit(1) })
 	os.WriteFile("/proc/self/comm", []byte("sexton"), 0) // for people who see it in ps; executed as /proc/self/exe it is "exe"
@@ -56,6 +58,10 @@ func ChildMain(args []string, stdout, stderr io.Writer) int {
 		err = childFifos(stdout, args[2], args[3])
 	case len(args) == 3 && args[1] == "units":
 		err = childUnits(stdout, args[2])
+	case len(args) == 4 && args[1] == "devmapper":
+		err = childMapper(stdout, args[2], args[3])
+	case len(args) == 3 && args[1] == "pools":
+		err = childUsers(stdout, args[2])
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, err)

@@ -80,7 +80,7 @@ func begin(ctx context.Context, d door.Door, o Options) *looker {
 	if l.wants(snapshot.Fifos) {
 		l.needs[snapshot.Commands] = true // of the runc that waits
 	}
-	if l.wants(snapshot.Configured) {
+	if l.wants(snapshot.Configured, snapshot.Storage) {
 		l.needs[snapshot.Places], l.needs[snapshot.Commands] = true, true // whose settings, and those on dockerd's command line
 	}
 	l.host()
@@ -115,6 +115,7 @@ func (l *looker) finish(ctx context.Context, replies []reply, last bool) *snapsh
 	if last && !l.lean() {
 		l.mountTables(ctx)
 		l.settings(ctx)
+		l.pools(ctx)
 	}
 	l.h.Sort()
 	return l.h

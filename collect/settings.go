@@ -49,7 +49,7 @@ func (l *looker) settings(ctx context.Context) {
 	text, err := l.ReadFile("/proc/sys/fs/may_detach_mounts")
 	l.unread(snapshot.Configured, "/proc/sys/fs/may_detach_mounts", err)
 	l.h.Settings.MayDetach = strings.TrimSpace(string(text))
-	daemon := l.dockerd()
+	daemon := l.daemon("dockerd")
 	units := l.unitsThatMatter()
 	loaded := l.loadedUnits(ctx, units)
 	q := settingsQuestion{Root: l.Root, Units: units, Docker: dockerd.DefaultFile}
@@ -98,10 +98,10 @@ func (l *looker) askSettings(ctx context.Context, q settingsQuestion) (settingsR
 	return r, nil
 }
 
-// dockerd is the host's own docker daemon, nil if none runs.
-func (l *looker) dockerd() *snapshot.Process {
+// daemon is the host's own dockerd or containerd, nil if none runs.
+func (l *looker) daemon(comm string) *snapshot.Process {
 	for i := range l.h.Processes {
-		if p := &l.h.Processes[i]; p.Comm == "dockerd" && p.Container == "" && p.State != snapshot.Dead {
+		if p := &l.h.Processes[i]; p.Comm == comm && p.Container == "" && p.State != snapshot.Dead {
 			return p
 		}
 	}

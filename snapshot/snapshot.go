@@ -31,6 +31,7 @@ type Host struct {
 	Fifos      []Fifo           `json:"fifos,omitempty"`    // by path
 	Mounts     *Mounts          `json:"mounts,omitempty"`   // nil where nothing needed it
 	Settings   *Settings        `json:"settings,omitempty"` // nil where nothing needed them
+	Pools      *Pools           `json:"pools,omitempty"`    // nil where nothing needed them, or where they could not be read
 
 	index index
 }
@@ -247,5 +248,6 @@ const (
 	Log         Part = "log"        // the kernel's log
 	MemoryUse   Part = "memory"     // limit and use of each container's memory, and of the cgroups around it
 	Fifos       Part = "fifos"      // who waits in the exec.fifo of a container that is started
+	Storage     Part = "storage"    // device-mapper's devices, and who was told to use a thin pool
 	Earlier     Part = "earlier"    // the look before this one
 )

@@ -46,6 +46,8 @@ var rules = map[string]rule{
 	"linux/pidfd":      {mayImport: "linux/procfs", outside: "golang.org/x/sys", why: "it compares what procfs tells of a process before it signals it"},
 	"linux/kmsg":       {mayImport: "linux/cgroupfs", outside: "golang.org/x/sys", why: "it parses messages, which name containers by cgroup paths"},
 	"linux/freezer":    {outside: "golang.org/x/sys", why: "each kernel interface is used on its own"},
+	"linux/devmapper":  {outside: "golang.org/x/sys", why: "each kernel interface is used on its own"},
+	"linux/lvm":        {why: parses},
 	"linux/capability": {outside: "golang.org/x/sys", why: "each kernel interface is used on its own"},
 	"linux/self":       {why: "it is for collect and heal alike"},
 	"linux/fusectl":    {outside: "golang.org/x/sys", why: "each kernel interface is used on its own"},
@@ -114,7 +116,7 @@ const (
 	// waiting packages are of those and may read it all the same.
 	waiting = "linux/ptrace" // it bounds the time for which a process is stopped
 	// hostless packages see a host only as a snapshot or as bytes.
-	hostless = "snapshot propagation errtext exactjson runtimes/godump runtimes/godump/* linux/procfs linux/cgroupfs check checks checks/* plan runtimes/dockerd settings lint"
+	hostless = "snapshot propagation errtext exactjson runtimes/godump runtimes/godump/* linux/procfs linux/cgroupfs linux/lvm check checks checks/* plan runtimes/dockerd settings lint"
 )
 
 // clock has the functions of package time that read the clock or wait for it.

@@ -1,0 +1,164 @@
+package collect
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"sexton.dev/collect/door"
+	"sexton.dev/runtimes/dockerd"
+	"sexton.dev/snapshot"
+)
+
+const (
+	mapperWithin = 2 * time.Second // for all devices: a pool that is at work may not answer
+	usersWithin  = time.Second     // for files of settings: they may be on a dead file system
+)
+
+// A mapperLine is one line of the child that asks device-mapper. It comes again for a
+// device when more of it is known.
+type mapperLine struct {
+	Device *snapshot.Mapped `json:"device,omitempty"`
+	Lack   string           `json:"lack,omitempty"`  // why a part of it is not known
+	None   bool             `json:"none,omitempty"`  // the kernel has no device-mapper
+	Whole  string           `json:"whole,omitempty"` // why nothing is known
+	End    bool             `json:"end,omitempty"`
+}
+
+// pools reads the devices of device-mapper, and who was told to use a thin pool.
+func (l *looker) pools(ctx context.Context) {
+	if !l.wants(snapshot.Storage) {
+		return
+	}
+	p := &snapshot.Pools{}
+	if !l.mapper(ctx, p) {
+		return
+	}
+	l.h.Pools = p
+	l.poolUsers(ctx, p)
+}
+
+// mapper asks device-mapper in a child process. It reports whether the devices are known.
+func (l *looker) mapper(ctx context.Context, p *snapshot.Pools) bool {
+	const what = "the devices of device-mapper"
+	text, err := l.Ask("devmapper", func() ([]byte, error) {
+		ctx, cancel := context.WithTimeout(ctx, mapperWithin)
+		defer cancel()
+		out, err := l.Child(ctx, "devmapper", l.Proc, l.Root)
+		if len(out) > 0 && errors.Is(err, door.ErrDeadline) {
+			return out, nil // its last line is missing, which tells
+		}
+		return out, err
+	})
+	if err != nil {
+		l.missing(snapshot.Storage, what, cause(err))
+		return false
+	}
+	ended := false
+	lacks := map[string]string{}
+	for line := range bytes.Lines(text) {
+		var m mapperLine
+		if err := json.Unmarshal(line, &m); err != nil {
+			break // cut off
+		}
+		ended = ended || m.End
+		switch {
+		case m.Whole != "":
+			l.missing(snapshot.Storage, what, m.Whole)
+			return false
+		case m.None:
+			return true
+		case m.Device != nil:
+			lacks[m.Device.Name] = m.Lack
+			put(p, *m.Device)
+		}
+	}
+	p.Loaded = true
+	slices.SortFunc(p.Devices, func(a, b snapshot.Mapped) int { return cmp.Compare(a.Device, b.Device) })
+	if !ended {
+		l.lackOf(snapshot.Storage, what, "some did not answer in time")
+	}
+	for name, why := range lacks {
+		if why != "" {
+			l.lackOf(snapshot.Storage, "device "+name, why)
+		}
+	}
+	return true
+}
+
+// put adds a device, or replaces what was known of it.
+func put(p *snapshot.Pools, m snapshot.Mapped) {
+	if old := p.Device(m.Device); old != nil {
+		*old = m
+		return
+	}
+	p.Devices = append(p.Devices, m)
+}
+
+// A usersQuestion is what the child that reads files of settings is asked.
+type usersQuestion struct {
+	Root       string `json:"root"`
+	Docker     string `json:"docker"`     // file of dockerd's settings
+	Containerd string `json:"containerd"` // file of containerd's
+}
+
+// A usersReply is its answer: of the files it has what concerns thin pools alone.
+type usersReply struct {
+	Docker     *dockerd.File     `json:"docker,omitempty"`
+	Containerd *containerdPool   `json:"containerd,omitempty"`
+	LVM        *snapshot.LVM     `json:"lvm,omitempty"`
+	Lacks      []snapshot.Unread `json:"lacks,omitempty"`
+}
+
+// poolUsers reads who was told to use which pool, and what LVM's files say.
+func (l *looker) poolUsers(ctx context.Context, p *snapshot.Pools) {
+	q := usersQuestion{Root: l.Root, Docker: dockerd.DefaultFile, Containerd: containerdFile}
+	var flags dockerd.Flags
+	docker, containerd := l.daemon("dockerd"), l.daemon("containerd")
+	if docker != nil {
+		flags = dockerd.ParseFlags(docker.Argv)
+		q.Docker = cmp.Or(flags.Config, q.Docker)
+	}
+	if containerd != nil {
+		q.Containerd = cmp.Or(containerdConfig(containerd.Argv), q.Containerd)
+	}
+	var r usersReply
+	text, err := l.Ask("pools", func() ([]byte, error) {
+		question, err := json.Marshal(q)
+		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, usersWithin)
+		defer cancel()
+		return l.Child(ctx, "pools", string(question))
+	})
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	if err != nil {
+		l.missing(snapshot.Storage, "who was told to use a thin pool", cause(err))
+		return
+	}
+	l.h.Unread = append(l.h.Unread, r.Lacks...)
+	p.LVM = r.LVM
+	if u := dockerPool(flags, r.Docker, q.Docker); u != nil {
+		u.PID = pidOf(docker)
+		p.Users = append(p.Users, *u)
+	}
+	if c := r.Containerd; c != nil && c.Pool != "" {
+		p.Users = append(p.Users, snapshot.PoolUser{Daemon: "containerd", Pool: mapped(c.Pool), Root: c.Root, PID: pidOf(containerd),
+			Said: fmt.Sprintf("%s: pool_name = %q", q.Containerd, c.Pool)})
+	}
+}
+
+func pidOf(p *snapshot.Process) int {
+	if p == nil {
+		return 0
+	}
+	return p.PID
+}

@@ -1,0 +1,126 @@
+package snapshot
+
+import "time"
+
+// Pools are the devices of device-mapper, and who was told to use a thin pool.
+type Pools struct {
+	Loaded  bool       `json:"loaded"`            // the kernel has device-mapper: else there is no device
+	Devices []Mapped   `json:"devices,omitempty"` // by number
+	Users   []PoolUser `json:"users,omitempty"`
+	LVM     *LVM       `json:"lvm,omitempty"` // nil: the host has no files of LVM
+}
+
+// A Mapped is one device of device-mapper.
+type Mapped struct {
+	Name      string   `json:"name"`
+	UUID      string   `json:"uuid,omitempty"`
+	Device    string   `json:"device"`             // "254:1"; used again after its end
+	Open      int      `json:"open,omitempty"`     // mounts, devices on top of it, files
+	Deferred  bool     `json:"deferred,omitempty"` // removed as soon as nobody has it open
+	Suspended bool     `json:"suspended,omitempty"`
+	Type      string   `json:"type,omitempty"`  // of its first target: thin-pool, thin, linear; "": it has no table
+	Below     []string `json:"below,omitempty"` // the devices that it stands on
+	Pool      *Pool    `json:"pool,omitempty"`
+	Thin      *Thin    `json:"thin,omitempty"`
+}
+
+// A Pool is what a thin pool says of itself. In mode Fail and Error it says nothing else.
+type Pool struct {
+	Mode        string `json:"mode"` // rw, ro, out_of_data_space, Fail, Error; "" could not be read
+	Transaction uint64 `json:"transaction,omitempty"`
+	MetaUsed    uint64 `json:"metaUsed,omitempty"` // blocks of 4 KiB
+	MetaTotal   uint64 `json:"metaTotal,omitempty"`
+	DataUsed    uint64 `json:"dataUsed,omitempty"` // blocks
+	DataTotal   uint64 `json:"dataTotal,omitempty"`
+	Block       uint64 `json:"block,omitempty"`    // bytes
+	LowWater    uint64 `json:"lowWater,omitempty"` // blocks: it tells when no more are free
+	Queues      bool   `json:"queues,omitempty"`   // when it is full writes wait; else they fail
+	NeedsCheck  bool   `json:"needsCheck,omitempty"`
+	Holds       []Held `json:"holds,omitempty"`  // by id
+	Listed      bool   `json:"listed,omitempty"` // Holds was read
+	Unlisted    string `json:"unlisted,omitempty"`
+}
+
+// A Held is a thin device that a pool holds, mapped or not.
+type Held struct {
+	ID     uint32 `json:"id"`
+	Blocks uint64 `json:"blocks"` // of the pool, shared ones too
+}
+
+// Has reports whether a pool whose devices were listed holds this one.
+func (p *Pool) Has(id uint32) bool {
+	for _, h := range p.Holds {
+		if h.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// A Thin is which device of which pool a mapped device is.
+type Thin struct {
+	Pool   string `json:"pool"` // its number
+	ID     uint32 `json:"id"`
+	Failed bool   `json:"failed,omitempty"`
+}
+
+// A PoolUser is a daemon that was told to use a pool.
+type PoolUser struct {
+	Daemon string `json:"daemon"`         // docker, containerd
+	Pool   string `json:"pool"`           // name of the mapped device
+	Said   string `json:"said"`           // where that stands, and how
+	Root   string `json:"root,omitempty"` // directory of what it keeps beside the pool
+	Disk   string `json:"disk,omitempty"` // docker makes the pool on it itself, dm.directlvm_device
+	Force  bool   `json:"force,omitempty"`
+	PID    int    `json:"pid,omitempty"` // 0: it does not run
+}
+
+// An LVM is what LVM's files say of thin pools.
+type LVM struct {
+	Threshold int           `json:"threshold,omitempty"` // percent; from which on lvm.conf lets a pool grow; 100 never, 0 it does not say
+	Percent   int           `json:"percent,omitempty"`
+	Profiles  []LVMProfile  `json:"profiles,omitempty"`
+	Groups    []VolumeGroup `json:"groups,omitempty"`
+}
+
+// An LVMProfile is settings that a pool can be given by name.
+type LVMProfile struct {
+	Name      string `json:"name"`
+	Threshold int    `json:"threshold,omitempty"`
+	Percent   int    `json:"percent,omitempty"`
+}
+
+// A VolumeGroup is as LVM wrote it down after its last change of it.
+type VolumeGroup struct {
+	Name    string    `json:"name"`
+	File    string    `json:"file"`
+	Written time.Time `json:"written,omitzero"`
+	Disks   []string  `json:"disks,omitempty"` // of its physical volumes, as they were named then
+	Pools   []LVMPool `json:"pools,omitempty"`
+}
+
+// An LVMPool is a logical volume that is a thin pool.
+type LVMPool struct {
+	Name    string `json:"name"`
+	Profile string `json:"profile,omitempty"`
+}
+
+// Device returns the device with this number, nil if there is none.
+func (p *Pools) Device(number string) *Mapped {
+	for i := range p.Devices {
+		if p.Devices[i].Device == number {
+			return &p.Devices[i]
+		}
+	}
+	return nil
+}
+
+// Named returns the device with this name, nil if there is none.
+func (p *Pools) Named(name string) *Mapped {
+	for i := range p.Devices {
+		if p.Devices[i].Name == name {
+			return &p.Devices[i]
+		}
+	}
+	return nil
+}
