@@ -104,12 +104,14 @@ func put(p *snapshot.Pools, m snapshot.Mapped) {
 type usersQuestion struct {
 	Root       string `json:"root"`
 	Docker     string `json:"docker"`     // file of dockerd's settings
+	DataRoot   string `json:"dataRoot"`   // of its command line
 	Containerd string `json:"containerd"` // file of containerd's
 }
 
 // A usersReply is its answer: of the files it has what concerns thin pools alone.
 type usersReply struct {
 	Docker     *dockerd.File     `json:"docker,omitempty"`
+	Used       bool              `json:"used,omitempty"` // docker\'s data root has records of devicemapper
 	Containerd *containerdPool   `json:"containerd,omitempty"`
 	LVM        *snapshot.LVM     `json:"lvm,omitempty"`
 	Lacks      []snapshot.Unread `json:"lacks,omitempty"`
@@ -122,7 +124,7 @@ func (l *looker) poolUsers(ctx context.Context, p *snapshot.Pools) {
 	docker, containerd := l.daemon("dockerd"), l.daemon("containerd")
 	if docker != nil {
 		flags = dockerd.ParseFlags(docker.Argv)
-		q.Docker = cmp.Or(flags.Config, q.Docker)
+		q.Docker, q.DataRoot = cmp.Or(flags.Config, q.Docker), flags.DataRoot
 	}
 	if containerd != nil {
 		q.Containerd = cmp.Or(containerdConfig(containerd.Argv), q.Containerd)
@@ -147,7 +149,7 @@ func (l *looker) poolUsers(ctx context.Context, p *snapshot.Pools) {
 	l.h.Unread = append(l.h.Unread, r.Lacks...)
 	p.LVM = r.LVM
 	if u := dockerPool(flags, r.Docker, q.Docker); u != nil {
-		u.PID = pidOf(docker)
+		u.PID, u.Used = pidOf(docker), r.Used
 		p.Users = append(p.Users, *u)
 	}
 	if c := r.Containerd; c != nil && c.Pool != "" {

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,6 +53,7 @@ func childUsers(out io.Writer, text string) error {
 		r.Docker, err = dockerd.ParseFile(file)
 	}
 	lack(q.Docker, err)
+	r.Used = usedBefore(q, r.Docker)
 	file, err = readSome(path.Join("/", q.Root, q.Containerd), maxSettings)
 	if err == nil {
 		r.Containerd, err = parseContainerd(file)
@@ -60,6 +62,16 @@ func childUsers(out io.Writer, text string) error {
 	r.LVM, err = readLVM(path.Join("/", q.Root, lvmDir))
 	lack(lvmDir, err)
 	return json.NewEncoder(out).Encode(r)
+}
+
+// usedBefore reports whether docker has records of pools in its data root.
+func usedBefore(q usersQuestion, file *dockerd.File) bool {
+	root := dockerd.DefaultDataRoot
+	if file != nil {
+		root = cmp.Or(file.Root(), root)
+	}
+	_, err := os.Lstat(path.Join("/", q.Root, cmp.Or(q.DataRoot, root), "devicemapper"))
+	return err == nil
 }
 
 // parseContainerd reads config.toml of any version: the snapshotter was "devmapper"

@@ -1,6 +1,9 @@
 package snapshot
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Pools are the devices of device-mapper, and who was told to use a thin pool.
 type Pools struct {
@@ -66,13 +69,14 @@ type Thin struct {
 
 // A PoolUser is a daemon that was told to use a pool.
 type PoolUser struct {
-	Daemon string `json:"daemon"`         // docker, containerd
-	Pool   string `json:"pool"`           // name of the mapped device
-	Said   string `json:"said"`           // where that stands, and how
-	Root   string `json:"root,omitempty"` // directory of what it keeps beside the pool
-	Disk   string `json:"disk,omitempty"` // docker makes the pool on it itself, dm.directlvm_device
-	Force  bool   `json:"force,omitempty"`
-	PID    int    `json:"pid,omitempty"` // 0: it does not run
+	Daemon string `json:"daemon"`          // docker, containerd
+	Pool   string `json:"pool"`            // name of the mapped device
+	Said   string `json:"said"`            // where that stands, and how
+	Root   string `json:"root,omitempty"`  // directory of what it keeps beside the pool
+	Disk   string `json:"disk,omitempty"`  // docker makes the pool on it itself, dm.directlvm_device
+	Force  bool   `json:"force,omitempty"` // it wipes the disk for that, dm.directlvm_device_force
+	Used   bool   `json:"used,omitempty"`  // Root has records of the driver: it ran before
+	PID    int    `json:"pid,omitempty"`   // 0: it does not run
 }
 
 // An LVM is what LVM's files say of thin pools.
@@ -123,4 +127,49 @@ func (p *Pools) Named(name string) *Mapped {
 		}
 	}
 	return nil
+}
+
+// UsersOf returns who was told to use the pool with this name.
+func (p *Pools) UsersOf(name string) []PoolUser {
+	var out []PoolUser
+	for _, u := range p.Users {
+		if u.Pool == name {
+			out = append(out, u)
+		}
+	}
+	return out
+}
+
+// Volume returns the group and pool that LVM gives a mapped device of this name, as
+// it wrote them down; nil where it did not.
+func (p *Pools) Volume(name string) (*VolumeGroup, *LVMPool) {
+	if p.LVM == nil {
+		return nil, nil
+	}
+	for i := range p.LVM.Groups {
+		g := &p.LVM.Groups[i]
+		for k := range g.Pools {
+			mapped := MappedName(g.Name, g.Pools[k].Name)
+			if name == mapped || name == mapped+"-tpool" {
+				return g, &g.Pools[k]
+			}
+		}
+	}
+	return nil, nil
+}
+
+// MappedName is the name of the mapped device of a logical volume.
+//
+// Source: lvm(8); LVM2 libdm/libdm-string.c, dm_build_dm_name: a hyphen is doubled.
+func MappedName(group, volume string) string {
+	return strings.ReplaceAll(group, "-", "--") + "-" + strings.ReplaceAll(volume, "-", "--")
+}
+
+// VolumeOf is the group and volume of a mapped device's name; not ok where LVM gives
+// no device such a name.
+func VolumeOf(name string) (group, volume string, ok bool) {
+	const hyphen = "\x00"
+	group, volume, ok = strings.Cut(strings.ReplaceAll(name, "--", hyphen), "-")
+	back := func(s string) string { return strings.ReplaceAll(s, hyphen, "-") }
+	return back(group), back(volume), ok && group != "" && volume != "" && !strings.Contains(volume, "-")
 }

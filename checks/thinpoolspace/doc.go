@@ -1,0 +1,26 @@
+// Package thinpoolspace finds thin pools that are full, nearly so, or do not work.
+//
+// # Check thin-pool-space
+//
+// thin-pool-space: a thin pool that is full, nearly full, read-only or broken
+//
+// docker's devicemapper driver, containerd's devmapper snapshotter and LVM keep
+// the file systems of containers in a thin pool, which promises more than it
+// has. When its data is full, writes wait for a minute or for ever, in state D,
+// and then fail: each container on it has a broken file system at the same
+// time. When its metadata is full the pool turns read-only, and must be checked
+// offline before it is written again. No df shows either.
+//
+// The finding says how much of data and metadata is in use and of what size the
+// pool is, what happens to writes, in which mode it is and why, whether it grows
+// by itself (LVM's thin_pool_autoextend_threshold, in lvm.conf or in the pool's
+// profile, which dmeventd carries out), and who was told to use it. docker makes
+// no container when less than a tenth is free (dm.min_free_space).
+//
+// Critical when the pool is full, read-only, failed or must be checked, or when
+// 95 % of data or metadata is in use; warning from 80 % on, or from where it
+// tells that little is left (its low water mark).
+//
+// Sources: Linux 6.12 Documentation/admin-guide/device-mapper/thin-provisioning.rst;
+// drivers/md/dm-thin.c; lvmthin(7); moby v24 daemon/graphdriver/devmapper.
+package thinpoolspace
