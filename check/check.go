@@ -125,7 +125,7 @@ type Remedy struct {
 // A Target is what an action acts on, by identities that are not used again
 // while the host is up. Its kind says which fields are set.
 type Target struct {
-	Kind string `json:"kind"` // process, children, cgroup, mount, mountpoint, container, unit, fuse, fifo, init
+	Kind string `json:"kind"` // process, children, cgroup, mount, mountpoint, container, unit, fuse, fifo, init, mapped, thin
 
 	PID      int           `json:"pid,omitempty"`   // process; children: of their parent; fuse: who waits for it, where no mount is known
 	Start    uint64        `json:"start,omitempty"` // of PID, in clock ticks after boot
@@ -151,6 +151,11 @@ type Target struct {
 	Socket    string `json:"socket,omitempty"`  // where that runtime answers
 	Container string `json:"container,omitempty"`
 	Unit      string `json:"unit,omitempty"`
+
+	Name        string `json:"name,omitempty"`        // mapped: device-mapper's; thin: of the pool. Device is its number
+	UUID        string `json:"uuid,omitempty"`        // of the same, "" where it was given none
+	Thin        uint32 `json:"thin,omitempty"`        // thin: id in the pool; mapped: the same of what is mapped
+	Transaction uint64 `json:"transaction,omitempty"` // thin: the pool's, which whoever uses it counts up with each change
 }
 
 // ProcessTarget is a process by its identity.

@@ -63,6 +63,8 @@ var acts = map[string]act{
 	"abort-fuse":                {needs: []capability.Capability{unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE}, within: soon, run: abort},
 	"unblock-exec-fifo":         {needs: []capability.Capability{unix.CAP_DAC_OVERRIDE, unix.CAP_KILL, unix.CAP_SYS_PTRACE}, within: soon, run: unblock},
 	"restart-holder":            {needs: []capability.Capability{unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_PTRACE}, within: later, run: restart},
+	"deferred-remove":           {needs: []capability.Capability{unix.CAP_SYS_ADMIN}, within: soon, run: removeMapped},
+	"delete-thin":               {needs: []capability.Capability{unix.CAP_SYS_ADMIN}, within: soon, run: deleteThin},
 	"retry-remove":              {needs: []capability.Capability{unix.CAP_DAC_OVERRIDE}, within: later, run: remove},
 }
 

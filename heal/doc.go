@@ -164,4 +164,34 @@
 // reader if the container's init, by its state.json, lives and is an init of runc:
 // it may come yet, and resume-process or thaw lets it. Linux 5.6.
 // Proved by: nobody waits in that fifo; the init is gone.
+//
+// # Action deferred-remove
+//
+// deferred-remove: remove a mapped thin device that nobody has open any more
+//
+// A thin device that is mapped cannot be deleted: "Deletion of thin device 86
+// failed", EBUSY. When who held it has let it go, the mapping is what is left.
+// The kernel is told to remove it as soon as nobody has it open, so that who opens
+// it for an instant, as udev does, does not make that fail. What is in it stays in
+// the pool. Disruptive: a daemon that means to use it has to map it again.
+//
+// Target: the device, by name, UUID, number and thin id, compared while it is held
+// open, which keeps its number from being another's. Refused while anybody else
+// has it open. Linux 3.13. Proved by: no device of that name and number exists.
+//
+// # Action delete-thin
+//
+// delete-thin: delete a thin device whose deletion somebody asked for and that failed
+//
+// The pool is sent the message again that failed when the device was in use. Its
+// blocks are free then. Destructive: what is in the device is lost, and a runtime
+// that has a record of it is not told: where one does, remove the container or
+// image by it instead.
+//
+// Target: the pool, by name, UUID and number, held open; the id in it; and the
+// pool's transaction id, which docker and LVM count up with each device that they
+// make or delete: another one since the plan refuses it, for ids are used again.
+// Refused if the device is mapped, if the pool is not rw, and if several pools
+// have a device of that id: the kernel log does not say which one was meant.
+// Proved by: it is not in the pool's metadata any more.
 package heal

@@ -49,6 +49,7 @@ var roles = map[string]role{
 	"stuck-reader":    {"read", stuckMapper, true},
 	"mount-init":      {"init", mountInit, true},
 	"mount-unit":      {"unit", mountUnit, true},
+	"thin-keeper":     {"keep", thinKeeper, true},
 	"read-and-report": {"look", readAndReport, true},
 }
 

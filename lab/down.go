@@ -101,7 +101,7 @@ func end(r record) error {
 	if err := pinned.left(); err != nil {
 		return err
 	}
-	return noMounts()
+	return errors.Join(noMounts(), noDevices())
 }
 
 // openAll opens those of the processes that live.

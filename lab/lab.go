@@ -52,7 +52,7 @@ type sight struct {
 }
 
 // Faults returns all faults, in the order in which they are listed.
-func Faults() []Fault { return append([]Fault{zombies, stuckReader}, mountFaults...) }
+func Faults() []Fault { return append(append([]Fault{zombies, stuckReader}, mountFaults...), thinPool) }
 
 // Options say how a fault is brought up and where its state is kept.
 type Options struct {
@@ -96,7 +96,7 @@ type Status struct {
 
 // A Process is one process of a fault. Pid and start together cannot be reused.
 type Process struct {
-	Role  string `json:"role"`  // init, feeder, half-dead, server, reader
+	Role  string `json:"role"`  // init, feeder, half-dead, server, reader, keeper
 	PID   int    `json:"pid"`   // in the caller's PID namespace
 	Start uint64 `json:"start"` // clock ticks after boot
 	Comm  string `json:"comm"`

@@ -157,8 +157,11 @@ func mountedBy(pid, tid int) ([]mounts.Mount, error) {
 
 // target is what the scene's owner has unmounted.
 func target(r record) string {
-	if r.Name == deviceName {
+	switch r.Name {
+	case deviceName:
 		return globalMount
+	case thinName:
+		return thinMount()
 	}
 	return filepath.Join(graphRoot, containerID(r.Name, "first"), "merged")
 }

@@ -46,7 +46,15 @@ var mountScenes = map[string]func(h mountHost) error{
 	mountNsfs.Name:     mountHost.bound,
 	mountNsfd.Name:     mountHost.opened,
 	mountDetached.Name: mountHost.detached,
-	mountDevice.Name:   mountHost.device,
+	mountDevice.Name:   func(h mountHost) error { return h.released(globalMount) },
+	thinName:           func(h mountHost) error { return h.released(thinMount()) },
+}
+
+// mountDisks say what of a host is mounted before it has a root of its own, while
+// programs and devices can still be reached; the root will be dir.
+var mountDisks = map[string]func(dir string) error{
+	deviceName: makeDisk,
+	thinName:   mountThin,
 }
 
 // mountInit is the first process of the fault's PID and mount namespaces.
@@ -67,9 +75,9 @@ func mountInit(s stage) error {
 	ctx, cancel := context.WithDeadline(context.Background(), s.until)
 	defer cancel()
 	h := mountHost{ctx, s, s.args[0]}
-	before := func() error { return nil }
-	if h.fault == deviceName {
-		before = func() error { return makeDisk(s.args[1]) }
+	before := mountDisks[h.fault]
+	if before == nil {
+		before = func(string) error { return nil }
 	}
 	if err := hostRoot(s.args[1], before); err != nil {
 		return err
@@ -92,7 +100,7 @@ func mountInit(s stage) error {
 // hostRoot gives this mount namespace a root of its own, shared as systemd's
 // is, and lets go of the host's mounts, whose devices it would keep busy. before
 // runs while dir is the new root, and the host's programs are still there.
-func hostRoot(dir string, before func() error) error {
+func hostRoot(dir string, before func(dir string) error) error {
 	if err := unix.Mount(mountSource, dir, "tmpfs", unix.MS_NOSUID, "size=16m,mode=0755"); err != nil {
 		return fmt.Errorf("mount a tmpfs on %s: %w", dir, err)
 	}
@@ -104,7 +112,7 @@ func hostRoot(dir string, before func() error) error {
 	if err := unix.Mount(mountSource, filepath.Join(dir, "proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mount proc: %w", err)
 	}
-	if err := errors.Join(bindPrograms(dir), before()); err != nil {
+	if err := errors.Join(bindPrograms(dir), before(dir)); err != nil {
 		return err
 	}
 	if err := enterRoot(dir); err != nil {
@@ -296,6 +304,16 @@ func (h mountHost) detached() error {
 // programs is where mkfs and losetup are: a process of a fault has no PATH.
 const programs = "/usr/sbin:/usr/bin:/sbin:/bin"
 
+// program finds one of them.
+func program(name string) (string, error) {
+	for dir := range strings.SplitSeq(programs, ":") {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path, nil
+		}
+	}
+	return "", hint(fmt.Errorf("needs %s, and it is not in %s", name, programs), "install e2fsprogs")
+}
+
 // makeDisk makes a file system on a loop device. The device goes when its last
 // user does.
 func makeDisk(dir string) error {
@@ -330,10 +348,26 @@ func makeDisk(dir string) error {
 	return nil
 }
 
-// device unmounts the volume that a unit has a private copy of.
-func (h mountHost) device() error {
+// mountThin mounts the thin device that the keeper made.
+func mountThin(dir string) error {
+	node, err := thinNode(thinHeld)
+	if err != nil {
+		return err
+	}
+	point := filepath.Join(dir, thinMount())
+	if err := os.MkdirAll(point, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount(node, point, "ext4", 0, ""); err != nil {
+		return fmt.Errorf("mount %s: %w", node, err)
+	}
+	return nil
+}
+
+// released unmounts a device's file system that a unit has a private copy of.
+func (h mountHost) released(point string) error {
 	if _, err := h.unit(syscall.CLONE_NEWNS, "private"); err != nil {
 		return err
 	}
-	return release(globalMount, 0)
+	return release(point, 0)
 }

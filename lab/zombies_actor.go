@@ -118,20 +118,11 @@ func zombiesFeeder(s stage) error {
 // enterPIDNamespace lets the children of this thread be born in the PID
 // namespace of the process that args (pid, start time) name.
 func enterPIDNamespace(args []string) (handle, error) {
-	if len(args) != 2 {
-		return handle{}, errors.New("zombies-feeder wants init's pid and start time")
-	}
-	pid, err1 := strconv.Atoi(args[0])
-	start, err2 := strconv.ParseUint(args[1], 10, 64)
-	if err := errors.Join(err1, err2); err != nil {
+	h, err := openInit(args)
+	if err != nil {
 		return handle{}, err
 	}
-	p := Process{Role: roleInit, PID: pid, Start: start}
-	h, err := p.open()
-	if err != nil {
-		return handle{}, fmt.Errorf("%v: %w", p, err)
-	}
-	ns, err := os.Open(procPath(pid, "ns/pid"))
+	ns, err := os.Open(procPath(h.PID, "ns/pid"))
 	if err != nil {
 		h.close()
 		return handle{}, err
@@ -144,9 +135,27 @@ func enterPIDNamespace(args []string) (handle, error) {
 	}
 	if err != nil {
 		h.close()
-		return handle{}, fmt.Errorf("enter the PID namespace of %v: %w", p, err)
+		return handle{}, fmt.Errorf("enter the PID namespace of %v: %w", h.Process, err)
 	}
 	return h, nil
+}
+
+// openInit opens init, whose pid and start time are what an outsider is told.
+func openInit(args []string) (handle, error) {
+	if len(args) != 2 {
+		return handle{}, errors.New("it wants init's pid and start time")
+	}
+	pid, err1 := strconv.Atoi(args[0])
+	start, err2 := strconv.ParseUint(args[1], 10, 64)
+	if err := errors.Join(err1, err2); err != nil {
+		return handle{}, err
+	}
+	p := Process{Role: roleInit, PID: pid, Start: start}
+	h, err := p.open()
+	if err != nil {
+		err = fmt.Errorf("%v: %w", p, err)
+	}
+	return h, err
 }
 
 // feed runs one exec session, which takes some 10 ms, and waits for it: a

@@ -1,0 +1,146 @@
+package lab
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"sexton.dev/linux/devmapper"
+)
+
+// The fault of thin pools: devices of device-mapper are those of the whole kernel, so
+// a process outside of the fault's namespaces, the keeper, makes them, and removes
+// them when the fault's init has ended.
+var thinPool = Fault{
+	Name:    thinName,
+	Summary: "a thin device that cannot be deleted: a unit still mounts it; a full pool; one whose disk failed",
+	Want: []string{
+		"thin-delete-failed: device 1 of sexton-lab-pool, held by sexton-lab:unit",
+		"thin-delete-failed: device 99, which no pool holds",
+		"thin-pool-space: sexton-lab-full is full, sexton-lab-bad must be checked",
+		"leaked-mount: the container's file system is still mounted in sexton-lab:unit's namespace",
+		"held-device: its device is in use, and its owner does not mount it",
+	},
+	Risk: "destructive",
+	Remains: []string{
+		"thin-delete-failed: device 99: the kernel's log tells of it for as long as it goes back",
+		"thin-pool-space: a full pool is made larger, and a broken one repaired, by a person",
+	},
+	Harm:  "three small pools, six loop devices in memory and under 60 MB of it",
+	ready: thinReady,
+	build: thinBuild,
+	look:  thinLook,
+}
+
+const thinName = "thin-pool"
+
+// The devices of the fault.
+const (
+	thinGoodPool = "sexton-lab-pool"
+	thinFullPool = "sexton-lab-full"
+	thinBadPool  = "sexton-lab-bad"
+	thinHeld     = "sexton-lab-thin-1"
+	thinWritten  = "sexton-lab-thin-2" // of the full pool
+)
+
+// thinMount is where docker mounts a container's device.
+func thinMount() string {
+	return filepath.Join("/var/lib/docker/devicemapper/mnt", containerID(thinName, "first"))
+}
+
+func thinReady(Options) error {
+	if _, err := os.Stat("/sys/module/dm_thin_pool"); err != nil {
+		return hint(errors.New("this kernel has no thin pools, or their module is not loaded"), "modprobe dm-thin-pool, on a machine that may be broken; make test-vm has a kernel with it")
+	}
+	_, err := program("mke2fs")
+	return err
+}
+
+// thinBuild starts init, which waits, then the keeper, which makes the devices, and
+// lets init mount one.
+func thinBuild(s *site) error {
+	here, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		return err
+	}
+	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Setsid: true}
+	init, err := s.start(roleInit, "mount-init", attr, s.rec.Name, s.dir.path, here)
+	if err != nil {
+		return err
+	}
+	p := s.rec.role(roleInit)
+	keeper, err := s.start("keeper", "thin-keeper", &syscall.SysProcAttr{Setsid: true}, strconv.Itoa(p.PID), strconv.FormatUint(p.Start, 10))
+	if err != nil {
+		return err
+	}
+	for _, turn := range []struct {
+		who  *play
+		step string
+	}{{keeper, "made"}, {init, "kept"}, {keeper, "broken"}} {
+		if err := turn.who.order(); err != nil {
+			return err
+		}
+		if err := turn.who.heard(s.ctx, turn.step); err != nil {
+			return err
+		}
+	}
+	if err := s.noteChildren("unit", "unit"); err != nil {
+		return err
+	}
+	if seen, err := thinLook(s.rec); err != nil || !seen.all {
+		return errors.Join(fmt.Errorf("the kernel does not show it: %s", seen.text), err)
+	}
+	if err := s.proved(); err != nil {
+		return err
+	}
+	return errors.Join(keeper.order(), init.order())
+}
+
+// thinLook reads what sysfs and the unit's mounts show, which never blocks.
+func thinLook(r record) (sight, error) {
+	text, kept, err := keepsLeak(r)
+	names, namesErr := mappedNames()
+	there := strings.Contains(names, thinHeld+" ")
+	return sight{text: fmt.Sprintf("%s; devices: %s", text, strings.TrimSpace(names)), all: kept && there, any: kept || there}, errors.Join(err, namesErr)
+}
+
+// mappedNames lists the fault's devices, with a space behind each.
+func mappedNames() (string, error) {
+	files, err := filepath.Glob("/sys/block/dm-*/dm/name")
+	var b strings.Builder
+	for _, file := range files {
+		name, err := os.ReadFile(file)
+		if err == nil && bytes.HasPrefix(name, []byte(mountSource)) { // others, or one that goes just now
+			fmt.Fprintf(&b, "%s ", bytes.TrimSpace(name))
+		}
+	}
+	return b.String(), err
+}
+
+// noDevices proves that no device of the fault is left.
+func noDevices() error {
+	names, err := mappedNames()
+	if err == nil && names != "" {
+		err = hint(fmt.Errorf("devices of device-mapper are left: %s", strings.TrimSpace(names)), "end who has them open, then dmsetup remove each")
+	}
+	return err
+}
+
+// thinNode is the node of a mapped device, as the kernel names it.
+func thinNode(name string) (string, error) {
+	c, err := devmapper.Open("/proc", devmapper.Node)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	d, err := c.Named(name)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("/dev/dm-%d", d.Number.Minor), nil
+}

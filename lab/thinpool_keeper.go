@@ -1,0 +1,242 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/devmapper"
+)
+
+const (
+	poolBlock = 128 // sectors of a block of data: 64 KiB
+	metaBytes = 2 << 20
+	sector    = 512
+)
+
+// A keeper makes the fault's devices and removes them.
+type keeper struct {
+	dm    *devmapper.Control
+	made  []string // the first is the last to go
+	files map[string]*os.File
+}
+
+// thinKeeper is the process that makes them, waits for the end of init, and removes them.
+func thinKeeper(s stage) error {
+	if err := s.hello(); err != nil {
+		return err
+	}
+	h, err := openInit(s.args)
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	s.late.Reset(time.Until(s.until) + 2*settle)
+	dm, err := devmapper.Open("/proc", devmapper.Node)
+	if err != nil {
+		return err
+	}
+	k := &keeper{dm: dm, files: map[string]*os.File{}}
+	defer k.remove(h)
+	if err := k.make(); err != nil {
+		return err
+	}
+	if err := s.reach("made"); err != nil {
+		return err
+	}
+	if err := k.breaks(); err != nil {
+		return err
+	}
+	if err := s.reach("broken"); err != nil {
+		return err
+	}
+	s.alone()
+	h.ended(time.Until(s.until))
+	return nil
+}
+
+// make makes the pools, and in the first a device with a file system.
+func (k *keeper) make() error {
+	for _, p := range []struct {
+		name string
+		data int64
+	}{{thinGoodPool, 64 << 20}, {thinFullPool, 2 << 20}, {thinBadPool, 2 << 20}} {
+		if err := k.pool(p.name, p.data); err != nil {
+			return err
+		}
+	}
+	if err := k.thin(thinHeld, thinGoodPool, 32<<20); err != nil {
+		return err
+	}
+	node, err := thinNode(thinHeld)
+	if err != nil {
+		return err
+	}
+	mkfs, err := program("mke2fs")
+	if err != nil {
+		return err
+	}
+	if out, err := exec.Command(mkfs, "-F", node).CombinedOutput(); err != nil {
+		return fmt.Errorf("mke2fs: %w: %s", err, out)
+	}
+	return nil
+}
+
+// breaks does what must fail: a device is deleted that is in use, and one that is
+// not there; a pool is written until it is full; and the disk of another's metadata fails.
+func (k *keeper) breaks() error {
+	if err := k.dm.Tell(thinGoodPool, "delete 1"); !errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("delete a device that is mapped: %v", err)
+	}
+	if err := k.dm.Tell(thinGoodPool, "delete 99"); !errors.Is(err, unix.ENODATA) {
+		return fmt.Errorf("delete a device that is not there: %v", err)
+	}
+	if err := k.thin(thinWritten, thinFullPool, 8<<20); err != nil {
+		return err
+	}
+	if err := fill(thinWritten); err != nil {
+		return err
+	}
+	// The kernel writes the metadata of this pool to a file that takes no more writes.
+	if _, err := unix.FcntlInt(k.files[thinBadPool].Fd(), unix.F_ADD_SEALS, unix.F_SEAL_WRITE); err != nil {
+		return fmt.Errorf("seal a file: %w", err)
+	}
+	k.dm.Tell(thinBadPool, "create_thin 1") // what becomes of it depends on when the kernel notices
+	return nil
+}
+
+// fill writes to a device until that fails.
+func fill(name string) error {
+	node, err := thinNode(name)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(node, os.O_WRONLY|unix.O_DIRECT, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	page, err := unix.Mmap(-1, 0, 64<<10, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return err
+	}
+	defer unix.Munmap(page)
+	for n := range 128 {
+		page[0] = byte(n)
+		if _, err := f.Write(page); err != nil {
+			return nil // the pool said no
+		}
+	}
+	return fmt.Errorf("%s takes more than its pool has", name)
+}
+
+// pool makes a pool of a few MB, in memory. What does not fit fails at once: nobody
+// shall wait in state D for it.
+func (k *keeper) pool(name string, data int64) error {
+	meta, metaFile, err := loopDevice(name+" metadata", metaBytes)
+	if err != nil {
+		return err
+	}
+	defer meta.Close()
+	k.files[name] = metaFile
+	disk, diskFile, err := loopDevice(name+" data", data)
+	if err != nil {
+		return err
+	}
+	defer disk.Close()
+	diskFile.Close() // the loop device has it
+	table := fmt.Sprintf("%s %s %d 4 1 error_if_no_space", meta.Name(), disk.Name(), poolBlock)
+	return k.device(name, devmapper.Target{Length: uint64(data / sector), Type: "thin-pool", Table: table})
+}
+
+// thin makes device 1 of a pool and maps it.
+func (k *keeper) thin(name, pool string, size int64) error {
+	if err := k.dm.Tell(pool, "create_thin 1"); err != nil {
+		return err
+	}
+	node, err := thinNode(pool)
+	if err != nil {
+		return err
+	}
+	return k.device(name, devmapper.Target{Length: uint64(size / sector), Type: "thin", Table: node + " 1"})
+}
+
+func (k *keeper) device(name string, t devmapper.Target) error {
+	_, err := k.dm.Create(name, []devmapper.Target{t})
+	if err == nil {
+		k.made = append(k.made, name)
+	}
+	return err
+}
+
+// remove removes what was made, the last first, after the end of init. What is in use
+// a little longer is waited for, and else left to the kernel.
+func (k *keeper) remove(init handle) {
+	init.ended(settle / 2) // or up gave up, and init ends with us
+	deadline := time.Now().Add(settle / 2)
+	for i := len(k.made) - 1; i >= 0; i-- {
+		for {
+			err := k.dm.Remove(k.made[i])
+			if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if d, err := k.dm.Named(k.made[i]); err == nil {
+			k.dm.RemoveDeferred(d.Number)
+		}
+	}
+	k.dm.Close()
+}
+
+// loopDevice puts a loop device on a new file in memory. The device goes when nobody
+// has it open; whoever made it opens it until something stands on it.
+func loopDevice(name string, size int64) (device, file *os.File, err error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, nil, fmt.Errorf("a file in memory: %w", err)
+	}
+	file = os.NewFile(uintptr(fd), name)
+	if err := file.Truncate(size); err != nil {
+		return nil, nil, err
+	}
+	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, hint(err, "modprobe loop")
+	}
+	defer control.Close()
+	for { // another process may take the one that is free
+		n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
+		if err != nil {
+			return nil, nil, fmt.Errorf("a free loop device: %w", err)
+		}
+		device, err = os.OpenFile(fmt.Sprintf("/dev/loop%d", n), os.O_RDWR, 0)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err = setLoop(device, file); err == nil {
+			return device, file, nil
+		}
+		device.Close()
+		if !errors.Is(err, unix.EBUSY) {
+			return nil, nil, fmt.Errorf("%s: %w", device.Name(), err)
+		}
+	}
+}
+
+func setLoop(device, file *os.File) error {
+	fd := device.Fd()
+	if err := unix.IoctlSetInt(int(fd), unix.LOOP_SET_FD, int(file.Fd())); err != nil {
+		return err
+	}
+	info := unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR}
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, unix.LOOP_SET_STATUS64, uintptr(unsafe.Pointer(&info))); errno != 0 {
+		return errno
+	}
+	return nil
+}
