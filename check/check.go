@@ -154,7 +154,7 @@ type Target struct {
 
 	Name        string `json:"name,omitempty"`        // mapped: device-mapper's; thin: of the pool. Device is its number
 	UUID        string `json:"uuid,omitempty"`        // of the same, "" where it was given none
-	Thin        uint32 `json:"thin,omitempty"`        // thin: id in the pool; mapped: the same of what is mapped
+	Thin        uint64 `json:"thin,omitempty"`        // thin: id in the pool; mapped: the same of what is mapped
 	Transaction uint64 `json:"transaction,omitempty"` // thin: the pool's, which whoever uses it counts up with each change
 }
 

@@ -23,6 +23,9 @@ import (
 	"sexton.dev/checks/pidbudget"
 	"sexton.dev/checks/privategraphroot"
 	"sexton.dev/checks/privateunit"
+	"sexton.dev/checks/thindeletefailed"
+	"sexton.dev/checks/thinpoolmissing"
+	"sexton.dev/checks/thinpoolspace"
 	"sexton.dev/checks/unreapedchildren"
 )
 
@@ -43,6 +46,9 @@ func All() []*check.Check {
 		deadcontainer.Check,
 		detachedmount.Check,
 		helddevice.Check,
+		thinpoolspace.Check,
+		thinpoolmissing.Check,
+		thindeletefailed.Check,
 		mountmultiplication.Check,
 		hostpathnopropagation.Check,
 		privategraphroot.Check,

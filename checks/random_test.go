@@ -57,6 +57,7 @@ func randomHost(r *rand.Rand) *snapshot.Host {
 	h.Kernel = pick(r, "", "3.10.0-1160.el7", "6.1.0")
 	h.Sort()
 	happen(r, h)
+	pool(r, h)
 	h.Sort()
 	return h
 }

@@ -58,7 +58,7 @@ func (l *looker) firstSpace() bool {
 
 func logEvent(e kmsg.Event, began time.Time) snapshot.LogEvent {
 	out := snapshot.LogEvent{Family: string(e.Family), Container: e.Container, PodUID: e.PodUID, Process: e.Process, PID: e.PID,
-		Cgroup: e.Cgroup, Global: e.Global, Limit: e.Limit, Text: e.Text}
+		Cgroup: e.Cgroup, Global: e.Global, Limit: e.Limit, Device: e.Device, Text: e.Text}
 	if e.Boot >= 0 && !began.IsZero() {
 		out.Time = began.Add(e.Boot).UTC().Truncate(time.Second)
 	}

@@ -106,7 +106,7 @@ func (m *mapperDevice) status(c *devmapper.Control) error {
 	t := d.Targets[0]
 	if m.Thin != nil {
 		table, bad := devmapper.ParseThinTable(t.Table)
-		m.Thin.Pool, m.Thin.ID = table.Pool.String(), table.ID
+		m.Thin.Pool, m.Thin.ID = table.Pool.String(), uint64(table.ID)
 		if err == nil {
 			_, m.Thin.Failed, err = devmapper.ParseThin(t.Status)
 		}
@@ -151,7 +151,7 @@ func (m *mapperDevice) list(node string) error {
 		}
 		m.Pool.Listed = true
 		for _, t := range all {
-			m.Pool.Holds = append(m.Pool.Holds, snapshot.Held{ID: t.ID, Blocks: t.Blocks})
+			m.Pool.Holds = append(m.Pool.Holds, snapshot.Held{ID: uint64(t.ID), Blocks: t.Blocks})
 		}
 		return nil
 	}

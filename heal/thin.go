@@ -28,7 +28,7 @@ func removeMapped(_ context.Context, s plan.Step, _ func(any) error) error {
 	switch {
 	case err != nil:
 		return refusal{err}
-	case thin.ID != s.Target.Thin:
+	case uint64(thin.ID) != s.Target.Thin:
 		return refusal{fmt.Errorf("%s is thin device %d, not %d: plan again: sexton heal", d.Name, thin.ID, s.Target.Thin)}
 	case d.Open > 1: // we are one
 		return refusal{fmt.Errorf("%s is open %d times: see who: sexton holders %v", d.Name, d.Open-1, d.Number)}

@@ -74,6 +74,21 @@ func (m *Map) OnDevice(device string) Target {
 	return Target{Word: device, Devices: []string{device}, Mounts: slices.AppendSeq(all, m.Places(device))}
 }
 
+// Owned reports whether a namespace mounts a device in which its owner would: one that
+// owns what is below a mount of it. A mount without a parent is a root.
+func (m *Map) Owned(device string) bool {
+	for p := range m.Places(device) {
+		base := m.Base(p.Mount)
+		if base == "" || base == device {
+			return true // the root of a namespace: a system runs on it
+		}
+		if slices.ContainsFunc(m.Owners(base), func(o *snapshot.MountNamespace) bool { return m.Has(o, device) }) {
+			return true
+		}
+	}
+	return false
+}
+
 // within are the mounts of a superblock in one namespace.
 func (m *Map) within(ns *snapshot.MountNamespace, device string) []spot {
 	n, known := m.number[ns]

@@ -11,8 +11,10 @@ type KernelLog struct {
 
 // The families of events that checks ask for; sexton kmsg has more.
 const (
-	LogOOM      = "oom"
-	LogHungTask = "hung-task"
+	LogOOM        = "oom"
+	LogHungTask   = "hung-task"
+	LogThinDelete = "thin-delete-failed"
+	LogThinPool   = "thinpool"
 )
 
 // A LogEvent is one thing that went wrong, as the kernel tells it. A field is empty
@@ -27,6 +29,7 @@ type LogEvent struct {
 	Cgroup    string    `json:"cgroup,omitempty"`  // of the victim
 	Global    bool      `json:"global,omitempty"`  // the host had no memory, not a cgroup
 	Limit     uint64    `json:"limit,omitempty"`   // of the memory cgroup, in bytes
+	Device    string    `json:"device,omitempty"`  // that failed; thin-delete-failed: the id of the thin device
 	Text      string    `json:"text,omitempty"`    // a line a message
 	Times     int       `json:"times,omitempty"`   // how often the log tells of it, if more than once
 }

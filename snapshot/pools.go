@@ -46,12 +46,12 @@ type Pool struct {
 
 // A Held is a thin device that a pool holds, mapped or not.
 type Held struct {
-	ID     uint32 `json:"id"`
+	ID     uint64 `json:"id"`
 	Blocks uint64 `json:"blocks"` // of the pool, shared ones too
 }
 
 // Has reports whether a pool whose devices were listed holds this one.
-func (p *Pool) Has(id uint32) bool {
+func (p *Pool) Has(id uint64) bool {
 	for _, h := range p.Holds {
 		if h.ID == id {
 			return true
@@ -63,7 +63,7 @@ func (p *Pool) Has(id uint32) bool {
 // A Thin is which device of which pool a mapped device is.
 type Thin struct {
 	Pool   string `json:"pool"` // its number
-	ID     uint32 `json:"id"`
+	ID     uint64 `json:"id"`
 	Failed bool   `json:"failed,omitempty"`
 }
 

@@ -32,7 +32,7 @@ func run(p check.Pass) []check.Finding {
 	m := holding.MapOf(p.Now)
 	var found []check.Finding
 	for _, b := range all.Blocks {
-		if len(b.Alive) == 0 || owned(m, b.Device) {
+		if len(b.Alive) == 0 || m.Owned(b.Device) {
 			continue
 		}
 		f := finding(p.Now, m, b)
@@ -45,21 +45,6 @@ func run(p check.Pass) []check.Finding {
 		found = append(found, f)
 	}
 	return found
-}
-
-// owned reports whether a namespace mounts the device in which its owner would:
-// one that owns what is below a mount of it. A mount without a parent is a root.
-func owned(m *holding.Map, device string) bool {
-	for p := range m.Places(device) {
-		base := m.Base(p.Mount)
-		if base == "" || base == device {
-			return true // the root of a namespace: a system runs on it
-		}
-		if slices.ContainsFunc(m.Owners(base), func(o *snapshot.MountNamespace) bool { return m.Has(o, device) }) {
-			return true
-		}
-	}
-	return false
 }
 
 func finding(h *snapshot.Host, m *holding.Map, b snapshot.Block) check.Finding {

@@ -12,7 +12,7 @@
 // came late; it may be removed; or the data root was moved, and docker is to use
 // a pool again of which it has no record.
 //
-// The finding says which configuration names the pool, which volume group it
+// A finding is such a pool. It says which configuration names the pool, which volume group it
 // would be in and what LVM's last record of that group has. The advice is a
 // runbook in the order in which to try: what destroys nothing first, then what
 // to save, then the two recoveries and what each of them destroys. sexton

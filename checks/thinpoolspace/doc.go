@@ -11,15 +11,15 @@
 // time. When its metadata is full the pool turns read-only, and must be checked
 // offline before it is written again. No df shows either.
 //
-// The finding says how much of data and metadata is in use and of what size the
+// A finding is a pool that is in such a mode or nearly full. It says how much of data and metadata is in use and of what size the
 // pool is, what happens to writes, in which mode it is and why, whether it grows
 // by itself (LVM's thin_pool_autoextend_threshold, in lvm.conf or in the pool's
 // profile, which dmeventd carries out), and who was told to use it. docker makes
 // no container when less than a tenth is free (dm.min_free_space).
 //
 // Critical when the pool is full, read-only, failed or must be checked, or when
-// 95 % of data or metadata is in use; warning from 80 % on, or from where it
-// tells that little is left (its low water mark).
+// 95 % of data or metadata is in use. Else warning: from 80 % on, or from where
+// it tells that little is left (its low water mark).
 //
 // Sources: Linux 6.12 Documentation/admin-guide/device-mapper/thin-provisioning.rst;
 // drivers/md/dm-thin.c; lvmthin(7); moby v24 daemon/graphdriver/devmapper.

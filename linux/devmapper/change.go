@@ -30,7 +30,7 @@ func (c *Control) Remove(name string) error {
 //
 // Source: Linux 6.12 Documentation/admin-guide/device-mapper/thin-provisioning.rst;
 // drivers/md/dm-thin-metadata.c, __delete_device.
-func (c *Control) DeleteThin(pool Number, id uint32) error {
+func (c *Control) DeleteThin(pool Number, id uint64) error {
 	return c.message(header{device: pool}, fmt.Sprintf("delete %d", id))
 }
 
