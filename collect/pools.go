@@ -15,10 +15,7 @@ import (
 	"sexton.dev/snapshot"
 )
 
-const (
-	mapperWithin = 2 * time.Second // for all devices: a pool that is at work may not answer
-	usersWithin  = time.Second     // for files of settings: they may be on a dead file system
-)
+const mapperWithin = 3 * time.Second // for all devices: a pool that is at work may not answer
 
 // A mapperLine is one line of the child that asks device-mapper. It comes again for a
 // device when more of it is known.
@@ -135,7 +132,7 @@ func (l *looker) poolUsers(ctx context.Context, p *snapshot.Pools) {
 		if err != nil {
 			return nil, err
 		}
-		ctx, cancel := context.WithTimeout(ctx, usersWithin)
+		ctx, cancel := context.WithTimeout(ctx, settingsWithin)
 		defer cancel()
 		return l.Child(ctx, "pools", string(question))
 	})

@@ -44,6 +44,7 @@ const (
 	thinGoodPool = "sexton-lab-pool"
 	thinFullPool = "sexton-lab-full"
 	thinBadPool  = "sexton-lab-bad"
+	thinForeign  = "sexton-lab-foreign" // which the kernel refuses to make
 	thinHeld     = "sexton-lab-thin-1"
 	thinWritten  = "sexton-lab-thin-2" // of the full pool
 )

@@ -66,11 +66,11 @@ func (k *keeper) make() error {
 		name string
 		data int64
 	}{{thinGoodPool, 64 << 20}, {thinFullPool, 2 << 20}, {thinBadPool, 2 << 20}} {
-		if err := k.pool(p.name, p.data); err != nil {
+		if err := k.pool(p.name, p.data, nil); err != nil {
 			return err
 		}
 	}
-	if err := k.thin(thinHeld, thinGoodPool, 32<<20); err != nil {
+	if err := k.thin(thinHeld, thinGoodPool, 1, 32<<20); err != nil {
 		return err
 	}
 	node, err := thinNode(thinHeld)
@@ -88,7 +88,8 @@ func (k *keeper) make() error {
 }
 
 // breaks does what must fail: a device is deleted that is in use, and one that is
-// not there; a pool is written until it is full; and the disk of another's metadata fails.
+// not there; a pool is made of metadata that is none; one is written until it is full;
+// and the disk of another's metadata fails.
 func (k *keeper) breaks() error {
 	if err := k.dm.Tell(thinGoodPool, "delete 1"); !errors.Is(err, unix.EBUSY) {
 		return fmt.Errorf("delete a device that is mapped: %v", err)
@@ -96,7 +97,10 @@ func (k *keeper) breaks() error {
 	if err := k.dm.Tell(thinGoodPool, "delete 99"); !errors.Is(err, unix.ENODATA) {
 		return fmt.Errorf("delete a device that is not there: %v", err)
 	}
-	if err := k.thin(thinWritten, thinFullPool, 8<<20); err != nil {
+	if err := k.pool(thinForeign, 1<<20, []byte("no thin pool")); err == nil {
+		return errors.New("the kernel took metadata that is none")
+	}
+	if err := k.thin(thinWritten, thinFullPool, 2, 8<<20); err != nil {
 		return err
 	}
 	if err := fill(thinWritten); err != nil {
@@ -136,14 +140,18 @@ func fill(name string) error {
 }
 
 // pool makes a pool of a few MB, in memory. What does not fit fails at once: nobody
-// shall wait in state D for it.
-func (k *keeper) pool(name string, data int64) error {
+// shall wait in state D for it. begin is what its metadata begins with; the kernel makes
+// new metadata where there is none.
+func (k *keeper) pool(name string, data int64, begin []byte) error {
 	meta, metaFile, err := loopDevice(name+" metadata", metaBytes)
 	if err != nil {
 		return err
 	}
 	defer meta.Close()
 	k.files[name] = metaFile
+	if _, err := metaFile.WriteAt(begin, 0); err != nil {
+		return err
+	}
 	disk, diskFile, err := loopDevice(name+" data", data)
 	if err != nil {
 		return err
@@ -154,16 +162,16 @@ func (k *keeper) pool(name string, data int64) error {
 	return k.device(name, devmapper.Target{Length: uint64(data / sector), Type: "thin-pool", Table: table})
 }
 
-// thin makes device 1 of a pool and maps it.
-func (k *keeper) thin(name, pool string, size int64) error {
-	if err := k.dm.Tell(pool, "create_thin 1"); err != nil {
+// thin makes a device of a pool and maps it.
+func (k *keeper) thin(name, pool string, id int, size int64) error {
+	if err := k.dm.Tell(pool, fmt.Sprintf("create_thin %d", id)); err != nil {
 		return err
 	}
 	node, err := thinNode(pool)
 	if err != nil {
 		return err
 	}
-	return k.device(name, devmapper.Target{Length: uint64(size / sector), Type: "thin", Table: node + " 1"})
+	return k.device(name, devmapper.Target{Length: uint64(size / sector), Type: "thin", Table: fmt.Sprintf("%s %d", node, id)})
 }
 
 func (k *keeper) device(name string, t devmapper.Target) error {

@@ -16,8 +16,11 @@ rm -rf "$guest"
 mkdir -p "$guest/bin" "$guest/dev" "$guest/proc" "$guest/sys" "$guest/tests" "$guest/modules"
 cp "$busybox" "$guest/bin/"
 cp scripts/vm/init "$guest/init"
-for module in drivers/block/loop fs/overlayfs/overlay fs/fuse/fuse; do
+md=drivers/md
+for module in drivers/block/loop fs/overlayfs/overlay fs/fuse/fuse \
+	lib/libcrc32c $md/dm-mod $md/dm-bufio $md/dm-bio-prison $md/persistent-data/dm-persistent-data $md/dm-thin-pool; do
 	cp "$modules/kernel/$module.ko" "$guest/modules/"
+	echo "${module##*/}" >>"$guest/modules/order" # each after those that it needs
 done
 export CGO_ENABLED=0 GOARCH=amd64
 make --no-print-directory --silent build BIN="$guest/bin"

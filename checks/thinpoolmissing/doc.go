@@ -13,7 +13,8 @@
 // a pool again of which it has no record.
 //
 // A finding is such a pool. It says which configuration names the pool, which volume group it
-// would be in and what LVM's last record of that group has. The advice is a
+// would be in, what LVM's last record of that group has, and whether the kernel's
+// log tells of a pool that it refused to make. The advice is a
 // runbook in the order in which to try: what destroys nothing first, then what
 // to save, then the two recoveries and what each of them destroys. sexton
 // carries out none of it: which data is still wanted no program can tell.

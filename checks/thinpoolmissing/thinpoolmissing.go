@@ -20,6 +20,7 @@ var Check = &check.Check{
 	Name:  name,
 	Doc:   check.DocOf(doc, name),
 	Needs: []snapshot.Part{snapshot.Storage},
+	Uses:  []snapshot.Part{snapshot.Log},
 	Run:   run,
 }
 
@@ -37,7 +38,12 @@ func run(p check.Pass) []check.Finding {
 		case m != nil && (m.Pool != nil || m.Type == ""):
 		case m == nil && (unsure || u.Disk != "" && !u.Used): // not all devices are known; or docker has yet to make it
 		default:
-			found = append(found, finding(all, u, m))
+			f := finding(all, u, m)
+			if lines := refusals(p); len(lines) > 0 {
+				f.Cause += ". The kernel refused to make a thin pool lately: its metadata is broken, or is not a pool's"
+				f.Evidence = append(f.Evidence, lines...)
+			}
+			found = append(found, f)
 		}
 	}
 	return found
@@ -73,6 +79,24 @@ func finding(all *snapshot.Pools, u snapshot.PoolUser, m *snapshot.Mapped) check
 	f.Evidence = append(f.Evidence, w.evidence...)
 	return f
 }
+
+// refusals are the last lines of the kernel's log on a pool that it did not make. They
+// name no pool.
+func refusals(p check.Pass) (lines []check.Evidence) {
+	if p.Now.Log == nil {
+		return nil
+	}
+	for _, e := range p.Now.Log.Events {
+		refused := strings.Contains(e.Text, "superblock") || strings.Contains(e.Text, "Error creating metadata object") || strings.Contains(e.Text, "sb_check failed")
+		if e.Family == snapshot.LogThinPool && refused && p.IsRecent(e.Time) {
+			lines = append(lines, check.Evidence{Source: "kernel log", Text: e.Text})
+		}
+	}
+	return lines[max(0, len(lines)-mostLines):]
+}
+
+// mostLines of the kernel's log are shown: one refusal has three.
+const mostLines = 3
 
 // A place is where a pool would be, as far as anything tells.
 type place struct {

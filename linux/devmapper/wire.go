@@ -73,9 +73,10 @@ func decode(b []byte) (header, []byte, error) {
 		return header{}, nil, fmt.Errorf("%w: an answer of %d bytes", ErrFormat, len(b))
 	}
 	size, start := order.Uint32(b[atDataSize:]), order.Uint32(b[atDataStart:])
-	if size > uint32(len(b)) || start > size {
+	if size > uint32(len(b)) || start > uint32(len(b)) {
 		return header{}, nil, fmt.Errorf("%w: data from %d to %d in %d bytes", ErrFormat, start, size, len(b))
 	}
+	size = max(size, start) // one without data ends where that would begin, or before
 	h := header{
 		targets: order.Uint32(b[atTargets:]), flags: order.Uint32(b[atFlags:]), event: order.Uint32(b[atEvent:]), open: int32(order.Uint32(b[atOpen:])),
 		device: unpack(order.Uint64(b[atDevice:])), name: text(b[atName : atName+maxName+1]), uuid: text(b[atUUID : atUUID+maxUUID+1]),

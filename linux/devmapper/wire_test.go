@@ -16,6 +16,10 @@ func TestHeader(t *testing.T) {
 	if err != nil || got != h || string(rest[:5]) != "data\x00" {
 		t.Errorf("got %+v, %.5q, %v, want %+v", got, rest, err, h)
 	}
+	order.PutUint32(b[atDataSize:], 305) // as the kernel says where there is no data
+	if _, rest, err := decode(b); err != nil || len(rest) != 0 {
+		t.Errorf("no data: %q, %v", rest, err)
+	}
 	order.PutUint32(b[atDataStart:], 2000)
 	for _, b := range [][]byte{nil, b[:headerSize-1], b} {
 		if _, _, err := decode(b); !errors.Is(err, ErrFormat) {
