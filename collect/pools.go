@@ -24,6 +24,7 @@ type mapperLine struct {
 	Lack   string           `json:"lack,omitempty"`  // why a part of it is not known
 	None   bool             `json:"none,omitempty"`  // the kernel has no device-mapper
 	Whole  string           `json:"whole,omitempty"` // why nothing is known
+	All    bool             `json:"all,omitempty"`   // all devices were told of: what follows is more of them
 	End    bool             `json:"end,omitempty"`
 }
 
@@ -56,14 +57,14 @@ func (l *looker) mapper(ctx context.Context, p *snapshot.Pools) bool {
 		l.missing(snapshot.Storage, what, cause(err))
 		return false
 	}
-	ended := false
+	all, ended := false, false
 	lacks := map[string]string{}
 	for line := range bytes.Lines(text) {
 		var m mapperLine
 		if err := json.Unmarshal(line, &m); err != nil {
 			break // cut off
 		}
-		ended = ended || m.End
+		all, ended = all || m.All, ended || m.End
 		switch {
 		case m.Whole != "":
 			l.missing(snapshot.Storage, what, m.Whole)
@@ -75,7 +76,7 @@ func (l *looker) mapper(ctx context.Context, p *snapshot.Pools) bool {
 			put(p, *m.Device)
 		}
 	}
-	p.Loaded = true
+	p.Loaded, p.Partial = true, !all
 	slices.SortFunc(p.Devices, func(a, b snapshot.Mapped) int { return cmp.Compare(a.Device, b.Device) })
 	if !ended {
 		l.lackOf(snapshot.Storage, what, "some did not answer in time")

@@ -43,6 +43,9 @@ func childMapper(out io.Writer, proc, root string) error {
 			return err
 		}
 	}
+	if err := e.Encode(mapperLine{All: true}); err != nil {
+		return err
+	}
 	for _, more := range []func(*mapperDevice) error{
 		func(m *mapperDevice) error { return m.status(c) },
 		func(m *mapperDevice) error { return m.holds(root) },

@@ -151,9 +151,9 @@ var actions = map[string]action{
 	"abort-fuse":           {abort, aborted, []snapshot.Part{snapshot.Threads}, nil, 0},
 	"unblock-exec-fifo":    {unblock, unblocked, []snapshot.Part{snapshot.Processes, snapshot.Fifos}, nil, 0},
 	"restart-holder":       {restart, restarted, ofProcesses, nil, 0},
-	"deferred-remove":      {removeMapped, unmapped, []snapshot.Part{snapshot.Storage}, nil, 1},
-	"retry-remove":         {remove, removed, nil, nil, 1}, // the runtime's own answer
-	"delete-thin":          {deleteThin, deleted, []snapshot.Part{snapshot.Storage}, nil, 2},
+	"deferred-remove":      {removeMapped, unmapped, nil, nil, 1}, // each device by itself
+	"retry-remove":         {remove, removed, nil, nil, 1},        // the runtime's own answer
+	"delete-thin":          {deleteThin, deleted, nil, nil, 2},
 }
 
 func steps(h *snapshot.Host, f check.Finding, r check.Remedy) []Step {

@@ -52,7 +52,7 @@ func unmapped(h *snapshot.Host, s Step) (bool, string) {
 	}
 	m := mappedAs(h, s.Target)
 	if m == nil {
-		return true, ""
+		return !h.Pools.Partial, "not all devices of device-mapper could be asked in time"
 	}
 	return false, fmt.Sprintf("%s is still there, open %d times", m.Name, m.Open)
 }

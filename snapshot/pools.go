@@ -9,6 +9,7 @@ import (
 type Pools struct {
 	Loaded  bool       `json:"loaded"`            // the kernel has device-mapper: else there is no device
 	Devices []Mapped   `json:"devices,omitempty"` // by number
+	Partial bool       `json:"partial,omitempty"` // there may be more devices: not all could be asked in time
 	Users   []PoolUser `json:"users,omitempty"`
 	LVM     *LVM       `json:"lvm,omitempty"` // nil: the host has no files of LVM
 }

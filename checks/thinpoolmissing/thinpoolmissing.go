@@ -3,7 +3,6 @@ package thinpoolmissing
 import (
 	_ "embed"
 	"fmt"
-	"slices"
 	"strings"
 
 	"sexton.dev/check"
@@ -29,14 +28,11 @@ func run(p check.Pass) []check.Finding {
 	if all == nil {
 		return nil
 	}
-	unsure := slices.ContainsFunc(p.Now.Unread, func(u snapshot.Unread) bool {
-		return u.Part == snapshot.Storage && strings.HasPrefix(u.Path, "the devices")
-	})
 	var found []check.Finding
 	for _, u := range all.Users {
 		switch m := all.Named(u.Pool); {
 		case m != nil && (m.Pool != nil || m.Type == ""):
-		case m == nil && (unsure || u.Disk != "" && !u.Used): // not all devices are known; or docker has yet to make it
+		case m == nil && (all.Partial || u.Disk != "" && !u.Used): // not all devices are known; or docker has yet to make it
 		default:
 			f := finding(all, u, m)
 			if lines := refusals(p); len(lines) > 0 {
