@@ -6,6 +6,8 @@
 // cannot reach a recording or a report.
 package runtimes
 
+import "time"
+
 // A Kind names the API that a socket speaks.
 type Kind string
 
@@ -16,6 +18,7 @@ const (
 	Containerd Kind = "containerd"
 	CRI        Kind = "cri"
 	Podman     Kind = "podman"
+	Shim       Kind = "shim" // of one container or pod, below containerd
 )
 
 // A Socket is a unix socket that may belong to a runtime.
@@ -25,6 +28,7 @@ type Socket struct {
 	From string `json:"from"` // how it was found: "default", "DOCKER_HOST", "context NAME"
 	// Brief says to ask nothing for which the runtime asks another that may be
 	// stopped: docker's version is containerd's word too, and the question stays.
+	// Of containerd it asks for the version alone.
 	Brief bool `json:"brief,omitempty"`
 }
 
@@ -37,6 +41,15 @@ type Answer struct {
 	Containers []Container `json:"containers,omitempty"`
 	// Components are the versions that docker tells of "containerd" and "runc"; since 18.04.
 	Components map[string]string `json:"components,omitempty"`
+	Said       []Said      `json:"said,omitempty"` // to each question, in order
+}
+
+// A Said is how one question to a runtime went, from connect to answer.
+type Said struct {
+	Question string        `json:"question"`         // ping, version, list containers, ...
+	Took     time.Duration `json:"took"`             // until the next question, or until it was given up
+	Silent   bool          `json:"silent,omitempty"` // no answer in time
+	Full     bool          `json:"full,omitempty"`   // of a silent one: its queue of connections was full
 }
 
 // A Container is one container as its runtime describes it. Every string is

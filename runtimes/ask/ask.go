@@ -29,6 +29,9 @@ func Ask(ctx context.Context, s runtimes.Socket) (runtimes.Answer, error) {
 	case runtimes.Podman:
 		return podman.List(ctx, s.Path)
 	case runtimes.Containerd:
+		if s.Brief {
+			return containerd.Brief(ctx, s.Path)
+		}
 		return containerd.List(ctx, s.Path)
 	case runtimes.CRI:
 		return cri.List(ctx, s.Path)

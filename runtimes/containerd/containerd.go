@@ -40,24 +40,21 @@ type asker struct {
 // once the containers are known.
 //
 // Source: github.com/containerd/containerd/api v1.12, services/.
-func List(ctx context.Context, socket string) (runtimes.Answer, error) {
-	answer := runtimes.Answer{Kind: runtimes.Containerd, Socket: socket}
+func List(ctx context.Context, socket string) (answer runtimes.Answer, err error) {
+	answer = runtimes.Answer{Kind: runtimes.Containerd, Socket: socket}
 	d := dial.New(runtimes.Containerd, socket)
 	cc := rpc.Open(d)
 	defer cc.Close()
+	defer func() { answer.Said = d.Said() }()
 	a := &asker{d: d, cc: cc, socket: socket}
 
-	d.Begin("version", dial.SmallReply)
-	reply, err := cc.Call(ctx, versionMethod, nil, nil)
-	if err == nil {
-		answer.Version, err = parseVersion(reply)
-	}
-	if err != nil {
-		return answer, rpc.Explain(ctx, d, err)
+	if answer.Version, err = a.version(ctx); err != nil {
+		return answer, err
 	}
 	d.Begin("list namespaces", dial.SmallReply)
 	var spaces []string
-	if reply, err = cc.Call(ctx, namespacesMethod, nil, nil); err == nil {
+	reply, err := cc.Call(ctx, namespacesMethod, nil, nil)
+	if err == nil {
 		spaces, err = parseNamespaces(reply)
 	}
 	if err != nil {
@@ -72,6 +69,26 @@ func List(ctx context.Context, socket string) (runtimes.Answer, error) {
 	}
 	a.tasks(ctx, answer.Containers)
 	return answer, a.partial()
+}
+
+// Brief asks for the version alone, which takes no lock and no shim.
+func Brief(ctx context.Context, socket string) (answer runtimes.Answer, err error) {
+	answer = runtimes.Answer{Kind: runtimes.Containerd, Socket: socket}
+	d := dial.New(runtimes.Containerd, socket)
+	cc := rpc.Open(d)
+	defer cc.Close()
+	defer func() { answer.Said = d.Said() }()
+	answer.Version, err = (&asker{d: d, cc: cc, socket: socket}).version(ctx)
+	return answer, err
+}
+
+func (a *asker) version(ctx context.Context) (version string, err error) {
+	a.d.Begin("version", dial.SmallReply)
+	reply, err := a.cc.Call(ctx, versionMethod, nil, nil)
+	if err == nil {
+		version, err = parseVersion(reply)
+	}
+	return version, rpc.Explain(ctx, a.d, err)
 }
 
 // in names the namespace of a call.

@@ -42,11 +42,12 @@ func (a *asker) ask(ctx context.Context, words, method string, message []byte) (
 // would cost a call a container, so PID is 0.
 //
 // Source: k8s.io/cri-api v0.37 pkg/apis/runtime/v1/api.proto.
-func List(ctx context.Context, socket string) (runtimes.Answer, error) {
-	answer := runtimes.Answer{Kind: runtimes.CRI, Socket: socket}
+func List(ctx context.Context, socket string) (answer runtimes.Answer, err error) {
+	answer = runtimes.Answer{Kind: runtimes.CRI, Socket: socket}
 	d := dial.New(runtimes.CRI, socket)
 	cc := rpc.Open(d)
 	defer cc.Close()
+	defer func() { answer.Said = d.Said() }()
 	a := &asker{d: d, cc: cc}
 	if err := a.version(ctx, &answer); err != nil {
 		return answer, rpc.Explain(ctx, d, err)

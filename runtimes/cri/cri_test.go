@@ -114,6 +114,8 @@ func TestList(t *testing.T) {
 			defer cancel()
 			got, err := List(ctx, socket)
 			tt.want.Kind, tt.want.Socket = runtimes.CRI, socket
+			runtimestest.CheckSaid(t, got.Said, err)
+			got.Said = nil
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("answer (-want +got):\n%s", diff)
 			}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -48,6 +49,7 @@ type Dialer struct {
 	full  bool      // the socket's queue of connections is full
 	flood bool      // a limit was passed
 	dead  error     // of a connect, if none succeeded
+	said  []runtimes.Said
 }
 
 // firstBytes are kept to tell one protocol from another: an HTTP/2 frame
@@ -63,7 +65,34 @@ func New(kind runtimes.Kind, socket string) *Dialer {
 func (d *Dialer) Begin(doing string, limit int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.took()
 	d.doing, d.limit, d.got, d.asked = doing, limit, 0, time.Now()
+	d.said = append(d.said, runtimes.Said{Question: doing})
+}
+
+// took ends the question that was last begun. The caller holds mu.
+func (d *Dialer) took() {
+	if n := len(d.said); n > 0 && d.said[n-1].Took == 0 {
+		d.said[n-1].Took = time.Since(d.asked).Round(time.Millisecond)
+	}
+}
+
+// silence notes that the last question got no answer.
+func (d *Dialer) silence(full bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n := len(d.said); n > 0 {
+		d.took()
+		d.said[n-1].Silent, d.said[n-1].Full = true, full
+	}
+}
+
+// Said returns how each question went. The last is over now, if it was not before.
+func (d *Dialer) Said() []runtimes.Said {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.took()
+	return append([]runtimes.Said(nil), d.said...)
 }
 
 // First returns the first bytes that the socket ever sent, at most 9.
@@ -86,7 +115,9 @@ func (d *Dialer) Dial(ctx context.Context) (net.Conn, error) {
 			d.connected()
 			return &conn{Conn: c, d: d, asked: make(chan struct{})}, nil
 		}
-		if ctx.Err() != nil { // says nothing of the socket: what is known of it stays
+		// The end of the time says nothing of the socket: what is known of it stays.
+		// The dialer may notice it before the context does.
+		if ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, err
 		}
 		d.refused(err)

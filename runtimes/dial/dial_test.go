@@ -82,6 +82,9 @@ func TestUnreached(t *testing.T) {
 			}
 			err = d.Explain(ctx, err)
 			t.Log(err)
+			if said := d.Said(); len(said) != 1 || said[0].Silent != errors.Is(err, runtimes.ErrSilent) || said[0].Full != said[0].Silent {
+				t.Errorf("%+v", said)
+			}
 			runtimestest.CheckError(t, err, "docker at "+socket+": "+tt.wantErr, tt.is)
 			if !errors.Is(err, tt.cause) {
 				t.Errorf("%v is not %v", err, tt.cause)

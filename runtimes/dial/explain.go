@@ -76,8 +76,10 @@ func (d *Dialer) Explain(ctx context.Context, err error) error {
 	case flood:
 		return d.Fail(fmt.Sprintf("%s: sent over %d MiB in answer", doing, limit>>20), err)
 	case late(ctx, err) && full:
+		d.silence(true)
 		return d.Fail(fmt.Sprintf("its queue of connections was full for %v: it does not accept", waited), runtimes.ErrSilent, err)
 	case late(ctx, err) && got < silentBelow:
+		d.silence(false)
 		return d.Fail(fmt.Sprintf("accepted the connection, did not answer %q within %v", doing, waited), runtimes.ErrSilent, err)
 	case late(ctx, err):
 		return d.Fail(fmt.Sprintf("%s: was still sending after %v and %d bytes", doing, waited, got), err)

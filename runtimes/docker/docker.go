@@ -47,10 +47,11 @@ func List(ctx context.Context, socket string) (runtimes.Answer, error) {
 
 // ListAs is [List] for another daemon that speaks the docker API. One that says
 // that it is podman is answered as podman, whatever kind was given.
-func ListAs(ctx context.Context, kind runtimes.Kind, socket string) (runtimes.Answer, error) {
+func ListAs(ctx context.Context, kind runtimes.Kind, socket string) (answer runtimes.Answer, err error) {
 	c := newClient(dial.New(kind, socket))
 	defer c.http.CloseIdleConnections()
-	answer, err := c.containers(ctx, kind, socket)
+	defer func() { answer.Said = c.d.Said() }()
+	answer, err = c.containers(ctx, kind, socket)
 	if err != nil {
 		return answer, err
 	}
@@ -59,9 +60,10 @@ func ListAs(ctx context.Context, kind runtimes.Kind, socket string) (runtimes.An
 
 // Brief is [ListAs] without the version, for which the daemon asks containerd:
 // while that is stopped, every question for it stays in the daemon.
-func Brief(ctx context.Context, kind runtimes.Kind, socket string) (runtimes.Answer, error) {
+func Brief(ctx context.Context, kind runtimes.Kind, socket string) (answer runtimes.Answer, err error) {
 	c := newClient(dial.New(kind, socket))
 	defer c.http.CloseIdleConnections()
+	defer func() { answer.Said = c.d.Said() }()
 	return c.containers(ctx, kind, socket)
 }
 

@@ -168,6 +168,8 @@ func TestList(t *testing.T) {
 				tt.want.Kind = runtimes.Docker
 			}
 			tt.want.Socket = socket
+			runtimestest.CheckSaid(t, got.Said, err)
+			got.Said = nil
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("answer (-want +got):\n%s", diff)
 			}

@@ -167,3 +167,15 @@ func CheckError(t *testing.T, err error, part string, is error) {
 		}
 	}
 }
+
+// CheckSaid fails the test unless each question has its end, and the last one alone
+// is a silent one just where the error is that.
+func CheckSaid(t *testing.T, said []runtimes.Said, err error) {
+	t.Helper()
+	for i, s := range said {
+		last := i == len(said)-1
+		if s.Question == "" || s.Took < 0 || s.Silent && !last || last && errors.Is(err, runtimes.ErrSilent) != s.Silent && !errors.Is(err, runtimes.ErrPartial) {
+			t.Errorf("question %d of %+v, error %v", i, said, err)
+		}
+	}
+}
