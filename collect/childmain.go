@@ -25,7 +25,10 @@ func IsChild(args []string) bool { return len(args) > 0 && args[0] == childComma
 // ChildMain is the hidden command that a [Child] runs, and returns its exit status:
 //
 //	__child cmdline PROC PID...    one JSON line a process, as soon as it is read
-//	__child runtime SOCKET         the answer of a runtime, SOCKET being JSON
+//	__child runtime SOCKET PROC PID...   the answer of a runtime, SOCKET being JSON, that these processes give
+//	__child shims QUESTION         what each of some shims answers, one JSON line each
+//	__child inspect QUESTION       how a question for one container went
+//	__child has-unix-diag ROOT     whether this kernel has unix_diag built in
 //	__child references QUESTION    one JSON line a reference to a mount
 //	__child settings QUESTION      what files say, one JSON line each
 //	__child locks QUESTION         one JSON line a mount: is it locked, asked in its namespace
@@ -42,8 +45,14 @@ func ChildMain(args []string, stdout, stderr io.Writer) int {
 	switch {
 	case len(args) > 2 && args[1] == "cmdline":
 		err = readCommands(stdout, args[2], args[3:])
-	case len(args) == 3 && args[1] == "runtime":
-		err = askOne(stdout, args[2])
+	case len(args) > 3 && args[1] == "runtime":
+		err = askOne(stdout, args[2], args[3], args[4:])
+	case len(args) == 3 && args[1] == "shims":
+		err = childShims(stdout, args[2])
+	case len(args) == 3 && args[1] == "inspect":
+		err = childInspect(stdout, args[2])
+	case len(args) == 3 && args[1] == "has-unix-diag":
+		err = childBuiltIn(stdout, args[2])
 	case len(args) == 3 && args[1] == "references":
 		err = childReferences(stdout, args[2])
 	case len(args) == 3 && args[1] == "settings":
@@ -107,15 +116,16 @@ func readSome(path string, most int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, most))
 }
 
-func askOne(out io.Writer, text string) error {
+func askOne(out io.Writer, text, proc string, pids []string) error {
 	var s runtimes.Socket
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), askWithin)
 	defer cancel()
+	ran := watch(ctx, proc, pids)
 	a, err := ask.Ask(ctx, s)
-	r := reply{Answer: a}
+	r := reply{Answer: a, Ran: ran()}
 	if err != nil {
 		r.Err, r.Silent = err.Error(), errors.Is(err, runtimes.ErrSilent) || errors.Is(err, door.ErrDeadline)
 		r.Other = errors.Is(err, runtimes.ErrOtherAPI)

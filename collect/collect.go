@@ -58,15 +58,16 @@ func Looks(ctx context.Context, first door.Door, second func() door.Door, o Opti
 		replies = l.askRuntimes(ctx)
 	}
 	if second == nil {
-		return nil, l.finish(ctx, replies(), true)
+		return nil, l.finish(ctx, replies(), l.askShims(ctx)(), true)
 	}
-	before = l.finish(ctx, nil, false)
+	before = l.finish(ctx, nil, nil, false)
+	shims := l.askShims(ctx)
 	d := second()
 	if ctx.Err() != nil { // interrupted, or out of time: the first look is what there is
 		return nil, before // without mount tables
 	}
 	l = begin(ctx, d, o)
-	return before, l.finish(ctx, replies(), true)
+	return before, l.finish(ctx, replies(), shims(), true)
 }
 
 func begin(ctx context.Context, d door.Door, o Options) *looker {
@@ -76,6 +77,9 @@ func begin(ctx context.Context, d door.Door, o Options) *looker {
 	}
 	if l.wants(snapshot.Budgets, snapshot.Frozen, snapshot.Inits, snapshot.Names, snapshot.MemoryUse, snapshot.Fifos) {
 		l.needs[snapshot.Places] = true // without it they cannot be read
+	}
+	if l.wants(snapshot.Rungs) {
+		l.needs[snapshot.Names], l.needs[snapshot.Places], l.needs[snapshot.Commands] = true, true, true // who answers, and who serves which container
 	}
 	if l.wants(snapshot.Fifos) {
 		l.needs[snapshot.Commands] = true // of the runc that waits
@@ -95,7 +99,7 @@ func begin(ctx context.Context, d door.Door, o Options) *looker {
 
 // finish reads the rest. The mount tables, which cost most and do not come and go
 // as processes do, are read in the last look alone.
-func (l *looker) finish(ctx context.Context, replies []reply, last bool) *snapshot.Host {
+func (l *looker) finish(ctx context.Context, replies []reply, shims []shimAnswer, last bool) *snapshot.Host {
 	if l.lean() {
 		l.mountTables(ctx)
 		replies = l.keepers(ctx)
@@ -112,7 +116,11 @@ func (l *looker) finish(ctx context.Context, replies []reply, last bool) *snapsh
 	if last {
 		l.kernelLog(ctx)
 	}
+	l.layers(ctx)
+	l.outputs()
+	l.shimsAnswered(shims)
 	if last && !l.lean() {
+		l.inspects(ctx)
 		l.mountTables(ctx)
 		l.settings(ctx)
 		l.pools(ctx)

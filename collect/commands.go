@@ -70,7 +70,7 @@ func (l *looker) suspect(p *snapshot.Process) bool {
 // comm to 15 bytes.
 func isRuntime(comm string) bool {
 	// docker until 18.06 has its own, docker-containerd and docker-containerd-shim among them.
-	for _, name := range []string{"dockerd", "containerd", "containerd-shim", "runc", "conmon", "crio", "crun", "docker-runc", "docker-containe"} {
+	for _, name := range []string{"dockerd", "containerd", "containerd-shim", "runc", "conmon", "crio", "crun", "docker-runc", cutName} {
 		if comm == name || strings.HasPrefix(comm, name+":[") {
 			return true
 		}

@@ -36,6 +36,7 @@ func (l *looker) containers(replies []reply) {
 		}
 		l.h.Runtimes = append(l.h.Runtimes, snapshot.Runtime{
 			Kind: string(r.Answer.Kind), Socket: r.Answer.Socket, Version: r.Answer.Version, Err: r.Err, Silent: r.Silent, Components: r.Answer.Components,
+			Said: said(r.Answer.Said), Ran: r.Ran,
 		})
 		if r.Err != "" {
 			at := string(r.Answer.Kind) + " at " + r.Answer.Socket

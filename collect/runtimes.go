@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +25,7 @@ type reply struct {
 	Answer runtimes.Answer `json:"answer"`
 	Err    string          `json:"err,omitempty"`
 	Silent bool            `json:"silent,omitempty"`
+	Ran    bool            `json:"ran,omitempty"`    // the daemon, or containerd below it, was at work meanwhile
 	Other  bool            `json:"other,omitempty"`  // it speaks, but not the API that it was asked by
 	Asleep bool            `json:"asleep,omitempty"` // systemd listens for a service that does not run: there is nobody to ask
 }
@@ -48,13 +51,15 @@ func (l *looker) askRuntimes(ctx context.Context) func() []reply {
 		err = json.Unmarshal(text, &sockets)
 	}
 	l.unread(snapshot.Names, "runtime sockets", err)
+	l.layers(ctx)
+	sockets = append(sockets, l.ownSockets(sockets)...)
 	replies := make([]reply, len(sockets))
-	quiet := silentSockets{file: silentFile, identity: l.identities()}
+	quiet := l.quiet()
 	// Only called on a live host: a recording has the reasons in its answers.
 	asleep := sync.OnceValues(func() (map[string]bool, error) { return runtimes.Dormant(l.Root, sockets) })
 	var wait sync.WaitGroup
 	for i, s := range sockets {
-		wait.Go(func() { replies[i] = l.askOne(ctx, s, &quiet, asleep) })
+		wait.Go(func() { replies[i] = l.askOne(ctx, s, quiet, asleep) })
 	}
 	return func() []reply { wait.Wait(); return replies }
 }
@@ -72,12 +77,12 @@ func (l *looker) askOne(ctx context.Context, s runtimes.Socket, quiet *silentSoc
 		} else if err != nil && !l.h.Root {
 			return json.Marshal(fail("not asked: without root it cannot be told whether that would start the service: " + err.Error()))
 		}
-		s.Brief = l.stopped("containerd")
+		s.Brief = s.Brief || s.Kind == runtimes.Docker && l.stopped("containerd")
 		r := l.askLive(ctx, s)
 		if r.Answer.Kind == "" {
 			r.Answer.Kind, r.Answer.Socket = s.Kind, s.Path
 		}
-		if r.Silent {
+		if r.Silent && !r.Ran { // one that was at work does answer, late, and nothing of the question stays
 			quiet.add(s)
 		}
 		return json.Marshal(r)
@@ -99,7 +104,7 @@ func (l *looker) askLive(ctx context.Context, s runtimes.Socket) reply {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askWithin+askWithin/5)
 	defer cancel()
-	text, err := l.Child(ctx, "runtime", string(spec))
+	text, err := l.Child(ctx, append([]string{"runtime", string(spec), l.Proc}, words(l.behind(s))...)...)
 	var r reply
 	if err == nil {
 		err = json.Unmarshal(text, &r)
@@ -110,14 +115,55 @@ func (l *looker) askLive(ctx context.Context, s runtimes.Socket) reply {
 	return r
 }
 
+// quiet is the memory of who was silent.
+func (l *looker) quiet() *silentSockets {
+	return &silentSockets{file: silentFile, identity: l.identities()}
+}
+
+// ownSockets returns the sockets of each containerd that no other list has: one that
+// dockerd started for itself. It is asked for no more than its version.
+func (l *looker) ownSockets(known []runtimes.Socket) (own []runtimes.Socket) {
+	if l.h.Ladder == nil {
+		return nil
+	}
+	for _, s := range l.h.Ladder.Listeners {
+		is := func(k runtimes.Socket) bool { return samePath(l.Root, s.Path, k.Path) }
+		if path.Base(s.Path) == "containerd.sock" && local(s.Path) && !slices.ContainsFunc(known, is) {
+			own = append(own, runtimes.Socket{Kind: runtimes.Containerd, Path: path.Join("/", l.Root, s.Path), From: "process", Brief: true})
+		}
+	}
+	return own
+}
+
+// behind returns the pids of who answers on a socket, and of docker's containerd,
+// which it may wait for.
+func (l *looker) behind(s runtimes.Socket) (pids []int) {
+	pids = append(pids, l.serving(s.Path)...)
+	if l.h.Ladder == nil || s.Kind != runtimes.Docker {
+		return pids
+	}
+	for _, x := range l.h.Ladder.Of(snapshot.RungContainerd) {
+		pids = append(pids, x.PID)
+	}
+	return pids
+}
+
+func words(pids []int) (out []string) {
+	for _, pid := range pids {
+		out = append(out, strconv.Itoa(pid))
+	}
+	return out
+}
+
 // notAsked says why a runtime is better left alone, "" if it may be asked:
 // every question that hangs leaves a goroutine and maybe a lock behind in the daemon.
 func (l *looker) notAsked(s runtimes.Socket, quiet *silentSockets) string {
 	var stopped []string
 	awake := false
+	serving := l.serving(s.Path)
 	for i := range l.h.Processes {
 		p := &l.h.Processes[i]
-		if !slices.Contains(daemons[s.Kind], p.Comm) || p.Container != "" {
+		if !slices.Contains(daemons[s.Kind], p.Comm) || p.Container != "" || len(serving) > 0 && !slices.Contains(serving, p.PID) {
 			continue
 		}
 		if p.State == snapshot.Stopped {

@@ -41,7 +41,7 @@ type Answer struct {
 	Containers []Container `json:"containers,omitempty"`
 	// Components are the versions that docker tells of "containerd" and "runc"; since 18.04.
 	Components map[string]string `json:"components,omitempty"`
-	Said       []Said      `json:"said,omitempty"` // to each question, in order
+	Said       []Said            `json:"said,omitempty"` // to each question, in order
 }
 
 // A Said is how one question to a runtime went, from connect to answer.

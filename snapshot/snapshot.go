@@ -32,6 +32,7 @@ type Host struct {
 	Mounts     *Mounts          `json:"mounts,omitempty"`   // nil where nothing needed it
 	Settings   *Settings        `json:"settings,omitempty"` // nil where nothing needed them
 	Pools      *Pools           `json:"pools,omitempty"`    // nil where nothing needed them, or where they could not be read
+	Ladder     *Ladder          `json:"ladder,omitempty"`   // nil where nothing needed it
 
 	index index
 }
@@ -207,6 +208,8 @@ type Runtime struct {
 	Silent  bool   `json:"silent,omitempty"` // it accepted and did not answer in time
 
 	Components map[string]string `json:"components,omitempty"` // versions of what it runs, as it says: containerd, runc
+	Said       []Said            `json:"said,omitempty"`
+	Ran        bool              `json:"ran,omitempty"` // it, or containerd below it, was at work while it was silent
 }
 
 // A FUSEConnection is a FUSE mount that a blocked process may wait for.
@@ -249,5 +252,6 @@ const (
 	MemoryUse   Part = "memory"     // limit and use of each container's memory, and of the cgroups around it
 	Fifos       Part = "fifos"      // who waits in the exec.fifo of a container that is started
 	Storage     Part = "storage"    // device-mapper's devices, and who was told to use a thin pool
+	Rungs       Part = "rungs"      // what each layer of a runtime waits for, and what it answers
 	Earlier     Part = "earlier"    // the look before this one
 )

@@ -273,7 +273,7 @@ func TestJSON(t *testing.T) {
 		switch v.Kind() {
 		case reflect.String:
 			v.SetString(fmt.Sprintf("text %d\n\x1b[2J", n))
-		case reflect.Int:
+		case reflect.Int, reflect.Int64:
 			v.SetInt(int64(n))
 		case reflect.Uint64:
 			v.SetUint(1<<63 + uint64(n))

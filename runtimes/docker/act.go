@@ -39,6 +39,21 @@ func Inspect(ctx context.Context, kind runtimes.Kind, socket, id string) (runtim
 	return c.inspect(ctx, id)
 }
 
+// Probe is [Inspect] for who wants to know whether the daemon answers for the
+// container, which takes its lock, and not what it answers.
+func Probe(ctx context.Context, kind runtimes.Kind, socket, id string) ([]runtimes.Said, error) {
+	if err := runtimes.CheckID(id); err != nil {
+		return nil, err
+	}
+	c := newClient(dial.New(kind, socket))
+	defer c.http.CloseIdleConnections()
+	_, err := c.negotiate(ctx)
+	if err == nil {
+		_, err = c.inspect(ctx, id)
+	}
+	return c.d.Said(), err
+}
+
 // Remove asks the daemon once more to remove a container that it failed to remove:
 // one whose state is dead or removing. It never forces, and takes no volumes and no
 // links. Errors wrap [runtimes.ErrRefused] for a container in any other state, which

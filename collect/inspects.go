@@ -1,0 +1,127 @@
+package collect
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"sexton.dev/runtimes"
+	"sexton.dev/runtimes/docker"
+	"sexton.dev/snapshot"
+)
+
+const (
+	// maxInspects bounds how many containers one look inspects: each that hangs
+	// leaves a goroutine in the daemon, and may itself take a lock for ever.
+	maxInspects   = 3
+	inspectWithin = time.Second
+)
+
+// An inspectQuestion is what the child that inspects is asked.
+type inspectQuestion struct {
+	Kind   runtimes.Kind `json:"kind"`
+	Socket string        `json:"socket"`
+	ID     string        `json:"id"`
+	Proc   string        `json:"proc"`
+	PIDs   []int         `json:"pids"`
+}
+
+// An inspectAnswer is what it says.
+type inspectAnswer struct {
+	Said   []runtimes.Said `json:"said,omitempty"`
+	Ran    bool            `json:"ran,omitempty"`
+	Silent bool            `json:"silent,omitempty"`
+	Err    string          `json:"err,omitempty"`
+}
+
+// inspects asks docker for the few containers of which what it lists and what the
+// kernel shows differ, and nothing else on the ladder tells why. Each is asked
+// once: one that was silent is not asked again until its daemon is another.
+func (l *looker) inspects(ctx context.Context) {
+	if l.h.Ladder == nil {
+		return
+	}
+	for _, r := range l.h.Runtimes {
+		if r.Kind != string(runtimes.Docker) || r.Err != "" {
+			continue
+		}
+		for i := range l.h.Containers {
+			c := &l.h.Containers[i]
+			if why := l.unexplained(c); why != "" && c.Runtime == r.Kind && len(l.h.Ladder.Inspected) < maxInspects {
+				l.inspect(ctx, r, c.ID, why)
+			}
+		}
+	}
+}
+
+// unexplained says in what a container differs from what its runtime lists, "" if in nothing.
+func (l *looker) unexplained(c *snapshot.Container) string {
+	lives := func(p snapshot.Process) bool { return p.Container == c.ID && p.State != snapshot.Dead }
+	stopped := func(x *snapshot.Layer) bool {
+		p := l.h.Process(x.PID)
+		return x.Container == c.ID && p != nil && p.State == snapshot.Stopped
+	}
+	hangs := func(x *snapshot.Layer) bool { return x.Container == c.ID }
+	switch {
+	case slices.ContainsFunc(l.h.Ladder.Of(snapshot.RungShim), stopped), slices.ContainsFunc(l.h.Ladder.Of(snapshot.RungChild), hangs),
+		slices.ContainsFunc(l.h.Ladder.Of(snapshot.RungInit), hangs), l.stopped("containerd"), l.stopped("dockerd"):
+		return "" // explained
+	case c.State == "running" && !slices.ContainsFunc(l.h.Processes, lives):
+		return "docker lists it as running, and no process of it is there"
+	case c.State == "exited" && slices.ContainsFunc(l.h.Processes, lives):
+		return "docker lists it as exited, and processes of it are there"
+	}
+	return ""
+}
+
+func (l *looker) inspect(ctx context.Context, r snapshot.Runtime, id, why string) {
+	in := snapshot.Inspect{Container: id, Runtime: r.Kind, Socket: r.Socket, Why: why}
+	text, err := l.Ask("inspect/"+id, func() ([]byte, error) {
+		quiet := l.quiet()
+		as := runtimes.Socket{Kind: runtimes.Kind("inspect " + id), Path: r.Socket}
+		if !l.AskAgain && quiet.has(as) {
+			return json.Marshal(inspectAnswer{Err: "not asked: it was silent before and the daemon has not been restarted since; --ask-again asks all the same"})
+		}
+		q, err := json.Marshal(inspectQuestion{runtimes.Docker, r.Socket, id, l.Proc, l.serving(r.Socket)})
+		if err != nil {
+			return nil, err
+		}
+		own, cancel := context.WithTimeout(ctx, inspectWithin+inspectWithin/5)
+		defer cancel()
+		text, err := l.Child(own, "inspect", string(q))
+		var a inspectAnswer
+		if err == nil && json.Unmarshal(text, &a) == nil && a.Silent && !a.Ran {
+			quiet.add(as)
+		}
+		return text, err
+	})
+	var a inspectAnswer
+	if err == nil {
+		err = json.Unmarshal(text, &a)
+	}
+	if err != nil {
+		a.Err = cause(err)
+	}
+	in.Said, in.Ran, in.Err = said(a.Said), a.Ran, a.Err
+	l.h.Ladder.Inspected = append(l.h.Ladder.Inspected, in)
+}
+
+// childInspect is the child's part.
+func childInspect(out io.Writer, text string) error {
+	var q inspectQuestion
+	if err := json.Unmarshal([]byte(text), &q); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), inspectWithin)
+	defer cancel()
+	ran := watch(ctx, q.Proc, words(q.PIDs))
+	all, err := docker.Probe(ctx, q.Kind, q.Socket, q.ID)
+	a := inspectAnswer{Said: all, Ran: ran(), Silent: errors.Is(err, runtimes.ErrSilent)}
+	if err != nil {
+		a.Err = err.Error()
+	}
+	return json.NewEncoder(out).Encode(a)
+}
