@@ -74,6 +74,7 @@ type Finding struct {
 	Holders  []Holder   `json:"holders"`
 	Remedies []Remedy   `json:"remedies"`
 	Advice   []string   `json:"advice,omitempty"` // what keeps it from coming back; a person's to do
+	Ladder   []Rung     `json:"ladder,omitempty"` // of a runtime that hangs: the layers, the highest first
 	Since    time.Time  `json:"since,omitzero"`
 }
 
@@ -89,6 +90,16 @@ type Subject struct {
 	MountNamespace uint64 `json:"mountNamespace,omitempty"`
 	File           string `json:"file,omitempty"` // of a setting that was judged without a host
 	Line           int    `json:"line,omitempty"` // in File, from 1
+}
+
+// A Rung is one layer that a request for a container passes, and what it last said.
+type Rung struct {
+	Layer  string `json:"layer"` // client, dockerd, containerd, crio, cri-dockerd, podman, shim, conmon, runc, init, program, kernel
+	Name   string `json:"name,omitempty"`
+	PID    int    `json:"pid,omitempty"`
+	Said   string `json:"said"`
+	Silent bool   `json:"silent,omitempty"` // the first that does not answer
+	Wait   string `json:"wait,omitempty"`   // what it waits in
 }
 
 // Evidence is one line that was read, and where.

@@ -23,6 +23,7 @@ import (
 	"sexton.dev/checks/pidbudget"
 	"sexton.dev/checks/privategraphroot"
 	"sexton.dev/checks/privateunit"
+	"sexton.dev/checks/runtimehung"
 	"sexton.dev/checks/thindeletefailed"
 	"sexton.dev/checks/thinpoolmissing"
 	"sexton.dev/checks/thinpoolspace"
@@ -37,6 +38,7 @@ func All() []*check.Check {
 		pidbudget.Check,
 		noinit.Check,
 		hungtask.Check,
+		runtimehung.Check,
 		execfifo.Check,
 		oomruntime.Check,
 		oomcontainer.Check,

@@ -58,6 +58,7 @@ func randomHost(r *rand.Rand) *snapshot.Host {
 	h.Sort()
 	happen(r, h)
 	pool(r, h)
+	randomLadder(r, h)
 	h.Sort()
 	return h
 }

@@ -129,6 +129,7 @@ func (r *report) draw(p *page, wide bool) {
 func drawFinding(p *page, f check.Finding, wide bool) {
 	p.line("%s  %s  %s", styled{colorOf(f.Severity), strings.ToUpper(string(f.Severity))}, styled{bold, f.Check}, subject(f.Subject))
 	p.para("  ", f.Title)
+	drawLadder(p, f.Ladder)
 	p.para("  cause   ", f.Cause)
 	p.para("  harm    ", f.Harm)
 	for i, e := range f.Evidence {

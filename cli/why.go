@@ -93,6 +93,7 @@ func (r *report) drawStory(p *page, wide bool) {
 	}
 	for _, f := range r.Findings {
 		p.line("%s  %s", styled{colorOf(f.Severity), string(f.Severity)}, styled{bold, f.ID})
+		drawLadder(p, f.Ladder)
 		for _, e := range f.Evidence {
 			p.para("  ", e.Source+": "+e.Text)
 		}

@@ -13,6 +13,7 @@ func mergeDocker(flags dockerd.Flags, file *dockerd.File, name string) *snapshot
 	out := &snapshot.DockerSettings{DataRoot: dockerd.DefaultDataRoot}
 	if file != nil {
 		out.File = name
+		out.Debug = file.Debug || file.LogLevel == "debug"
 		if file.LiveRestore != nil {
 			out.LiveRestore = *file.LiveRestore
 			out.Said = append(out.Said, fmt.Sprintf("%s: live-restore: %t", name, out.LiveRestore))

@@ -36,6 +36,7 @@ type DockerSettings struct {
 	Unit        string   `json:"unit,omitempty"`
 	File        string   `json:"file,omitempty"` // of its settings
 	LiveRestore bool     `json:"liveRestore,omitempty"`
+	Debug       bool     `json:"debug,omitempty"` // by the file alone
 	DataRoot    string   `json:"dataRoot"`
 	Said        []string `json:"said,omitempty"`  // where what is not the default stands, one line each
 	Twice       []string `json:"twice,omitempty"` // set by a flag and in the file: the daemon would not start again

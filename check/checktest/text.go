@@ -42,6 +42,9 @@ func text(r check.Result) string {
 		for _, a := range f.Advice {
 			line("advice", "%s", plain(a))
 		}
+		for _, r := range f.Ladder {
+			line("rung", "%s", fields(r))
+		}
 		since := "not known"
 		if !f.Since.IsZero() {
 			since = f.Since.UTC().Format(time.RFC3339Nano)

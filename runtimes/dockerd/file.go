@@ -16,6 +16,8 @@ type File struct {
 	DataRoot      string   `json:"data-root,omitempty"`
 	Graph         string   `json:"graph,omitempty"` // the name of data-root before 17.05
 	ExecRoot      string   `json:"exec-root,omitempty"`
+	Debug         bool     `json:"debug,omitempty"`
+	LogLevel      string   `json:"log-level,omitempty"`
 	StorageDriver string   `json:"storage-driver,omitempty"`
 	StorageOpts   []string `json:"storage-opts,omitempty"`
 }

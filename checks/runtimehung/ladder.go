@@ -1,0 +1,196 @@
+package runtimehung
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"sexton.dev/check"
+	"sexton.dev/snapshot"
+)
+
+// ladder draws the rungs that a request for the culprit's container passes, from
+// the client down, with what each last said.
+func (j *judge) ladder(c culprit) []check.Rung {
+	var out []check.Rung
+	add := func(r snapshot.Rung, p *snapshot.Process, text string) {
+		rung := check.Rung{Layer: string(r), Said: text}
+		if p != nil {
+			rung.Name, rung.PID = p.Comm, p.PID
+		}
+		if r == c.rung && (p == nil || p == c.process || c.kernel || r == snapshot.RungClient) {
+			rung.Silent, rung.Wait = true, c.wait
+		}
+		out = append(out, rung)
+	}
+	shim := j.shim(c)
+	daemons := j.daemons(c, shim)
+	add(snapshot.RungClient, nil, j.client(daemons))
+	for _, d := range daemons {
+		if p := j.now.Same(d.ID()); p != nil {
+			add(d.Rung, p, j.daemonSaid(d, p))
+		}
+	}
+	if shim != nil {
+		if p := j.now.Same(shim.ID()); p != nil {
+			add(shim.Rung, p, j.shimSaid(shim, p))
+		}
+	}
+	j.below(c, add)
+	if c.kernel {
+		text := "holds " + c.process.Comm + fmt.Sprintf(" (pid %d)", c.process.PID)
+		add(snapshot.RungKernel, nil, text)
+		if c.rung != snapshot.RungKernel { // the layer is the daemon's, its wait the kernel's
+			out[len(out)-1].Wait = c.wait
+		}
+	}
+	return out
+}
+
+// below adds what is under the shim: runc, its init and the program.
+func (j *judge) below(c culprit, add func(snapshot.Rung, *snapshot.Process, string)) {
+	if c.container == "" {
+		return
+	}
+	for _, r := range []snapshot.Rung{snapshot.RungChild, snapshot.RungInit} {
+		for _, x := range j.now.Ladder.Of(r) {
+			p := j.now.Same(x.ID())
+			if p == nil || x.Container != c.container && p != c.process {
+				continue
+			}
+			text := "state " + string(p.State)
+			if r == snapshot.RungChild {
+				text = strings.TrimSpace(fmt.Sprintf("%s, for %s, %s", cmp.Or(x.Operation, "an operation"), check.Age(j.age(p)), text))
+			}
+			if x.Wait != nil && p != c.process {
+				text += ", " + where(*x.Wait)
+			}
+			add(r, p, text)
+			break
+		}
+	}
+	box := j.now.Container(c.container)
+	if box == nil {
+		return
+	}
+	p := j.now.Process(box.Init)
+	if p == nil || strings.HasPrefix(p.Comm, "runc:[") {
+		return
+	}
+	text := "state " + string(p.State)
+	if j.now.Frozen(p) != nil {
+		text += ", frozen"
+	}
+	if x := j.now.Ladder.Layer(p.ID()); x != nil && x.Rung == snapshot.RungProgram && x.Wait != nil {
+		text += ", waits for a reader: " + where(*x.Wait)
+	}
+	add(snapshot.RungProgram, p, text)
+}
+
+// shim returns the shim or conmon of the culprit's container, or the culprit itself.
+func (j *judge) shim(c culprit) *snapshot.Layer {
+	is := func(x *snapshot.Layer) bool {
+		return x != nil && (x.Rung == snapshot.RungShim || x.Rung == snapshot.RungConmon)
+	}
+	if is(c.layer) {
+		return c.layer
+	}
+	for _, r := range []snapshot.Rung{snapshot.RungShim, snapshot.RungConmon} {
+		for _, x := range j.now.Ladder.Of(r) {
+			if x.Container == c.container && c.container != "" {
+				return x
+			}
+		}
+	}
+	start := c.process
+	if box := j.now.Container(c.container); box != nil && j.now.Process(box.Init) != nil {
+		start = j.now.Process(box.Init)
+	}
+	for up, n := start, 0; up != nil && n < 64; up, n = j.now.Process(up.PPID), n+1 { // a container of a pod whose shim has the sandbox's id
+		if x := j.now.Ladder.Layer(up.ID()); is(x) && c.container != "" {
+			return x
+		}
+	}
+	return nil
+}
+
+// daemons returns those above a shim: dockerd for containerd's namespace moby, and
+// containerd; above conmon what runs there. Of several of a kind the one at fault,
+// else the first.
+func (j *judge) daemons(c culprit, shim *snapshot.Layer) (out []*snapshot.Layer) {
+	want := []snapshot.Rung{snapshot.RungDockerd, snapshot.RungContainerd}
+	switch {
+	case shim != nil && shim.Rung == snapshot.RungConmon:
+		want = []snapshot.Rung{snapshot.RungCRIO, snapshot.RungPodman}
+	case shim != nil && shim.Namespace != "moby" && shim.Namespace != "":
+		want = want[1:]
+	case c.rung == snapshot.RungCRIO || c.rung == snapshot.RungPodman:
+		want = []snapshot.Rung{c.rung}
+	case c.rung == snapshot.RungCRIDockerd:
+		want = []snapshot.Rung{c.rung, snapshot.RungDockerd, snapshot.RungContainerd}
+	}
+	for _, r := range want {
+		all := j.now.Ladder.Of(r)
+		if len(all) == 0 {
+			continue
+		}
+		chosen := all[0]
+		for _, x := range all {
+			if x.PID == c.process.PID || j.down[x.PID] && !j.down[chosen.PID] {
+				chosen = x
+			}
+		}
+		out = append(out, chosen)
+	}
+	return out
+}
+
+// client says what sexton, as a client, met.
+func (j *judge) client(daemons []*snapshot.Layer) string {
+	for _, d := range daemons {
+		for _, r := range j.now.Runtimes {
+			if p := j.server(r); p != nil && p.PID == d.PID && len(r.Said) > 0 {
+				if r.Said[0].Full {
+					return "sexton, could not connect to " + r.Socket
+				}
+				return "sexton, connected to " + r.Socket
+			}
+		}
+	}
+	return "sexton, asked none of the daemons"
+}
+
+// daemonSaid tells a daemon's answers, the last of them first unanswered.
+func (j *judge) daemonSaid(d *snapshot.Layer, p *snapshot.Process) string {
+	if p.State == snapshot.Stopped {
+		return "stopped (state T), not asked"
+	}
+	for _, r := range j.now.Runtimes {
+		if server := j.server(r); server == nil || server.PID != d.PID {
+			continue
+		}
+		if len(r.Said) == 0 {
+			return cmp.Or(r.Err, "not asked")
+		}
+		return answers(r.Said)
+	}
+	return "not asked; state " + string(p.State)
+}
+
+func (j *judge) shimSaid(x *snapshot.Layer, p *snapshot.Process) string {
+	switch {
+	case p.State == snapshot.Stopped:
+		return "stopped (state T), not asked"
+	case len(x.Said) == 0:
+		return "not asked; state " + string(p.State)
+	}
+	return answers(x.Said)
+}
+
+func answers(all []snapshot.Said) string {
+	var parts []string
+	for _, s := range all {
+		parts = append(parts, said(s))
+	}
+	return strings.Join(parts, ", ")
+}

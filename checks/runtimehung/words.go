@@ -1,0 +1,164 @@
+package runtimehung
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"sexton.dev/snapshot"
+)
+
+// layerName is a rung in a sentence.
+func layerName(r snapshot.Rung) string {
+	switch r {
+	case snapshot.RungInit:
+		return "runc's init"
+	case snapshot.RungClient:
+		return "the reader"
+	case snapshot.RungShim, snapshot.RungProgram, snapshot.RungKernel:
+		return "the " + string(r)
+	}
+	return string(r)
+}
+
+// belongs joins a rung and a container.
+func belongs(r snapshot.Rung) string {
+	switch {
+	case daemon(r):
+		return " for container "
+	case r == snapshot.RungKernel:
+		return " below container "
+	}
+	return " of container "
+}
+
+// daemon reports whether a rung serves all containers.
+func daemon(r snapshot.Rung) bool {
+	switch r {
+	case snapshot.RungDockerd, snapshot.RungContainerd, snapshot.RungCRIO, snapshot.RungCRIDockerd, snapshot.RungPodman:
+		return true
+	}
+	return false
+}
+
+// harm says who waits for a rung: of a daemon all, or those of one container.
+func harm(r snapshot.Rung, one bool) string {
+	if one {
+		return "What is asked of this container waits, and so does what it writes; other containers are served"
+	}
+	switch r {
+	case snapshot.RungDockerd:
+		return "Every docker command, and the kubelet where it uses docker, waits; containers run on"
+	case snapshot.RungContainerd:
+		return "No container can be started, stopped or removed; docker version and docker info wait, and the node goes NotReady; containers run on"
+	case snapshot.RungCRIO, snapshot.RungCRIDockerd, snapshot.RungPodman:
+		return "No container can be started, stopped or removed, and the node goes NotReady; containers run on"
+	case snapshot.RungShim, snapshot.RungConmon:
+		return "The container can be neither stopped nor entered, and its end is not noticed; after a docker stop its inspect waits too"
+	case snapshot.RungChild, snapshot.RungInit:
+		return "docker inspect, exec, stop and top of the container wait, each for ever; its pod stays ContainerCreating or Terminating"
+	case snapshot.RungClient:
+		return "The program stops at its next line of output, and its probes fail"
+	}
+	return "It answers nothing: exec and probes of the container fail, and its stop takes its whole grace period or never ends"
+}
+
+// losses says what is lost if the one at fault is killed.
+func losses(h *snapshot.Host, c culprit) string {
+	const first = "if it is killed: "
+	switch c.rung {
+	case snapshot.RungDockerd:
+		if h.Settings != nil && h.Settings.Docker != nil && h.Settings.Docker.LiveRestore {
+			return first + "live-restore is on: containers run on, and the new dockerd takes them over"
+		}
+		return first + "no live-restore is known of: containers run on until dockerd starts again, which then stops them all"
+	case snapshot.RungContainerd:
+		return first + "containers run on below their shims, and a new containerd finds them; what is under way fails"
+	case snapshot.RungCRIO, snapshot.RungCRIDockerd, snapshot.RungPodman:
+		return first + "containers run on, and a new one finds them; what is under way fails"
+	case snapshot.RungConmon:
+		return first + "its container runs on unwatched, with its log and its exit code lost: not to heal"
+	case snapshot.RungShim:
+		return first + "its container ends with it, and all of its pod where the pod shares a shim: never to heal"
+	case snapshot.RungChild:
+		return first + "the one operation fails and can be tried again; container and shim run on"
+	case snapshot.RungInit:
+		return first + "the start or exec that it is for fails; a container that runs already runs on"
+	case snapshot.RungKernel:
+		return "a kill does not end it: the wait is the kernel's"
+	case snapshot.RungClient:
+		return "to kill the shim would end the container"
+	}
+	return first + "the container ends"
+}
+
+// debug says whether dockerd logs what it does, and how to make it without a restart.
+func (j *judge) debug(c culprit) []string {
+	if c.rung != snapshot.RungDockerd && c.rung != snapshot.RungContainerd {
+		return nil
+	}
+	for _, x := range j.now.Ladder.Of(snapshot.RungDockerd) {
+		p := j.now.Same(x.ID())
+		if p == nil || c.rung == snapshot.RungDockerd && p.PID != c.process.PID {
+			continue
+		}
+		file := "/etc/docker/daemon.json"
+		on, known := debugFlag(p.Argv)
+		if s := j.now.Settings; s != nil && s.Docker != nil && s.Docker.PID == p.PID {
+			if s.Docker.File != "" {
+				file = s.Docker.File
+			}
+			on, known = on || s.Docker.Debug, true
+		}
+		switch {
+		case on:
+			return []string{"dockerd's debug is on: its log has each request, \"Calling GET ...\", and the last without an end is what hangs"}
+		case !known:
+			return []string{fmt.Sprintf("whether dockerd's debug is on could not be read; to turn it on without a restart: \"debug\": true in %s, then kill -HUP %d", file, p.PID)}
+		}
+		late := ""
+		if p.State == snapshot.Stopped {
+			late = " (a stopped one reads it when it runs on)"
+		}
+		return []string{fmt.Sprintf("dockerd's debug is off; to turn it on without a restart: \"debug\": true in %s, then kill -HUP %d%s", file, p.PID, late)}
+	}
+	return nil
+}
+
+// debugFlag reads dockerd's command line; known is false if that could not be read.
+func debugFlag(argv []string) (on, known bool) {
+	for i, a := range argv {
+		a = strings.TrimPrefix(a, "-")
+		on = on || slices.Contains([]string{"D", "-debug", "D=true", "-debug=true", "-log-level=debug", "l=debug"}, a) ||
+			(a == "-log-level" || a == "l") && i+1 < len(argv) && argv[i+1] == "debug"
+	}
+	return on, len(argv) > 0
+}
+
+// where says what a thread waits in.
+func where(t snapshot.Task) string {
+	var parts []string
+	if t.Wchan != "" && t.Wchan != "0" {
+		parts = append(parts, t.Wchan)
+	}
+	if t.Syscall != "" {
+		parts = append(parts, "system call "+t.Syscall)
+	}
+	if len(parts) == 0 {
+		return "what it waits in could not be read"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// said tells how one question went.
+func said(s snapshot.Said) string {
+	took := s.Took.Round(time.Millisecond)
+	switch {
+	case s.Full:
+		return fmt.Sprintf("%s: its queue of connections was full for %v", s.Question, took)
+	case s.Silent:
+		return fmt.Sprintf("%s: no answer within %v", s.Question, took)
+	}
+	return fmt.Sprintf("%s: answered in %v", s.Question, took)
+}
