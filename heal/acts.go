@@ -62,6 +62,7 @@ var acts = map[string]act{
 	"remove-mountpoint":         {needs: append(entering, unix.CAP_DAC_OVERRIDE, unix.CAP_CHOWN, unix.CAP_FOWNER, unix.CAP_FSETID), within: soon, run: removeMountpoint, restore: restoreMountpoint},
 	"abort-fuse":                {needs: []capability.Capability{unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE}, within: soon, run: abort},
 	"unblock-exec-fifo":         {needs: []capability.Capability{unix.CAP_DAC_OVERRIDE, unix.CAP_KILL, unix.CAP_SYS_PTRACE}, within: soon, run: unblock},
+	"end-runtime-child":         {needs: []capability.Capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, within: soon, run: endChild},
 	"restart-holder":            {needs: []capability.Capability{unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_PTRACE}, within: later, run: restart},
 	"deferred-remove":           {needs: []capability.Capability{unix.CAP_SYS_ADMIN}, within: soon, run: removeMapped},
 	"delete-thin":               {needs: []capability.Capability{unix.CAP_SYS_ADMIN}, within: soon, run: deleteThin},

@@ -41,6 +41,22 @@
 // first and written through. Refused if a cgroup above it is what freezes it, or
 // its runtime says paused. Proved by: it is not frozen.
 //
+// # Action end-runtime-child
+//
+// end-runtime-child: kill a runc that hangs below a shim
+//
+// A shim starts runc, or crun, for one operation: start, exec, kill, delete. One
+// that never ends holds the container's lock in the shim, and docker inspect,
+// exec, stop and top of the container wait for ever. Killed, the one operation
+// fails and all that waits is answered. Never a shim: its container would end with
+// it. What each of its threads waited in is in the journal.
+//
+// Target: the child, by pid and start time, held by a pidfd, below its parent, held
+// by another. Refused unless the child executes runc or crun and the parent is a
+// known shim, conmon or daemon, both are in the same mount and PID namespaces,
+// as no program of a container is, and no thread of the child has run since the
+// look. Proved by: it has ended.
+//
 // # Action reap-by-ptrace
 //
 // reap-by-ptrace: reap adopted orphans of a PID 1 that never waits

@@ -20,9 +20,10 @@ func TestKernelThread(t *testing.T) {
 	stat, _ := procfs.ParseStat(text)
 	hosttest.Needs(t, "kthreadd", err == nil && stat.Comm == "kthreadd", "run it in the host's PID namespace")
 	for action, says := range map[string]string{
-		"resume-process": "there is nothing to resume",
-		"nudge-parent":   "it has no handler for SIGCHLD",
-		"reap-by-ptrace": "process 2 is a thread of the kernel",
+		"resume-process":    "there is nothing to resume",
+		"nudge-parent":      "it has no handler for SIGCHLD",
+		"reap-by-ptrace":    "process 2 is a thread of the kernel",
+		"end-runtime-child": "whose child it is was not named",
 	} {
 		s := plan.Step{Action: action, Target: check.Target{PID: 2, Start: stat.Start, Children: []snapshot.ID{{PID: 3, Start: 1}}}}
 		o := outcomeOf(acts[action].run(context.Background(), s, func(any) error { return nil }))

@@ -33,7 +33,7 @@ type Step struct {
 	Does    string        `json:"does"` // the act, in words
 	Command string        `json:"command,omitempty"`
 	Target  check.Target  `json:"target"`
-	Parent  *check.Target `json:"parent,omitempty"`  // make-private-then-unmount: what the target is mounted on
+	Parent  *check.Target `json:"parent,omitempty"`  // make-private-then-unmount: what the target is mounted on; end-runtime-child: its shim or daemon
 	Holds   []string      `json:"holds"`             // what must still hold, looked at again before the act
 	Then    []string      `json:"then"`              // what must hold after it
 	Affects []string      `json:"affects,omitempty"` // what else changes by it
@@ -150,6 +150,7 @@ var actions = map[string]action{
 	"remove-mountpoint":    {removeMountpoint, detached, ofMounts, renewRemoval, 0},
 	"abort-fuse":           {abort, aborted, []snapshot.Part{snapshot.Threads}, nil, 0},
 	"unblock-exec-fifo":    {unblock, unblocked, []snapshot.Part{snapshot.Processes, snapshot.Fifos}, nil, 0},
+	"end-runtime-child":    {endChild, childEnded, ofProcesses, nil, 0},
 	"restart-holder":       {restart, restarted, ofProcesses, nil, 0},
 	"deferred-remove":      {removeMapped, unmapped, nil, nil, 1}, // each device by itself
 	"retry-remove":         {remove, removed, nil, nil, 1},        // the runtime's own answer
