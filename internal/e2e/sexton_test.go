@@ -225,7 +225,15 @@ type finding struct {
 	} `json:"holders"`
 	Remedies []struct{ Action, Risk, Why string } `json:"remedies"`
 	Advice   []string                             `json:"advice"`
+	Ladder   []rung                               `json:"ladder"`
 	Since    time.Time                            `json:"since"`
+}
+
+// A rung is one layer of a runtime, as a ladder has it.
+type rung struct {
+	Layer, Name, Said, Wait string
+	PID                     int
+	Silent                  bool
 }
 
 // report decodes stdout, which must be one object of the contract.

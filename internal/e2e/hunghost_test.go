@@ -1,0 +1,210 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"sexton.dev/internal/hosttest"
+)
+
+// A hungHost is a private dockerd above a private containerd, as a machine has them,
+// whose runc hangs where a test wants it to.
+type hungHost struct {
+	*dockerd
+	c    *containerd
+	here world
+	trap string // file with the operation of runc that hangs
+}
+
+// wholeScan is what a scan of a hung host may take.
+const wholeScan = 8 * time.Second
+
+// trapRunc is the real runc but for one operation: with a FIFO that nobody reads in
+// place of its log it never gets past opening that. "init" lets create succeed and
+// stops the init that it leaves.
+const trapRunc = `#!/bin/sh
+what=$(cat %[1]q 2>/dev/null)
+op= pid= prev=
+for a; do
+	case $a in create|start|exec|kill|delete|state) [ "$op" ] || op=$a ;; esac
+	[ "$prev" = --pid-file ] && pid=$a
+	prev=$a
+done
+if [ "$what" = init ] && [ "$op" = create ]; then
+	%[2]s "$@" || exit
+	kill -STOP "$(cat "$pid")"
+	exit
+fi
+if [ "$what" ] && [ "$op" = "$what" ]; then
+	n=$# prev=
+	while [ $n -gt 0 ]; do
+		a=$1; shift; n=$((n-1))
+		[ "$prev" = --log ] && set -- "$@" %[1]q.fifo || set -- "$@" "$a"
+		prev=$a
+	done
+fi
+exec %[2]s "$@"
+`
+
+func startHungHost(t *testing.T) *hungHost {
+	t.Helper()
+	forget(t)
+	c := startContainerd(t)
+	h := &hungHost{c: c, trap: filepath.Join(c.dir, "trap")}
+	runc, err := exec.LookPath("runc")
+	if err == nil {
+		err = os.WriteFile(h.trap+".runc", fmt.Appendf(nil, trapRunc, h.trap, runc), 0o755)
+	}
+	if err == nil {
+		err = syscall.Mkfifo(h.trap+".fifo", 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	tini, _ := exec.LookPath("tini-static")
+	h.dockerd = startDockerBy(t, tini, func(argv []string) []string {
+		return append(argv, "--containerd", c.socket, "--add-runtime", "trap="+h.trap+".runc", "--default-runtime", "trap")
+	})
+	h.here = world{docker: h.socket, containerd: c.socket, patience: wholeScan}
+	t.Cleanup(h.free)
+	return h
+}
+
+// hang lets the next runc of an operation hang; "" lets none.
+func (h *hungHost) hang(operation string) {
+	h.t.Helper()
+	if err := os.WriteFile(h.trap, []byte(operation), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// free ends all that hangs: the daemons' own cleanup waits for it else.
+func (h *hungHost) free() {
+	os.Remove(h.trap)
+	for _, pid := range pids() {
+		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		switch {
+		case strings.HasPrefix(string(comm), "runc"):
+			syscall.Kill(pid, syscall.SIGKILL)
+		case stateOf(pid) == "T":
+			syscall.Kill(pid, syscall.SIGCONT)
+		}
+	}
+}
+
+// shimOf is the process above a container's first.
+func shimOf(t *testing.T, c *container) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), ") ")
+	shim, err := strconv.Atoi(strings.Fields(after)[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return shim
+}
+
+// pending starts a docker command that is expected to hang. Its end is sent.
+func (h *hungHost) pending(args ...string) chan error {
+	cmd := exec.Command("docker", args...)
+	cmd.Env = h.here.env()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	done := make(chan error, 1)
+	if err := cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { cmd.Process.Kill() })
+	go func() { done <- cmd.Wait() }()
+	return done
+}
+
+// answers reports whether a docker command ends within 3 s.
+func (h *hungHost) answers(args ...string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "docker", args...)
+	cmd.Env = h.here.env()
+	cmd.WaitDelay = time.Second
+	return cmd.Run() == nil && ctx.Err() == nil
+}
+
+// names scans and fails the test unless runtime-hung has one finding, at this layer,
+// of this container and process, which the ladder marks with a wait that has one of
+// these parts. It returns the finding.
+func (h *hungHost) names(t *testing.T, layer, container string, pid int, waits ...string) finding {
+	t.Helper()
+	r := h.here.scan(t, findings)
+	all := r.of("runtime-hung")
+	if len(all) != 1 {
+		t.Fatalf("%d findings, want 1: %s", len(all), r.titles())
+	}
+	h.is(t, all[0], layer, container, pid, waits...)
+	return all[0]
+}
+
+func (h *hungHost) is(t *testing.T, f finding, layer, container string, pid int, waits ...string) {
+	t.Helper()
+	if f.Subject.Container != container || f.Subject.PID != pid {
+		t.Errorf("it is of container %.12q, pid %d; want %.12q, %d: %s", f.Subject.Container, f.Subject.PID, container, pid, f.Title)
+	}
+	var at []rung
+	for _, r := range f.Ladder {
+		if r.Silent {
+			at = append(at, r)
+		}
+	}
+	if len(at) != 1 || at[0].Layer != layer || !slices.ContainsFunc(waits, func(w string) bool { return strings.Contains(at[0].Wait, w) }) {
+		t.Errorf("the first silent layer is %+v; want %s, which waits %q: %+v", at, layer, waits, f.Ladder)
+	}
+	t.Logf("%s\n%s", f.Title, drawn(f))
+}
+
+func drawn(f finding) string {
+	var out []string
+	for _, r := range f.Ladder {
+		mark := "  "
+		if r.Silent {
+			mark = "->"
+		}
+		out = append(out, fmt.Sprintf("%s %-10s %s (%d): %s; %s", mark, r.Layer, r.Name, r.PID, r.Said, r.Wait))
+	}
+	return strings.Join(out, "\n")
+}
+
+// quiet fails the test if runtime-hung finds something.
+func (h *hungHost) quiet(t *testing.T) {
+	t.Helper()
+	r := h.here.sexton(t, "scan", "-o", "json").exits(t, clean, findings).report(t)
+	if all := r.of("runtime-hung"); len(all) > 0 {
+		t.Errorf("%s\n%s", r.titles(), drawn(all[0]))
+	}
+}
+
+// childOf waits for a runc below a process that waits for its log, and returns it.
+func childOf(t *testing.T, parent int) (pid int) {
+	t.Helper()
+	hosttest.Until(t, hang, "a runc that hangs", func() bool {
+		for _, p := range pids() {
+			text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p))
+			_, after, _ := strings.Cut(string(text), "(runc) S ")
+			wchan, _ := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", p))
+			if strings.HasPrefix(after, fmt.Sprint(parent)+" ") && string(wchan) == "wait_for_partner" {
+				pid = p
+			}
+		}
+		return pid != 0
+	})
+	return pid
+}
