@@ -87,7 +87,9 @@
 // unmounted there, never with -l, by a thread that enters the namespace, also
 // one without a process. Before, the effect in all mount namespaces is computed
 // by the rules of this kernel: if a mount would go that a process uses, that its
-// owner still has, or that a container works in, it is refused.
+// owner still has, or that a container works in, it is refused. It is destructive
+// where a tmpfs or ramfs loses its last mount: what is in it is nowhere else. The
+// shared memory and the secrets of a container that has ended are no loss.
 //
 // Target: the mount, by its unique id (Linux 6.8; before by id, device, root and
 // options) in the namespace, by its id. The path is walked without following

@@ -83,11 +83,11 @@ func wanted(t check.Target) undo.Mount {
 
 // namespace opens the mount namespace of a step, also one without a process.
 func namespace(ctx context.Context, s plan.Step) (int, error) {
-	all, _, err := holders.Pins(ctx, holders.PinRequest{Descriptors: true})
+	want := mounts.Namespace{Inode: s.Target.MountNamespace, ID: s.Target.MountNamespaceID}
+	all, _, err := holders.Pins(ctx, holders.PinRequest{Spaces: []mounts.Namespace{want}, Asked: []uint64{want.Inode}})
 	if err != nil {
 		return -1, err
 	}
-	want := mounts.Namespace{Inode: s.Target.MountNamespace, ID: s.Target.MountNamespaceID}
 	fd, err := census.Open(ctx, "/proc", want, all[want.Inode])
 	if errors.Is(err, fs.ErrNotExist) {
 		return -1, fmt.Errorf("%w: %w", errNotNeeded, err)

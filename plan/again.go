@@ -63,7 +63,7 @@ func Renew(h *snapshot.Host, s Step) Step {
 	now := Plan{BootID: h.BootID, Steps: actions[s.Action].renew(h, s)}
 	for i := range now.Steps {
 		n := &now.Steps[i]
-		n.Finding, n.Action, n.Risk, n.Round, n.Status = s.Finding, cmp.Or(n.Action, s.Action), cmp.Or(n.Risk, s.Risk), s.Round, Planned
+		n.Finding, n.Action, n.Risk, n.Round, n.Status = s.Finding, cmp.Or(n.Action, s.Action), higher(n.Risk, s.Risk), s.Round, Planned
 		n.ID = identity(*n)
 	}
 	out := Again(Plan{BootID: h.BootID, Steps: []Step{s}}, now).Steps[0]

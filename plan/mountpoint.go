@@ -23,6 +23,7 @@ func removeMountpoint(h *snapshot.Host, f check.Finding, _ check.Remedy) (out []
 		at, toll, err := holding.BlastRemoval(h, p.Mount.ID)
 		s := mountpointStep(h, p, at, toll)
 		s.Refused = barrier(toll, err)
+		s = perishing(h, s, toll.Goes, holding.MapOf(h).OnDevice(f.Subject.Device).Mounts)
 		for _, l := range toll.Goes {
 			gone[l.Mount.ID] = true
 		}
@@ -42,6 +43,7 @@ func renewRemoval(h *snapshot.Host, s Step) (out []Step) {
 		at, toll, err := holding.BlastRemoval(h, id)
 		now := mountpointStep(h, holding.Place{Namespace: holding.MapOf(h).In(m), Mount: m}, at, toll)
 		now.Refused = barrier(toll, err)
+		now = perishing(h, now, toll.Goes, nil)
 		out = append(out, now)
 	}
 	return out

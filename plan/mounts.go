@@ -33,6 +33,7 @@ func unmount(h *snapshot.Host, f check.Finding, _ check.Remedy) (out []Step) {
 			continue
 		}
 		s, goes := unmountOne(h, p)
+		s = perishing(h, s, goes, todo)
 		for _, l := range goes {
 			gone[l.Mount.ID] = true
 			if l.Mount.ID != p.Mount.ID {
@@ -65,6 +66,16 @@ func unmountOne(h *snapshot.Host, p holding.Place) (Step, []holding.Loss) {
 	return s, nil
 }
 
+// perishing marks a step that takes the last mount of what is only in memory, if it is
+// done with those for the rest of a finding.
+func perishing(h *snapshot.Host, s Step, goes []holding.Loss, todo []holding.Place) Step {
+	if m := holding.MapOf(h).Perishes(goes, todo); m != nil {
+		s.Risk = "destructive"
+		s.Affects = append(s.Affects, fmt.Sprintf("what is in %s is only in memory (%s), and is lost with its last mount: copy it out first, if anybody needs it", m.Point, m.Type))
+	}
+	return s
+}
+
 func ids(goes []holding.Loss) (out []uint64) {
 	for _, l := range goes {
 		out = append(out, l.Mount.ID)
@@ -80,7 +91,8 @@ func renewUnmount(h *snapshot.Host, s Step) []Step {
 	if m == nil {
 		return nil
 	}
-	now, _ := unmountOne(h, holding.Place{Namespace: holding.MapOf(h).In(m), Mount: m})
+	now, goes := unmountOne(h, holding.Place{Namespace: holding.MapOf(h).In(m), Mount: m})
+	now = perishing(h, now, goes, nil)
 	now.Action = cmp.Or(now.Action, "unmount-in-namespace")
 	return []Step{now}
 }

@@ -87,6 +87,66 @@ func TestMountSteps(t *testing.T) {
 	}
 }
 
+// With the last mount of what is only in memory its contents go: that is never safe,
+// but for what was a container's.
+func TestPerishing(t *testing.T) {
+	const volume = "/var/lib/kubelet/plugins/kubernetes.io/csi/pv/pvc-1/globalmount"
+	host := func(kind, point string, change ...func(*snapshot.Host)) *snapshot.Host {
+		h := leaky()
+		for _, ns := range h.Mounts.Namespaces[1:] {
+			ns.Mounts[0].Shared = 0 // each copy goes alone
+			ns.Mounts[1].Type, ns.Mounts[1].Point = kind, point
+		}
+		for _, c := range change {
+			c(h)
+		}
+		h.Sort()
+		return h
+	}
+	under := func(h *snapshot.Host) { // the volume, when it goes with the removal of what it is on
+		for i, ns := range h.Mounts.Namespaces[1:] {
+			ns.Mounts[1].Type = "overlay"
+			h.Mounts.Namespaces[i+1].Mounts = append(ns.Mounts, snapshot.Mount{ID: ns.Mounts[1].ID + 1, Parent: ns.Mounts[1].ID, Device: "0:52", Type: "tmpfs", Root: "/", Point: ns.Mounts[1].Point + "/x"})
+			h.Mounts.Namespaces[i+1].Pins = nil
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		h    *snapshot.Host
+		act  string
+		want string
+	}{
+		{"a volume on a disk", host("ext4", volume), "unmount-in-namespace", "201 safe, 301 safe"},
+		{"a volume in memory: each copy, for all are to go", host("tmpfs", volume), "unmount-in-namespace", "201 destructive, 301 destructive"},
+		{"and as ramfs", host("ramfs", volume), "unmount-in-namespace", "201 destructive, 301 destructive"},
+		{"a dead container's shared memory", host("tmpfs", strings.TrimSuffix(strings.Replace(merged, "overlay2", "containers", 1), "merged")+"mounts/shm"), "unmount-in-namespace", "201 safe, 301 safe"},
+		{"what was mounted in a dead container", host("tmpfs", merged), "unmount-in-namespace", "201 safe, 301 safe"},
+		{"by its mount point", host("tmpfs", volume), "remove-mountpoint", "100 destructive"},
+		{"with the mount point of what it is on", host("", volume, under), "remove-mountpoint", "100 destructive"},
+	} {
+		var got []string
+		for _, s := range Make(tt.h, leaked(tt.act)).Steps {
+			got = append(got, fmt.Sprintf("%d %s", s.Target.Mount, s.Risk))
+			if lost := strings.Contains(strings.Join(s.Affects, ";"), "only in memory"); lost != (s.Risk == "destructive") {
+				t.Errorf("%s: %s: %q", tt.name, s.Risk, s.Affects)
+			}
+			if again := Renew(tt.h, s); s.Refused == "" && again.Status != Planned {
+				t.Errorf("%s: again: %q", tt.name, again.Why)
+			}
+		}
+		if text := strings.Join(got, ", "); text != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, text, tt.want)
+		}
+	}
+	s := Make(host("tmpfs", volume), leaked("unmount-in-namespace")).Steps[0]
+	s.Risk = "safe" // as if others had had it when it was planned
+	s.ID = identity(s)
+	last := host("tmpfs", volume, func(h *snapshot.Host) { h.Mounts.Namespaces[2].Mounts = h.Mounts.Namespaces[2].Mounts[:1] })
+	if now := Renew(last, s); now.Status == Planned || !strings.Contains(now.Why, "its risk is destructive now, not safe") {
+		t.Errorf("the last copy by now: %q %q", now.Status, now.Why)
+	}
+}
+
 // Each mount of a step that names several must be gone.
 func TestDetached(t *testing.T) {
 	h := leaky()

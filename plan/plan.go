@@ -66,6 +66,13 @@ var Risks = []string{"safe", "disruptive", "destructive"}
 // Above reports whether risk a is higher than b.
 func Above(a, b string) bool { return slices.Index(Risks, a) > slices.Index(Risks, b) }
 
+func higher(a, b string) string {
+	if Above(a, b) {
+		return a
+	}
+	return b
+}
+
 // Make plans the remedies of findings: the first remedies of all of them, then,
 // for what these leave, the second ones, and so on.
 func Make(h *snapshot.Host, findings []check.Finding) Plan {
@@ -164,7 +171,7 @@ func steps(h *snapshot.Host, f check.Finding, r check.Remedy) []Step {
 	}
 	out := a.steps(h, f, r)
 	for i := range out {
-		out[i].Finding, out[i].Action, out[i].Risk = f.ID, cmp.Or(out[i].Action, r.Action), cmp.Or(out[i].Risk, r.Risk)
+		out[i].Finding, out[i].Action, out[i].Risk = f.ID, cmp.Or(out[i].Action, r.Action), higher(out[i].Risk, r.Risk)
 	}
 	return out
 }

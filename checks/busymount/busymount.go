@@ -112,6 +112,10 @@ func (b *busy) judge(ns *snapshot.MountNamespace, m *snapshot.Mount) (check.Find
 		f.Holders = []check.Holder{{Kind: "submount", Path: on.Point, MountNamespace: ns.Inode, MountNamespaceID: ns.ID, MountID: on.ID}}
 		f.Evidence = append(f.Evidence, check.Evidence{Source: fmt.Sprintf("mnt:[%d]", ns.Inode), Text: holding.Line(on)})
 		f.Remedies = []check.Remedy{{Action: "unmount-in-namespace", Risk: "disruptive", Why: "what is mounted on it goes first; look who uses it: sexton holders " + on.Point}}
+		if b.m.OnlyInMemory(on) {
+			f.Remedies[0].Risk = "destructive"
+			f.Remedies[0].Why += "; what is in it is only in memory, and is lost with it"
+		}
 		return f, true
 	}
 	for _, h := range holding.Of(b.h, holding.Target{Word: m.Point, Mounts: []holding.Place{{Namespace: b.m.In(about), Mount: about}}}) {

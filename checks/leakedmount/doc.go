@@ -17,6 +17,9 @@
 // first process. Why it stayed is read from the parent chain: not the mount's own
 // tags decide, but whether its parent receives from the owner's.
 //
+// A tmpfs at such a place may be one that no owner ever had: to end its last copy is
+// destructive, but for what a container or a pod had.
+//
 // Info are mounts that are in use and will stay behind when they are unmounted:
 // one finding for each namespace that will keep them.
 //

@@ -85,6 +85,13 @@ func (l *leaks) finding(ns *snapshot.MountNamespace, m *snapshot.Mount, shape ho
 	}
 	f.Evidence = append(f.Evidence, check.Evidence{Source: fmt.Sprintf("mnt:[%d]", owners[0].Inode), Text: fmt.Sprintf("the owner's namespace (%s): %s is not mounted", l.resident(owners[0]), m.Device)})
 	f.Remedies, f.Advice = remedies(t.Mounts, f.Holders)
+	if l.m.OnlyInMemory(m) {
+		f.Harm += "; what is in it is in memory and nowhere else"
+		for i := range f.Remedies {
+			f.Remedies[i].Risk = "destructive"
+			f.Remedies[i].Why += "; with its last mount what is in it is lost, and whose that was cannot be told"
+		}
+	}
 	return f
 }
 
