@@ -142,10 +142,9 @@ func (s *session) heal(ctx context.Context, host *hostFlags, out outputFlags, do
 	} else {
 		p.Unplanned = without(found, p.Steps)
 	}
-	if do.apply && v.now.Mounts != nil && v.now.Mounts.Nested && !do.nested {
+	if err := heal.Nested(v.now); err != nil && do.apply && !do.nested { // before anybody is asked
 		s.code = Unhealed
-		return withHint(errors.New("nothing was done: this PID namespace is not the host's, so who is outside and would lose a mount is not seen"),
-			"in the host's: docker run --pid=host, or nsenter -t 1 -a; or --nested if nobody outside shares mounts with it")
+		return err
 	}
 	if do.apply {
 		if err := s.healApply(ctx, host, do, &p); err != nil {
@@ -228,7 +227,7 @@ func (s *session) healApply(ctx context.Context, host *hostFlags, do healFlags, 
 	}
 	defer journal.Close()
 	done, err := heal.Apply(ctx, p.Plan, heal.Options{
-		Journal: journal, MaxRisk: do.maxRisk, Told: s.told, Look: s.lookAgain(host), Glance: s.glance(host),
+		Journal: journal, MaxRisk: do.maxRisk, Nested: do.nested, Told: s.told, Look: s.lookAgain(host), Glance: s.glance(host),
 		Wait: func(why string) { fmt.Fprintln(s.Stderr, printable(why)) },
 	})
 	p.Plan = done

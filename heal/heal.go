@@ -46,6 +46,7 @@ type Options struct {
 	Glance  func(context.Context) (*snapshot.Host, error) // at mounts, who uses them, and processes alone
 	Journal *Journal
 	MaxRisk string
+	Nested  bool             // act also from a PID namespace of its own
 	Told    func(plan.Step)  // after each step's end
 	Wait    func(why string) // before a wait that a person notices
 }
@@ -179,6 +180,9 @@ func (h *healer) judge(ctx context.Context) error {
 	}
 	if err != nil {
 		return h.noLook(err)
+	}
+	if err := Nested(seen.Host); err != nil && !h.Options.Nested {
+		return errors.Join(err, h.leave("it was not looked at again from the host's PID namespace"))
 	}
 	h.seen, h.live, h.at = seen, plan.Make(seen.Host, seen.Findings), time.Now()
 	for len(h.acted) > 0 {

@@ -171,6 +171,34 @@ func TestApply(t *testing.T) {
 	}
 }
 
+// From a PID namespace of its own nothing is done, unless that is asked for.
+func TestApplyNested(t *testing.T) {
+	hosttest.NeedsRoot(t)
+	s := newStopped(t)
+	look := func() Sight {
+		seen := s.look()
+		seen.Host.Mounts = &snapshot.Mounts{Nested: true}
+		return seen
+	}
+	first := look()
+	path := filepath.Join(t.TempDir(), "j")
+	o := Options{Journal: openJournal(t, path), MaxRisk: "safe", Told: func(plan.Step) {}, Wait: func(string) {},
+		Look: func(context.Context) (Sight, error) { return look(), nil }}
+	p := plan.Make(first.Host, first.Findings)
+	var nested *NestedError
+	done, err := Apply(t.Context(), p, o)
+	if !errors.As(err, &nested) || done.Steps[0].Status != plan.Planned || s.stat().State != 'T' {
+		t.Errorf("%v: %+v", err, done.Steps[0])
+	}
+	if all, err := ReadJournal(path); err != nil || len(all) > 0 {
+		t.Errorf("the journal has %+v, %v", all, err)
+	}
+	o.Nested = true
+	if done, err := Apply(t.Context(), p, o); err != nil || done.Steps[0].Status != plan.Done {
+		t.Errorf("asked for: %v: %+v", err, done.Steps[0])
+	}
+}
+
 // A risk above the one that is allowed is not taken, and the step says how it would be.
 func TestApplyRisk(t *testing.T) {
 	s := newStopped(t)
