@@ -77,6 +77,25 @@ func killUpAfter(t *testing.T, f Fault, o Options, moment time.Duration) {
 	up.Wait()
 }
 
+// ownGroup makes a control group for a test.
+func ownGroup(t *testing.T, controller string) string {
+	t.Helper()
+	h, err := hierarchyOf(controller)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp(h.base, "sexton-lab-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := removeGroups([]string{dir}); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
 // TestUntold: a process that is not told to go on ends, at every step where up
 // may be gone.
 func TestUntold(t *testing.T) {
@@ -87,7 +106,15 @@ func TestUntold(t *testing.T) {
 		}
 		role, step, args := "zombies-init", "children", []string{"/bin/sleep"}
 		if f.Name == stuckName {
-			role, step, args = "stuck-init", "stuck", []string{t.TempDir(), here}
+			role, step, args = "stuck-init", "stuck", []string{f.Name, t.TempDir(), here}
+		}
+		switch f.Name {
+		case fuseDead.Name:
+			role, step, args = "stuck-init", "stuck", []string{f.Name, t.TempDir(), here}
+		case frozen.Name:
+			role, step, args = "frozen-init", "frozen", []string{ownGroup(t, "freezer")}
+		case oomInit.Name:
+			role, step, args = "fifo-init", "created", []string{t.TempDir(), here}
 		}
 		if mountScenes[f.Name] != nil {
 			role, step, args = "mount-init", "kept", []string{f.Name, t.TempDir(), here}
@@ -109,7 +136,8 @@ func TestUntold(t *testing.T) {
 	})
 }
 
-// TestUpCrashesAndNobodyCleans: what a killed up leaves ends in its time.
+// TestUpCrashesAndNobodyCleans: what a killed up leaves ends in its time, but for empty
+// control groups and the state file, which down removes.
 func TestUpCrashesAndNobodyCleans(t *testing.T) {
 	eachKind(t, func(t *testing.T, f Fault, o Options) {
 		whole := upOnce(t, f, o)
@@ -117,6 +145,11 @@ func TestUpCrashesAndNobodyCleans(t *testing.T) {
 			o := o
 			o.For, o.StateDir = 2*time.Second, fmt.Sprintf("%s-%v", o.StateDir, part)
 			killUpAfter(t, f, o, time.Duration(part*float64(whole)))
+			t.Cleanup(func() {
+				if _, err := Down(context.Background(), nil, o); err != nil {
+					t.Error(err)
+				}
+			})
 		}
 		// A feeder that ends in time waits for the session that it just runs.
 		hosttest.Until(t, 20*time.Second, "nothing lives", func() bool { return len(descendants(t)) == 0 })
@@ -129,6 +162,13 @@ func TestFirstProcessKilled(t *testing.T) {
 		st := mustUp(t, f.Name, o)
 		if err := syscall.Kill(st.PID, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
+		}
+		if f.Name == frozen.Name { // in version 1 what is frozen does not end: down thaws it
+			if _, err := Down(context.Background(), nil, o); err != nil {
+				t.Error(err)
+			}
+			hosttest.Until(t, 20*time.Second, "nothing lives", func() bool { return len(descendants(t)) == 0 })
+			return
 		}
 		hosttest.Until(t, 20*time.Second, "nothing lives", func() bool { return len(descendants(t)) == 0 })
 		wantState(t, f.Name, o, StateEnded)

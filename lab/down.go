@@ -43,7 +43,11 @@ func (d stateDir) takeDown(r record) error {
 		return err
 	}
 	if boot == r.BootID {
+		thawAll(r.Groups)
 		if err := end(r); err != nil {
+			return err
+		}
+		if err := removeGroups(r.Groups); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,6 +19,8 @@ import (
 type pageServer struct {
 	device int // descriptor of /dev/fuse; Go's poller cannot watch it before it is mounted
 	page   []byte
+	mute   atomic.Bool // it reads requests and answers none
+	asked  func()      // called for each of those
 }
 
 // Requests, by their number in enum fuse_opcode.
@@ -51,7 +54,7 @@ func mountPage(dir string) (*pageServer, error) {
 	if err := unix.Mount(mountSource, dir, "fuse."+mountSource, unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
 		return nil, errors.Join(fmt.Errorf("mount FUSE: %w", err), unix.Close(device))
 	}
-	return &pageServer{device, make([]byte, os.Getpagesize())}, nil
+	return &pageServer{device: device, page: make([]byte, os.Getpagesize())}, nil
 }
 
 // serve answers requests until the file system is gone.
@@ -75,6 +78,10 @@ func (p *pageServer) serve() error {
 		r.Length, r.Opcode = order.Uint32(buffer), order.Uint32(buffer[4:])
 		r.Unique, r.Node = order.Uint64(buffer[8:]), order.Uint64(buffer[16:])
 		r.body = buffer[fuseHeader:n]
+		if p.mute.Load() {
+			p.asked()
+			continue
+		}
 		if err := p.answer(r); err != nil {
 			return err
 		}

@@ -13,10 +13,14 @@
 // dies first, the pipe closes and the process ends. So at every moment each
 // living process is either in the file or about to end.
 //
+// Control groups are in the state file before they are made. Down thaws them, since
+// what is frozen does not end, and removes them last, when they are empty.
+//
 // Down signals only through a pidfd whose process has the recorded start time
 // and still looks like the lab's; a pid that was used again is left alone.
 //
-// The processes are named sexton-lab:WHAT, and SEXTON_LAB in their environment
+// The processes are named sexton-lab:WHAT, but for those that play a part of a
+// runtime, and SEXTON_LAB in their environment
 // says which fault they belong to.
 package lab
 
@@ -52,7 +56,9 @@ type sight struct {
 }
 
 // Faults returns all faults, in the order in which they are listed.
-func Faults() []Fault { return append(append([]Fault{zombies, stuckReader}, mountFaults...), thinPool) }
+func Faults() []Fault {
+	return slices.Concat([]Fault{zombies, stuckReader, fuseDead, frozen, oomContainer, oomInit}, mountFaults, []Fault{thinPool})
+}
 
 // Options say how a fault is brought up and where its state is kept.
 type Options struct {

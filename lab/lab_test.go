@@ -79,7 +79,7 @@ func eachFault(t *testing.T, test func(t *testing.T, f Fault, o Options)) {
 // end of one fault of mounts holds for all.
 func eachKind(t *testing.T, test func(t *testing.T, f Fault, o Options)) {
 	hosttest.NeedsRoot(t)
-	for _, f := range []Fault{zombies, stuckReader, mountNsfd, mountDevice} {
+	for _, f := range []Fault{zombies, stuckReader, fuseDead, frozen, oomInit, mountNsfd, mountDevice} {
 		t.Run(f.Name, func(t *testing.T) {
 			test(t, f, options(t, f))
 		})
@@ -101,9 +101,19 @@ func options(t *testing.T, f Fault) Options {
 	return o
 }
 
-// nothingLeft fails if a process below this one lives, or a fault's mount is here.
+// nothingLeft fails if a process below this one lives, or a fault's mount or control
+// group is here.
 func nothingLeft(t *testing.T) {
 	t.Helper()
+	for _, controller := range []string{"memory", "freezer"} {
+		if h, err := hierarchyOf(controller); err == nil {
+			for _, f := range Faults() {
+				if _, err := os.Stat(filepath.Join(h.base, "sexton-lab-"+f.Name)); err == nil {
+					t.Errorf("%s has a control group of %s", h.base, f.Name)
+				}
+			}
+		}
+	}
 	if left := descendants(t); len(left) > 0 {
 		t.Errorf("processes are left: %v", left)
 	}
@@ -272,7 +282,7 @@ func TestApartFromTheCaller(t *testing.T) {
 			if mine, _ := readStat(os.Getpid()); s.Session == mine.Session || s.Session == up.Process.Pid {
 				t.Errorf("%v is in the session of the caller", p)
 			}
-			if !strings.HasPrefix(s.Comm, prefix) && s.Comm != "sleep" {
+			if !strings.HasPrefix(s.Comm, prefix) && s.Comm != "sleep" && s.Comm != "runc" {
 				t.Errorf("%v is named %q", p, s.Comm)
 			}
 			for fd := range 3 {

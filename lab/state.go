@@ -22,8 +22,9 @@ type record struct {
 	BootID    string    `json:"bootID"`       // of another boot: nothing of it can be alive
 	PIDSpace  string    `json:"pidNamespace"` // whose pids these are, as /proc/self/ns/pid names it
 	Until     time.Time `json:"until"`
-	Complete  bool      `json:"complete"`  // up has proved the fault
-	Processes []Process `json:"processes"` // init first, once there is one
+	Complete  bool      `json:"complete"`         // up has proved the fault
+	Processes []Process `json:"processes"`        // init first, once there is one
+	Groups    []string  `json:"groups,omitempty"` // directories of control groups, the outer ones first
 }
 
 // The roles of the processes that down signals. All others end with init.
@@ -99,6 +100,11 @@ func parseRecord(text []byte, name string) (record, error) {
 		return record{}, errors.New("not a state file: no until")
 	case len(r.Processes) > maxProcesses:
 		return record{}, fmt.Errorf("not a state file: %d processes", len(r.Processes))
+	}
+	for _, dir := range r.Groups {
+		if !isGroup(dir, name) {
+			return record{}, fmt.Errorf("not a state file: control group %.80q", dir)
+		}
 	}
 	for _, p := range r.Processes {
 		if p.PID < 2 || p.Start == 0 {

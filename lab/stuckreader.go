@@ -29,7 +29,7 @@ var stuckReader = Fault{
 	Risk:  "disruptive",
 	Harm:  "cmdline, environ and maps of one process cannot be read: ps, pgrep, pidof, lsof, fuser and top -c of everybody hang until it is down; after 120 s the kernel logs a hung task",
 	ready: stuckReady,
-	build: stuckBuild,
+	build: func(s *site) error { return fuseBuild(s, stuckLook) },
 	look:  stuckLook,
 }
 
@@ -70,9 +70,12 @@ func panicRisk(panics, timeout int, duration time.Duration) error {
 	return hint(fmt.Errorf("kernel.hung_task_panic is set: a process in D for %d s stops this host", timeout), fmt.Sprintf("--for %v", most))
 }
 
-// kernelNumber reads a setting; one that this kernel does not have is 0.
-func kernelNumber(name string) (int, error) {
-	text, err := os.ReadFile("/proc/sys/kernel/" + name)
+// kernelNumber reads a setting of the kernel's own.
+func kernelNumber(name string) (int, error) { return kernelSetting("kernel/" + name) }
+
+// kernelSetting reads a setting; one that this kernel does not have is 0.
+func kernelSetting(name string) (int, error) {
+	text, err := os.ReadFile("/proc/sys/" + name)
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil
 	}
@@ -82,13 +85,14 @@ func kernelNumber(name string) (int, error) {
 	return procfs.ParseNumber(text)
 }
 
-func stuckBuild(s *site) error {
+// fuseBuild makes a fault of a FUSE server and a process that waits for it.
+func fuseBuild(s *site, look func(record) (sight, error)) error {
 	here, err := os.Readlink("/proc/self/ns/mnt")
 	if err != nil {
 		return err
 	}
 	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Setsid: true}
-	init, err := s.start(roleInit, "stuck-init", attr, s.dir.path, here)
+	init, err := s.start(roleInit, "stuck-init", attr, s.rec.Name, s.dir.path, here)
 	if err != nil {
 		return err
 	}
@@ -101,14 +105,13 @@ func stuckBuild(s *site) error {
 	if err := s.noteChildren("server", "fuse", "reader", "read"); err != nil {
 		return err
 	}
-	if err := s.until("the reader is in D, the server in T", func() (bool, error) {
-		seen, err := stuckLook(s.rec)
-		return seen.all, err
-	}); err != nil {
+	if err := s.shows(look); err != nil {
 		return err
 	}
-	if err := provesBlocked(s.ctx, s.rec.role("reader").PID); err != nil {
-		return err
+	if s.rec.Name == stuckName {
+		if err := provesBlocked(s.ctx, s.rec.role("reader").PID); err != nil {
+			return err
+		}
 	}
 	if err := s.proved(); err != nil {
 		return err
@@ -116,8 +119,17 @@ func stuckBuild(s *site) error {
 	return init.order() // until then init ends if we do
 }
 
-// stuckLook proves by stat that the reader cannot run and the server does not.
-func stuckLook(r record) (sight, error) {
+// shows waits until the kernel shows all of a fault.
+func (s *site) shows(look func(record) (sight, error)) error {
+	return s.until("the kernel shows all that was made", func() (bool, error) {
+		seen, err := look(s.rec)
+		return seen.all, err
+	})
+}
+
+// fuseStates returns the states of the reader and the server, 0 for one that is gone,
+// and says them.
+func fuseStates(r record) (reader, server byte, text string, err error) {
 	state := func(role string) (byte, error) {
 		p := r.role(role)
 		s, err := readStat(p.PID)
@@ -131,21 +143,21 @@ func stuckLook(r record) (sight, error) {
 	}
 	reader, err1 := state("reader")
 	server, err2 := state("server")
-	if err := errors.Join(err1, err2); err != nil {
-		return sight{}, err
-	}
 	word := func(c byte) string {
 		if c == 0 {
 			return "gone"
 		}
 		return "in state " + string(c)
 	}
-	return sight{
-		text: fmt.Sprintf("%sread (pid %d) is %s, %sfuse (pid %d) is %s",
-			prefix, r.role("reader").PID, word(reader), prefix, r.role("server").PID, word(server)),
-		all: reader == 'D' && server == 'T',
-		any: reader == 'D' || server == 'T',
-	}, nil
+	text = fmt.Sprintf("%sread (pid %d) is %s, %sfuse (pid %d) is %s",
+		prefix, r.role("reader").PID, word(reader), prefix, r.role("server").PID, word(server))
+	return reader, server, text, errors.Join(err1, err2)
+}
+
+// stuckLook proves by stat that the reader cannot run and the server does not.
+func stuckLook(r record) (sight, error) {
+	reader, server, text, err := fuseStates(r)
+	return sight{text: text, all: reader == 'D' && server == 'T', any: reader == 'D' || server == 'T'}, err
 }
 
 // provesBlocked reads the command line of pid in a child, which must come to

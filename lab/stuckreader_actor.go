@@ -32,35 +32,37 @@ func stuckInit(s stage) error {
 	if err := isFirst(); err != nil {
 		return err
 	}
-	if len(s.args) != 2 {
-		return errors.New("stuck-init wants a directory and the mount namespace of up")
+	if len(s.args) != 3 {
+		return errors.New("stuck-init wants a fault, a directory and the mount namespace of up")
 	}
-	if err := leaveSharing(s.args[1]); err != nil {
+	fault := s.args[0]
+	if err := leaveSharing(s.args[2]); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), s.until)
 	defer cancel()
 	// Both start while there is a file system to start programs from.
-	server, err := launch(ctx, stuckName, "stuck-server", s.until, nil)
+	server, err := launch(ctx, fault, "stuck-server", s.until, nil)
 	if err != nil {
 		return err
 	}
-	reader, err := launch(ctx, stuckName, "stuck-reader", s.until, nil)
+	role, sticks := "stuck-reader", stickStopped
+	if fault == fuseDead.Name {
+		role, sticks = "doomed-reader", stickMute
+	}
+	reader, err := launch(ctx, fault, role, s.until, nil)
 	if err != nil {
 		return err
 	}
-	if err := ownRoot(s.args[0]); err != nil {
+	if err := ownRoot(s.args[1]); err != nil {
 		return err
 	}
-	for _, p := range []*play{server, reader} { // the reader maps what the server serves
+	for _, p := range []*play{server, reader} { // the reader uses what the server serves
 		if err := errors.Join(p.order(), p.heard(ctx, "ready")); err != nil {
 			return err
 		}
 	}
-	if err := stop(server.cmd.Process.Pid); err != nil {
-		return err
-	}
-	if err := reader.order(); err != nil {
+	if err := sticks(ctx, server, reader); err != nil {
 		return err
 	}
 	if err := s.reach("stuck"); err != nil {
@@ -72,6 +74,14 @@ func stuckInit(s stage) error {
 			return nil
 		}
 	}
+}
+
+// stickStopped stops the server before the reader needs it.
+func stickStopped(_ context.Context, server, reader *play) error {
+	if err := stop(server.cmd.Process.Pid); err != nil {
+		return err
+	}
+	return reader.order()
 }
 
 // stop sends SIGSTOP to a child and returns when all its threads have stopped.
@@ -174,11 +184,22 @@ func stuckServer(s stage) error {
 		return err
 	}
 	failed := make(chan error, 1)
+	server.asked = func() { s.tell(report{Step: "asked"}) }
 	go func() { failed <- server.serve() }()
+	go func() {
+		if s.wait() == nil { // the word to answer no more
+			server.mute.Store(true)
+			s.tell(report{Step: "mute"})
+		}
+	}()
 	if err := s.tell(report{Step: "ready"}); err != nil {
 		return err
 	}
-	return <-failed
+	err = <-failed
+	if err == nil && server.mute.Load() { // the file system was taken away: this goes on living
+		time.Sleep(time.Until(s.until))
+	}
+	return err
 }
 
 // stuckMapper maps the file, dirties its page and, when the server is stopped,

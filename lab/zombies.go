@@ -91,10 +91,7 @@ func zombiesBuild(s *site) error {
 	if err := feeder.heard(s.ctx, "fed"); err != nil {
 		return err
 	}
-	if err := s.until("the kernel shows all that was made", func() (bool, error) {
-		seen, err := zombiesLook(s.rec)
-		return seen.all, err
-	}); err != nil {
+	if err := s.shows(zombiesLook); err != nil {
 		return err
 	}
 	return s.proved()
@@ -102,23 +99,29 @@ func zombiesBuild(s *site) error {
 
 // noteChildren records the children of init that have the lab's names.
 func (s *site) noteChildren(roleAndName ...string) error {
-	all, err := children(s.rec.role(roleInit).PID)
-	if err != nil {
-		return err
-	}
 	for i := 0; i < len(roleAndName); i += 2 {
-		found := false
-		for _, c := range all {
-			if c.Comm == prefix+roleAndName[i+1] {
-				found = true
-				s.rec.Processes = append(s.rec.Processes, Process{Role: roleAndName[i], PID: c.PID, Start: c.Start, Comm: c.Comm})
-			}
+		p, err := s.child(roleAndName[i+1])
+		if err != nil {
+			return err
 		}
-		if !found {
-			return fmt.Errorf("%s%s is not there", prefix, roleAndName[i+1])
-		}
+		p.Role = roleAndName[i]
+		s.rec.Processes = append(s.rec.Processes, p)
 	}
 	return s.dir.write(s.rec)
+}
+
+// child finds the child of init that has one of the lab's names.
+func (s *site) child(name string) (Process, error) {
+	all, err := children(s.rec.role(roleInit).PID)
+	if err != nil {
+		return Process{}, err
+	}
+	for _, c := range all {
+		if c.Comm == prefix+name {
+			return Process{PID: c.PID, Start: c.Start, Comm: c.Comm}, nil
+		}
+	}
+	return Process{}, fmt.Errorf("%s%s is not there", prefix, name)
 }
 
 // A zombieCount says what the kernel shows below init.
