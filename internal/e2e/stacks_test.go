@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -132,4 +133,49 @@ func TestStacksOfDaemons(t *testing.T) {
 		here.sexton(t, "stacks", fmt.Sprint(shim)).exits(t, failed).says(t, fmt.Sprintf("containerd (pid %d), which has to write its log, is stopped", containerd))
 	})
 	hosttest.Until(t, hang, "docker answers", func() bool { return d.ping() == nil })
+}
+
+// A dump of any size is read as a stream, and the whole program stays small.
+func TestStacksLarge(t *testing.T) {
+	sandboxed(t)
+	size, most := 64<<20, int64(200<<20)
+	if os.Getenv("SEXTON_VERIFY") == "full" {
+		size = 1 << 30
+	}
+	cmd := exec.Command(sexton(), "stacks", "-", "-o", "json")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	n, written := 0, 0
+	for b := make([]byte, 0, 1<<20); written < size; b = b[:0] {
+		for len(b) < 1<<20-1000 {
+			n++
+			b = fmt.Appendf(b, "goroutine %d [semacquire, %d minutes]:\nsync.runtime_SemacquireMutex(0xc%09x, 0x0)\n\t/usr/lib/go/src/runtime/sema.go:77 +0x25\nsync.(*Mutex).Lock(0xc%09x)\n\t/usr/lib/go/src/sync/mutex.go:83 +0x1c4\n"+
+				"github.com/docker/docker/daemon.(*Daemon).ContainerInspectCurrent(0xc000832000, {0xc%09x?, 0x40}, 0x0)\n\t/src/daemon/inspect.go:40 +0x79\n\n", n, n%90, n%1000*16, n%1000*16, n)
+		}
+		k, err := in.Write(b)
+		if written += k; err != nil {
+			t.Fatal(err)
+		}
+	}
+	in.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	var s stacked
+	if err := json.Unmarshal(out.Bytes(), &s); err != nil || s.Goroutines != n || s.Layer != "dockerd" || len(s.Lost) > 1 {
+		t.Errorf("%v: %d goroutines of %s, want %d; lost %q", err, s.Goroutines, s.Layer, n, s.Lost)
+	}
+	peak := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+	t.Logf("%d MB, %d goroutines, %d MB of memory, %v", written>>20, n, peak>>20, time.Since(began).Round(time.Millisecond))
+	if peak > most {
+		t.Errorf("%d MB of memory, want at most %d", peak>>20, most>>20)
+	}
 }

@@ -56,6 +56,8 @@ type Text struct {
 	Headless  int   // stacks without a complete header
 	Frames    int   // frames that were cut, or over the bound of one stack
 	Gaps      int   // places where somebody left something out: "..."
+	Torn      int   // places where the source line of a call is missing, or one is without its call: lines of two writers, or lines cut out
+	Cut       bool  // the text ends inside of a stack
 	Unended   int   // dumps with a mark of their beginning and none of their end
 	Counted   bool  // there is a profile with counts (debug=1), which says nothing of waiting
 }
@@ -76,12 +78,7 @@ func Read(r io.Reader, visit func(*Goroutine)) (Text, error) {
 	if d.waiting {
 		d.line(d.pending)
 	}
-	for _, name := range d.order {
-		d.end(d.open[name])
-		if d.open[name].begun {
-			d.text.Unended++
-		}
-	}
+	d.finish()
 	d.text.LongLines, d.text.Bytes = d.in.long, d.in.dropped
 	return d.text, d.in.failed()
 }

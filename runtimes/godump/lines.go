@@ -18,6 +18,7 @@ type lines struct {
 	newline, clear   int    // where one was found, up to where there is none: a buffer has thousands of escaped lines before it
 	err              error
 	skipping         bool // the rest of a line that is too long
+	unended          bool // the last line has no newline
 	escaped          bool // the line that next gave ended with an escape, not with a newline
 	long             int
 	dropped          int64
@@ -53,7 +54,7 @@ func (l *lines) next() ([]byte, bool) {
 			return line, true
 		case l.err != nil:
 			line := l.buf[l.start:l.end]
-			l.start, l.seen, l.escaped = l.end, l.end, false
+			l.start, l.seen, l.escaped, l.unended = l.end, l.end, false, true
 			return line, true
 		default:
 			l.fill()

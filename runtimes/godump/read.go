@@ -3,6 +3,7 @@ package godump
 import (
 	"bytes"
 	"path"
+	"regexp"
 	"strconv"
 )
 
@@ -21,6 +22,8 @@ type reader struct {
 	order []string          // of the writers, as they came
 	last  *stack            // of the line before
 	dumps int               // that have begun
+	files bool              // source lines are in the text: not everybody keeps them
+	stray bool              // the line was part of a stack's line, as far as one can see
 	text  Text
 
 	pending []byte // a line that the next one may go on with, if waiting
@@ -35,6 +38,7 @@ type stack struct {
 	args    []Arg // of all frames
 	going   bool  // a header or a frame was there
 	sourced bool  // the last call has its source line
+	due     bool  // a source line comes next, of a call or of "created by"
 	begun   bool  // a mark told where the dump begins
 	writer  string
 	dump    int // of the next stack; -1 if a new dump begins with it
@@ -70,6 +74,7 @@ func (d *reader) of(prefix []byte) *stack {
 
 func (d *reader) line(line []byte) {
 	line = bytes.TrimRight(uncolor(unescape(message(line))), " \t\r")
+	d.stray = false
 	if bytes.HasPrefix(line, []byte("goroutine profile: total ")) {
 		d.text.Counted = true
 	}
@@ -79,7 +84,8 @@ func (d *reader) line(line []byte) {
 	}
 	if name, at, ok := parseCreator(line); ok {
 		if s := d.of(line[:at]); s.going {
-			s.Creator, s.sourced = d.names.keep(name), true
+			d.tear(s)
+			s.Creator, s.sourced, s.due = d.names.keep(name), true, true
 		}
 		return
 	}
@@ -89,12 +95,40 @@ func (d *reader) line(line []byte) {
 	}
 	if file, number, at, ok := parseFile(line); ok {
 		s := d.of(line[:at])
+		if s.going && !s.due {
+			d.text.Torn++
+		}
+		s.due, d.files = false, true
 		if n := len(s.Frames); n > 0 && !s.sourced {
 			s.Frames[n-1].File, s.Frames[n-1].Line, s.sourced = d.names.keep(file), number, true
 		}
 		return
 	}
 	d.mark(line)
+}
+
+// tear counts a line that comes where the source of the one before is due: another
+// writer came between, or somebody cut lines out.
+func (d *reader) tear(s *stack) {
+	if s.due && d.files {
+		d.text.Torn++
+	}
+	s.due = false
+}
+
+// finish ends what is open at the end of the text.
+func (d *reader) finish() {
+	for _, name := range d.order {
+		s := d.open[name]
+		if s.going && (s.due && d.files || d.stray && d.in.unended && s == d.last) {
+			d.text.Cut = true
+		}
+		s.due = false
+		d.end(s)
+		if s.begun {
+			d.text.Unended++
+		}
+	}
 }
 
 func (d *reader) heading(s *stack, h heading) {
@@ -112,7 +146,8 @@ func (d *reader) call(s *stack, name, args []byte, cut bool) {
 	if cut {
 		d.text.Frames++
 	}
-	s.sourced = false
+	d.tear(s)
+	s.sourced, s.due = false, !cut
 	if len(s.Frames) >= mostFrames {
 		d.text.Frames++
 		s.Elided, s.sourced = true, true
@@ -153,11 +188,17 @@ func (d *reader) mark(line []byte) {
 	case isGap(line):
 		d.text.Gaps++
 		if d.last != nil {
+			d.last.due = false
 			d.last.Elided = d.last.going
 			d.end(d.last)
 		}
+	default:
+		d.stray = partial.Match(line)
 	}
 }
+
+// partial tells what may be the beginning of a function's name or of a path.
+var partial = regexp.MustCompile(`^\s*[\w./*()-]*[./][\w./*()-]*$`)
 
 // shim reads the fields that a shim's log line has behind its message. path is the
 // bundle that the shim was started in: of a pod that shares one shim, the sandbox's.
@@ -200,6 +241,7 @@ var dumpers = [][]byte{[]byte("dumpStacks"), []byte("DumpStacks"), []byte("dump.
 
 // end hands a stack over and begins the next one.
 func (d *reader) end(s *stack) {
+	d.tear(s)
 	if s.going && (s.Headed || len(s.Frames) > 0) {
 		if s.Headed && s.State == "running" && len(s.Frames) > 0 && s.dumps() && !s.begun {
 			s.dump = -1

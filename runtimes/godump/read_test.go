@@ -185,11 +185,18 @@ func TestCuts(t *testing.T) {
 		want     Text
 	}{
 		{"in a header", "goroutine 1 [select]:\nmain.a(0x1)\n\ngoroutine 2 [sel", 1, []int{1}, Text{Headless: 1}},
-		{"before a header", "main.a(0x1)\n\t/a.go:1\nmain.b()\n\ngoroutine 2 [select]:\nmain.c()\n", 1, []int{2, 1}, Text{Headless: 1}},
+		{"before a header", "main.a(0x1)\n\t/a.go:1\nmain.b()\n\ngoroutine 2 [select]:\nmain.c()\n", 1, []int{2, 1}, Text{Headless: 1, Torn: 1, Cut: true}},
 		{"in the middle", "goroutine 1 [select]:\nmain.a(0x1)\n...\nmain.b()\n", 1, []int{1, 1}, Text{Headless: 1, Gaps: 1}},
 		{"in the middle of a journal", "x dockerd[1]: goroutine 1 [select]:\nx dockerd[1]: main.a(0x1)\nx dockerd[1]: ...\nx dockerd[1]: main.b()\n", 1, []int{1, 1}, Text{Headless: 1, Gaps: 1}},
 		{"in arguments", "goroutine 1 [select]:\nmain.a(0x1, 0xc0", 1, []int{1}, Text{Frames: 1}},
-		{"in a name", "goroutine 1 [select]:\nmain.a(0x1)\ngithub.com/docker/dock", 1, []int{1}, Text{}},
+		{"in a name", "goroutine 1 [select]:\nmain.a(0x1)\ngithub.com/docker/dock", 1, []int{1}, Text{Cut: true}},
+		{"in a path", "goroutine 1 [select]:\nmain.a(0x1)\n\t/src/ma", 1, []int{1}, Text{Cut: true}},
+		{"behind a call", plain + "\ngoroutine 2 [select]:\nmain.a(0x1)\n", 5, []int{1, 4, 0, 1, 1}, Text{Cut: true}},
+		{"behind a header", plain + "\ngoroutine 2 [select]:\n", 5, []int{1, 4, 0, 1, 0}, Text{}}, // that is all of one in a system call
+		{"a prompt behind it", strings.TrimSuffix(plain, "\n") + "\nroot@host:~#", 4, []int{1, 4, 0, 1}, Text{}},
+		{"a line taken out", strings.Replace(plain, "\t/src/daemon/inspect.go:40 +0x79\n", "", 1), 4, []int{1, 4, 0, 1}, Text{Torn: 1}},
+		{"a call taken out", strings.Replace(plain, "sync.(*Mutex).Lock(...)\n", "", 1), 4, []int{1, 3, 0, 1}, Text{Torn: 1}},
+		{"without any sources", "goroutine 1 [select]:\nmain.a(0x1)\nmain.b()\n\ngoroutine 2 [select]:\nmain.a(0x1)\n", 2, []int{2, 1}, Text{}},
 		{"in an escape", `msg="=== BEGIN goroutine stack dump ===\ngoroutine 1 [select]:\nmain.a(0x1)\`, 1, []int{1}, Text{Unended: 1}},
 		{"by Go", "goroutine 1 [select]:\nmain.a(0x1)\n...additional frames elided...\nmain.b()\n...23 frames elided...\nmain.c()\n", 1, []int{3}, Text{}},
 		{"two dumps, the first without an end", "=== BEGIN goroutine stack dump ===\ngoroutine 1 [select]:\n=== BEGIN goroutine stack dump ===\ngoroutine 1 [select]:\n=== END goroutine stack dump ===\n", 2, []int{0, 0}, Text{Unended: 1}},
@@ -252,6 +259,25 @@ func TestInterleaved(t *testing.T) {
 	got, _ := all(t, strings.NewReader(mixed.String()))
 	if len(got) != 2 || got[0].Frames[1].Func != "main.a2" || got[1].Frames[1].Func != "main.b2" || got[0].Dump == got[1].Dump {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Two that write into one file at a time cannot be told apart, but it shows.
+func TestMixed(t *testing.T) {
+	a, b := strings.SplitAfter(plain, "\n"), strings.SplitAfter(strings.ReplaceAll(plain, "main.", "other."), "\n")
+	var mixed strings.Builder
+	for i := range a {
+		mixed.WriteString(a[i] + b[i])
+	}
+	got, text := all(t, strings.NewReader(mixed.String()))
+	headed := 0
+	for _, g := range got {
+		if g.Headed {
+			headed++
+		}
+	}
+	if headed != 8 || text.Torn == 0 {
+		t.Errorf("%d goroutines, %+v", headed, text)
 	}
 }
 

@@ -242,6 +242,10 @@ func losses(l godump.Text, over int) []string {
 	}
 	add(l.Headless, "stack has no complete header", "stacks have no complete header")
 	add(l.Frames, "call is cut off", "calls are cut off")
+	add(l.Torn, "call is apart from its source line: lines are missing, or those of two writers are mixed", "calls are apart from their source lines: lines are missing, or those of two writers are mixed")
+	if l.Cut {
+		out = append(out, "the text ends inside of a stack")
+	}
 	add(l.Gaps, "place where somebody left something out", "places where somebody left something out")
 	add(l.Unended, "dump has no mark of its end", "dumps have no mark of their end")
 	add(l.LongLines, "line is too long and was cut", "lines are too long and were cut")
