@@ -31,6 +31,7 @@ type act struct {
 	within time.Duration
 	run    func(ctx context.Context, s plan.Step, note func(any) error) error
 	whole  bool // it must not be cut off: SIGTERM ends it where nothing is half done
+	lasts  bool // it is half done until it returns: no signal ends it, and an interrupt waits for it
 
 	// restore does what is left of one that a crash cut short, by its last note;
 	// nil: there is nothing to do.
@@ -39,7 +40,7 @@ type act struct {
 
 // end is the signal that ends an act.
 func (a act) end() syscall.Signal {
-	if a.whole {
+	if a.whole || a.lasts {
 		return syscall.SIGTERM
 	}
 	return syscall.SIGKILL
@@ -48,6 +49,7 @@ func (a act) end() syscall.Signal {
 const (
 	soon  = 20 * time.Second // an unmount of a dead server's file system may never return
 	later = time.Minute      // what a runtime does gives processes time to end
+	last  = 90 * time.Second // and a restart, to start what it has stopped
 )
 
 // acts are all that heal can do. Each has its page in docs/actions.md.
@@ -63,7 +65,7 @@ var acts = map[string]act{
 	"abort-fuse":                {needs: []capability.Capability{unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE}, within: soon, run: abort},
 	"unblock-exec-fifo":         {needs: []capability.Capability{unix.CAP_DAC_OVERRIDE, unix.CAP_KILL, unix.CAP_SYS_PTRACE}, within: soon, run: unblock},
 	"end-runtime-child":         {needs: []capability.Capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, within: soon, run: endChild},
-	"restart-holder":            {needs: []capability.Capability{unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_PTRACE}, within: later, run: restart},
+	"restart-holder":            {needs: []capability.Capability{unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_PTRACE}, within: last, run: restart, lasts: true},
 	"deferred-remove":           {needs: []capability.Capability{unix.CAP_SYS_ADMIN}, within: soon, run: removeMapped},
 	"delete-thin":               {needs: []capability.Capability{unix.CAP_SYS_ADMIN}, within: soon, run: deleteThin},
 	"retry-remove":              {needs: []capability.Capability{unix.CAP_DAC_OVERRIDE}, within: later, run: remove},

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"sexton.dev/exactjson"
@@ -40,7 +42,7 @@ func IsChild(args []string) bool { return len(args) > 0 && args[0] == childComma
 
 // ChildMain is that command. It returns its exit status.
 func ChildMain(stdin io.Reader, stdout, stderr io.Writer) int {
-	time.AfterFunc(later+time.Second, func() { os.Exit(1) }) // its parent is gone, or it would have been killed
+	time.AfterFunc(last+time.Second, func() { os.Exit(1) }) // its parent is gone, or it would have been killed
 	os.WriteFile("/proc/self/comm", []byte("sexton-act"), 0)
 	in := bufio.NewReader(stdin)
 	var o order
@@ -72,6 +74,9 @@ func ChildMain(stdin io.Reader, stdout, stderr io.Writer) int {
 		}
 		return nil
 	}
+	if acts[o.Step.Action].lasts {
+		signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT) // a terminal's go to all of its processes
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), acts[o.Step.Action].within)
 	defer cancel()
 	ended := perform(ctx, o, note)
@@ -91,6 +96,9 @@ func (j *Journal) Child(ctx context.Context, p plan.Plan, s plan.Step) (Outcome,
 
 func (j *Journal) child(ctx context.Context, p plan.Plan, do order) (Outcome, error) {
 	a := acts[do.Step.Action]
+	if a.lasts {
+		ctx = context.WithoutCancel(ctx)
+	}
 	ctx, cancel := context.WithTimeout(ctx, a.within)
 	defer cancel()
 	cmd := self.Command(a.end(), childCommand)

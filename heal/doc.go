@@ -146,10 +146,15 @@
 //
 // What nobody can unmount, as a detached tree, ends with who holds it. A container
 // is restarted by its runtime (over the CRI: stopped, and the kubelet starts
-// another one), a unit by systemd. A process of neither is a person's to end.
+// another one), a unit by systemd. A process of neither is a person's to end. A
+// restart that was begun is not broken off: an interrupt waits for it, and what
+// docker has stopped and not started again is started.
 //
 // Target: the run of the container or unit, by its first process's pid and start
-// time. Refused if another run has begun. Proved by: that process is gone.
+// time. Refused if another run has begun, for what sexton runs in itself, and for
+// what the host or its people stand on: the init's scope, systemd's own services, the
+// bus, login sessions and what people are logged in by. Proved by: that process is
+// gone.
 //
 // # Action abort-fuse
 //

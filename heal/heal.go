@@ -225,6 +225,9 @@ func (h *healer) act(ctx context.Context, s *plan.Step) error {
 		s.Status, s.Why = plan.Refused, err.Error()
 		return err
 	}
+	if acts[s.Action].lasts {
+		defer context.AfterFunc(ctx, func() { h.Wait("interrupted, and the act that was begun is waited for: " + s.Does) })()
+	}
 	out, err := h.Journal.Child(ctx, h.plan, *s)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

@@ -35,7 +35,8 @@ func restart(h *snapshot.Host, f check.Finding, _ check.Remedy) (out []Step) {
 			s.Does = fmt.Sprintf("restart %s, which holds it", holder.Unit)
 			s.Command = "systemctl restart " + quote(holder.Unit)
 			s.Holds = []string{"it is the same run of the unit: its main process is " + process(s.Target)}
-			if p.Comm == "dockerd" && !outlived(h) {
+			s.Refused = essential(holder.Unit)
+			if s.Refused == "" && p.Comm == "dockerd" && !outlived(h) {
 				s.Refused = "no live-restore is known of: with dockerd all its containers would stop; drain the host, then restart it by hand"
 			}
 		default:

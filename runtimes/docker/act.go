@@ -124,6 +124,31 @@ func Restart(ctx context.Context, kind runtimes.Kind, socket string, was runtime
 	return now, nil
 }
 
+// Finish does what is left of a [Restart] that failed or was not waited for: it starts
+// the container if that has ended its run, and no other has begun. Errors wrap
+// [runtimes.ErrRefused] if the run goes on.
+//
+// It needs what [Inspect] does.
+//
+// Source: Docker Engine API v1.24 to v1.51, ContainerStart: 304, it runs by now.
+func Finish(ctx context.Context, kind runtimes.Kind, socket string, was runtimes.Run) error {
+	c, err := open(ctx, kind, socket, was.ID)
+	if err != nil {
+		return err
+	}
+	defer c.http.CloseIdleConnections()
+	is, err := c.inspect(ctx, was.ID)
+	switch {
+	case err != nil:
+		return err
+	case is.Started.After(was.Started):
+		return nil
+	case is.State != "exited":
+		return c.refuse(was.ID, fmt.Sprintf("it is %.20q: its run has not ended, so it is not started anew", is.State))
+	}
+	return c.act(ctx, was.ID, "start", http.MethodPost, "/containers/"+was.ID+"/start")
+}
+
 // open checks the id and begins to talk.
 func open(ctx context.Context, kind runtimes.Kind, socket, id string) (*client, error) {
 	if err := runtimes.CheckID(id); err != nil {
@@ -178,7 +203,9 @@ func (c *client) act(ctx context.Context, id, what, method, path string) error {
 		return c.d.Doubt(c.d.Explain(ctx, err))
 	}
 	defer reply.Body.Close()
-	if reply.StatusCode != http.StatusNoContent && reply.StatusCode != http.StatusOK {
+	switch reply.StatusCode {
+	case http.StatusNoContent, http.StatusOK, http.StatusNotModified:
+	default:
 		return c.told(id, what, reply)
 	}
 	return nil

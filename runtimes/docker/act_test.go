@@ -190,6 +190,43 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// What a restart has ended it starts, and nothing else.
+func TestFinish(t *testing.T) {
+	was := runtimes.Run{ID: id, State: "running", PID: 7, Started: started}
+	for _, tt := range []struct {
+		name    string
+		inspect http.HandlerFunc
+		act     http.HandlerFunc
+		acts    bool
+		wantErr string
+		is      error
+	}{
+		{name: "it has ended", inspect: says("exited", 0), act: done, acts: true},
+		{name: "it runs by then", inspect: says("exited", 0), act: replies(304, ""), acts: true},
+		{name: "another run has begun", inspect: text(run(id, "running", 8, started.Add(time.Second)))},
+		{name: "another run has begun and ended", inspect: text(run(id, "exited", 0, started.Add(time.Second)))},
+		{name: "it goes on", inspect: says("running", 7), wantErr: `it is "running": its run has not ended`, is: runtimes.ErrRefused},
+		{name: "it is being removed", inspect: says("removing", 0), wantErr: `it is "removing"`, is: runtimes.ErrRefused},
+		{name: "it is gone", inspect: replies(404, ""), wantErr: "404", is: runtimes.ErrGone},
+		{name: "it does not start", inspect: says("exited", 0), act: replies(500, `{"message":"no such file"}`), acts: true, wantErr: "start 0123456789ab: 500 Internal Server Error: no such file"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := &actor{inspect: tt.inspect, act: tt.act}
+			err := within(t, 0, func(ctx context.Context) error {
+				return Finish(ctx, runtimes.Docker, runtimestest.HTTP(t, d), was)
+			})
+			runtimestest.CheckError(t, err, tt.wantErr, tt.is)
+			var want []string
+			if tt.acts {
+				want = []string{"POST /v1.41/containers/" + id + "/start"}
+			}
+			if !slices.Equal(d.acts, want) {
+				t.Errorf("acts %q, want %q", d.acts, want)
+			}
+		})
+	}
+}
+
 func TestInspect(t *testing.T) {
 	socket := runtimestest.HTTP(t, &actor{inspect: says("running", 7)})
 	got, err := Inspect(t.Context(), runtimes.Docker, socket, id)
