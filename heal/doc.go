@@ -137,8 +137,10 @@
 // When what kept it is gone, the runtime's own removal succeeds. Never by force,
 // never with volumes, and only in state Dead or RemovalInProgress.
 //
-// Target: the container, by its full id, through its runtime's socket. Docker,
-// podman and the CRI. Proved by: the runtime does not list it.
+// Target: the container, by its full id, through its runtime's socket. Docker and
+// podman: containerd and the CRI have no state that says that a removal was asked
+// for and failed, and the kubelet tries again by itself. Proved by: the runtime does
+// not list it.
 //
 // # Action restart-holder
 //

@@ -133,8 +133,6 @@ func remove(ctx context.Context, s plan.Step, _ func(any) error) error {
 	switch kind := runtimes.Kind(t.Runtime); kind {
 	case runtimes.Docker, runtimes.Podman:
 		return asked(docker.Remove(ctx, kind, t.Socket, t.Container))
-	case runtimes.CRI:
-		return asked(cri.Remove(ctx, t.Socket, t.Container))
 	}
 	return notBy(t)
 }

@@ -15,7 +15,6 @@ import (
 	"sexton.dev/internal/hosttest"
 	sd "sexton.dev/linux/systemd"
 	"sexton.dev/runtimes"
-	ctrd "sexton.dev/runtimes/containerd"
 	"sexton.dev/runtimes/docker"
 )
 
@@ -143,36 +142,6 @@ func TestRestartHolderDocker(t *testing.T) {
 	d.do("stop", "-t", "1", c.id)
 	_, err = restart(now)
 	refused(t, err, runtimes.ErrRefused, "another run") // it has no pid
-}
-
-func TestRetryRemoveContainerd(t *testing.T) {
-	d := startContainerd(t)
-	ctx := acting(t)
-	d.do("run", "-d", "--rootfs", d.root, "left", "/bin/sleep", "1000")
-	d.do("containers", "create", "--rootfs", d.root, "bare", "/bin/sleep", "1000")
-	d.run("other", "/bin/sleep", "1000")
-	t.Cleanup(func() {
-		d.command("task", "rm", "-f", "left").Run()
-		d.command("container", "rm", "left", "bare").Run()
-	})
-	remove := func(id string) error { return ctrd.Remove(ctx, d.socket, d.space, id) }
-	refused(t, remove("left"), runtimes.ErrRefused, "its task is running")
-	refused(t, remove("lef"), runtimes.ErrGone, "not found")
-	refused(t, ctrd.Remove(ctx, d.socket, "elsewhere", "left"), runtimes.ErrGone, "not found")
-	d.do("task", "kill", "-s", "KILL", "left")
-	hosttest.Until(t, actTime, "its task has stopped", func() bool { return strings.Contains(d.do("task", "ls"), "STOPPED") })
-	for _, id := range []string{"left", "bare"} {
-		if err := remove(id); err != nil {
-			t.Errorf("%s: %v", id, err)
-		}
-		refused(t, remove(id), runtimes.ErrGone, "not found")
-	}
-	if got := strings.Fields(d.do("container", "ls", "-q")); len(got) != 1 || got[0] != "other" {
-		t.Errorf("containers %q", got)
-	}
-	if tasks := d.do("task", "ls"); strings.Contains(tasks, "left") || !strings.Contains(tasks, "RUNNING") {
-		t.Errorf("tasks:\n%s", tasks)
-	}
 }
 
 func TestRestartHolderUnit(t *testing.T) {

@@ -173,7 +173,10 @@ func testCRI(t *testing.T, dir, image string, sockets []runtimes.Socket) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	sameByContainerd(t, sockets[0], both.Containers)
-	t.Run("acts", func(t *testing.T) { testCRIActs(t, sockets, pod.PodSandboxId, made.ContainerId) })
+	t.Run("acts", func(t *testing.T) { testCRIActs(t, sockets[1].Path, made.ContainerId) })
+	if _, err := api.RemovePodSandbox(t.Context(), &criv1.RemovePodSandboxRequest{PodSandboxId: pod.PodSandboxId}); err != nil {
+		t.Error(err)
+	}
 }
 
 // sameByContainerd checks that containerd's own API names a pod's containers as

@@ -2,12 +2,15 @@ package containerd
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"sexton.dev/runtimes"
 	"sexton.dev/runtimes/dial"
 	"sexton.dev/runtimes/rpc"
 )
+
+const deleteTaskMethod = "/containerd.services.tasks.v1.Tasks/Delete"
 
 // taskEnds is how long a task whose process was ended may take to be stopped.
 const taskEnds = 5 * time.Second
@@ -39,4 +42,47 @@ func DeleteTask(ctx context.Context, socket, namespace, id string) error {
 		return err
 	}
 	return nil
+}
+
+// A remover removes the task of one container.
+type remover struct {
+	d             *dial.Dialer
+	cc            *rpc.Conn
+	namespace, id string
+}
+
+func (r *remover) refuse(why string) error {
+	return r.d.Fail(fmt.Sprintf("container %.80s: %s", r.id, why), runtimes.ErrRefused)
+}
+
+func (r *remover) call(ctx context.Context, what, method string) ([]byte, error) {
+	r.d.Begin(fmt.Sprintf("%s of %.80s", what, r.id), rpc.MaxMessage)
+	return r.cc.Call(ctx, method, in(r.namespace), rpc.Text(1, r.id))
+}
+
+// stopped reports whether there is a task, and fails unless it has stopped.
+func (r *remover) stopped(ctx context.Context) (hasTask bool, err error) {
+	reply, err := r.call(ctx, "state", taskMethod)
+	if rpc.CodeOf(err) == rpc.NotFound {
+		return false, nil
+	}
+	var p taskProcess
+	if err == nil {
+		p, err = parseProcess(reply)
+	}
+	switch {
+	case err != nil:
+		return false, rpc.Explain(ctx, r.d, err)
+	case p.status == stopped:
+		return true, nil
+	case state(p.status) == "unknown":
+		return false, r.refuse("its shim did not tell containerd its state: heal that first, a process may live")
+	}
+	return false, r.refuse(fmt.Sprintf("its task is %s, pid %d: stop it first, ctr -n %s task kill %s", state(p.status), p.pid, r.namespace, r.id))
+}
+
+// act makes a call that changes something.
+func (r *remover) act(ctx context.Context, what, method string) error {
+	_, err := r.call(ctx, what, method)
+	return rpc.ExplainAct(ctx, r.d, err)
 }

@@ -3,7 +3,6 @@ package cri
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"sexton.dev/runtimes"
@@ -41,59 +40,6 @@ func Inspect(ctx context.Context, socket, id string) (runtimes.Run, error) {
 		return runtimes.Run{}, err
 	}
 	return s.run(), nil
-}
-
-// Remove removes a container that has exited; it never runs again. Errors wrap
-// [runtimes.ErrRefused] in any other state: the runtime would kill it.
-//
-// It needs what [Inspect] does.
-func Remove(ctx context.Context, socket, id string) error {
-	a, err := open(ctx, socket, id)
-	if err != nil {
-		return err
-	}
-	defer a.cc.Close()
-	s, err := a.container(ctx, id)
-	if err != nil {
-		return err
-	}
-	if s.state != containerExited {
-		return a.refuse(id, "it is "+state(s.state)+", not exited: the runtime would kill it; delete its pod")
-	}
-	return a.act(ctx, "RemoveContainer", id, rpc.Text(1, id))
-}
-
-// RemoveSandbox removes the sandbox of a pod that is not ready and all of whose
-// containers have exited. Errors wrap [runtimes.ErrRefused] else: the runtime would
-// end what runs in it.
-//
-// It needs what [Inspect] does.
-func RemoveSandbox(ctx context.Context, socket, id string) error {
-	a, err := open(ctx, socket, id)
-	if err != nil {
-		return err
-	}
-	defer a.cc.Close()
-	s, err := a.status(ctx, "PodSandboxStatus", id)
-	switch {
-	case err != nil:
-		return err
-	case s.state != sandboxNotReady:
-		return a.refuse(id, "the pod's sandbox is ready: delete the pod")
-	}
-	reply, err := a.ask(ctx, "ListContainers of "+id[:12], "ListContainers", rpc.Text(1, string(rpc.Text(3, id))))
-	var list []record
-	if err == nil {
-		list, err = parseRecords(reply)
-	}
-	if err != nil {
-		return rpc.Explain(ctx, a.d, err)
-	}
-	// One of another sandbox would mean that the filter was not understood.
-	if i := slices.IndexFunc(list, func(c record) bool { return c.pod == id && c.state != containerExited }); i >= 0 {
-		return a.refuse(id, fmt.Sprintf("container %.12s in it is %s: the runtime would kill it; delete the pod", list[i].id, state(list[i].state)))
-	}
-	return a.act(ctx, "RemovePodSandbox", id, rpc.Text(1, id))
 }
 
 // Stop stops the container of a run that [Inspect] told, if that run goes on still,
@@ -146,13 +92,9 @@ func (a *asker) refuse(id, why string) error {
 	return a.d.Fail(fmt.Sprintf("%.12s: %s", id, why), runtimes.ErrRefused)
 }
 
-// container asks for the status of a container.
+// container asks for the status of a container by its full id, and takes no other's answer.
 func (a *asker) container(ctx context.Context, id string) (condition, error) {
-	return a.status(ctx, "ContainerStatus", id)
-}
-
-// status asks for one container or sandbox by its full id, and takes no other's answer.
-func (a *asker) status(ctx context.Context, method, id string) (condition, error) {
+	const method = "ContainerStatus"
 	reply, err := a.ask(ctx, method+" "+id[:12], method, rpc.Text(1, id))
 	var s condition
 	if err == nil {
