@@ -129,13 +129,25 @@ func (j *Journal) child(ctx context.Context, p plan.Plan, do order) (Outcome, er
 		cmd.Process.Signal(a.end())
 	}
 	if ended := self.Leave(context.Background(), cmd); errors.Is(err, io.EOF) && ctx.Err() == nil {
-		text, _, _ := strings.Cut(complaint.String(), "\n")
-		return Outcome{}, fmt.Errorf("the child process ended without an answer: %w %s", ended, text)
+		return Outcome{}, unanswered(ended, complaint.String())
 	}
 	if ctx.Err() != nil && err != nil {
 		return Outcome{}, context.Cause(ctx)
 	}
 	return o, err
+}
+
+// unanswered is the error of a child that said nothing of how its act ended: how it
+// ended itself, nil for without an error, and the first line of its complaint.
+func unanswered(ended error, complaint string) error {
+	how := "the child process ended without an answer"
+	if ended != nil {
+		how += ": " + ended.Error()
+	}
+	if text, _, _ := strings.Cut(complaint, "\n"); text != "" {
+		how += ": " + text
+	}
+	return errors.New(how)
 }
 
 // converse gives the child its step, writes its notes down and returns its outcome.

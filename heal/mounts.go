@@ -28,7 +28,7 @@ func unmount(ctx context.Context, s plan.Step, _ func(any) error) error {
 		if err := onlyThose(ctx, s, false); err != nil {
 			return err
 		}
-		return undo.Unmount(ns, wanted(s.Target), false)
+		return undo.Unmount(ns, wanted(s.Target))
 	}))
 }
 
@@ -53,7 +53,7 @@ func unmountPrivate(ctx context.Context, s plan.Step, _ func(any) error) error {
 	if err := undo.MakePrivate(ns, parent); err != nil {
 		return undone(err)
 	}
-	if err := patiently(ctx, func() error { return undo.Unmount(ns, m, false) }); err != nil {
+	if err := patiently(ctx, func() error { return undo.Unmount(ns, m) }); err != nil {
 		return fmt.Errorf("mount %d on %s was made private, and stays so; the unmount then failed: %w", parent.ID, parent.Point, err)
 	}
 	return nil

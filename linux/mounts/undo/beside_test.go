@@ -34,7 +34,7 @@ func TestUnmountBesideCovered(t *testing.T) {
 						})
 					}
 					before := w.ids()
-					err := Unmount(w.fd, m, false)
+					err := Unmount(w.fd, m)
 					gone := w.lost(before)
 					switch {
 					case used && (!errors.Is(err, ErrBusy) || len(gone) > 0):

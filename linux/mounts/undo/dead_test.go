@@ -19,13 +19,10 @@ import (
 // act is what this program does as a child: it unmounts what it is told in the
 // namespace that it got as a descriptor.
 func act(order string) {
-	var o struct {
-		Mount  Mount
-		Detach bool
-	}
-	err := json.Unmarshal([]byte(order), &o)
+	var m Mount
+	err := json.Unmarshal([]byte(order), &m)
 	if err == nil {
-		err = Unmount(3, o.Mount, o.Detach)
+		err = Unmount(3, m)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -37,11 +34,11 @@ func act(order string) {
 const orderVar = "SEXTON_UNDO_ORDER"
 
 // apart unmounts in a child that is killed when its time is up.
-func apart(t *testing.T, d time.Duration, w world, m Mount, detach bool) error {
+func apart(t *testing.T, d time.Duration, w world, m Mount) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
-	order, err := json.Marshal(map[string]any{"Mount": m, "Detach": detach})
+	order, err := json.Marshal(m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,28 +75,18 @@ func TestDeadServer(t *testing.T) {
 	point := dead + "/d"
 	w.do(func() error { return tmpfs(point) })
 	below, beside := w.find(point, hasUnique()), w.find(w.mount("beside"), hasUnique())
-	on := w.find(dead, hasUnique())
 	close(stop)
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	if err := apart(t, 20*time.Second, w, beside, false); err != nil {
+	if err := apart(t, 20*time.Second, w, beside); err != nil {
 		t.Errorf("beside it: %v", err)
 	}
-	for _, detach := range []bool{false, true} {
-		began := time.Now()
-		err := apart(t, 2*time.Second, w, below, detach)
-		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 10*time.Second {
-			t.Errorf("below it: %v after %v", err, time.Since(began))
-		}
+	began := time.Now()
+	if err := apart(t, 2*time.Second, w, below); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 10*time.Second {
+		t.Errorf("below it: %v after %v", err, time.Since(began))
 	}
-	before := w.ids()
-	if err := apart(t, 20*time.Second, w, on, true); err != nil {
-		t.Errorf("the mount of the server itself: %v", err)
-	}
-	if gone := w.lost(before); len(gone) != 2 {
-		t.Errorf("gone: %d", gone)
-	}
+	w.do(func() error { return unix.Unmount(dead, unix.MNT_DETACH) })
 	unix.Close(device)
 }
 

@@ -24,11 +24,4 @@
 // more: so the mark is on the wanted one. The second call unmounts what has the mark,
 // and that is on nothing that came later. Who unmounts one of those beside meanwhile,
 // some microseconds for each of them, gets EBUSY.
-//
-// A detach is made by descriptor. Who mounts something onto the very mount in the
-// microseconds between the last look and the call has that detached instead, and
-// [ErrUnverified] says so. That takes a process of the namespace with the power to
-// unmount it itself: a mount on which nothing is mounted is made private before, so
-// that nothing comes onto it by propagation, and what is taken off it is told to no
-// other namespace.
 package undo

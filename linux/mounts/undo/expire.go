@@ -50,6 +50,7 @@ func (t table) once(m Mount) error {
 	if err := unix.Fchdir(p.parent); err != nil {
 		return failed("go to the directory above", err)
 	}
+	defer unix.Fchdir(t.proc) // or the thread keeps that mount in use until its end
 	for range 2 {
 		err := unix.Unmount(p.name, unix.MNT_EXPIRE|unix.UMOUNT_NOFOLLOW)
 		if err == nil {

@@ -24,7 +24,7 @@ func TestMakeRootPrivate(t *testing.T) {
 		if err := MakePrivate(w.fd, root); err != nil {
 			t.Fatal(err)
 		}
-		if err := Unmount(w.fd, root, false); !errors.Is(err, ErrRoot) {
+		if err := Unmount(w.fd, root); !errors.Is(err, ErrRoot) {
 			t.Errorf("unmount it: %v", err)
 		}
 		another := root
@@ -88,7 +88,7 @@ func TestUnlocked(t *testing.T) {
 			t.Errorf("%s: gone: %d", tt.name, lost)
 		}
 	}
-	if err := Unmount(w.fd, w.find(free, true), false); err != nil {
+	if err := Unmount(w.fd, w.find(free, true)); err != nil {
 		t.Error(err)
 	}
 }

@@ -31,7 +31,6 @@ const (
 	Root                   // it is the root of the mount namespace
 	Locked                 // it came with its parent from a more privileged user namespace
 	Busy                   // in use
-	Device                 // a detach would hide who keeps a block device
 	Unverified             // done, but not with the wanted effect
 )
 
@@ -63,7 +62,6 @@ var (
 	ErrRoot       = &Error{Kind: Root, Text: "it is the root of its mount namespace"}
 	ErrLocked     = &Error{Kind: Locked, Text: "it is locked"}
 	ErrBusy       = &Error{Kind: Busy, Text: "it is in use"}
-	ErrDevice     = &Error{Kind: Device, Text: "a block device is behind it"}
 	ErrUnverified = &Error{Kind: Unverified, Text: "it is still there"}
 )
 

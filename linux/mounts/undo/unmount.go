@@ -4,37 +4,30 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"sexton.dev/linux/mounts"
 )
 
-// Unmount unmounts exactly this mount in the mount namespace, with detach also if
-// it is in use, with all that is mounted below. What else goes in this and other
+// Unmount unmounts exactly this mount in the mount namespace, if nothing uses it:
+// never with MNT_DETACH, which would hide who does. What else goes in this and other
 // namespaces, by propagation, is for the caller to know beforehand.
 //
 // The kinds of [Error] say what came of it; [ErrGone] is for what needs nothing.
 // Never the root of a namespace: to unmount its own root, the kernel makes the
-// whole superblock read-only, for all. No detach with a block device behind the
-// mount or one below: the device would stay in use, and nothing would show by whom.
+// whole superblock read-only, for all.
 //
 // It needs CAP_SYS_ADMIN in the user namespace that owns the mount namespace, and
 // CAP_SYS_ADMIN and CAP_SYS_CHROOT in its own to enter it; CAP_DAC_READ_SEARCH to
 // walk there. It may wait for ever for a dead server.
 //
 // Source: umount(2); Linux 6.18 fs/namespace.c, ksys_umount, can_umount, do_umount.
-func Unmount(namespace int, m Mount, detach bool) error {
+func Unmount(namespace int, m Mount) error {
 	if err := m.check(); err != nil {
 		return err
 	}
-	return inside(namespace, m.Unique, func(t table) error {
-		if detach {
-			return t.detach(m)
-		}
-		return t.unmount(m)
-	})
+	return inside(namespace, m.Unique, func(t table) error { return t.unmount(m) })
 }
 
 // Unlocked refuses what [Unmount] would refuse for good: a mount that is another by
@@ -215,54 +208,6 @@ func (t table) covers(there uint64, m Mount) error {
 		return &Error{Other, fmt.Sprintf("mount %d is covered by %s", m.ID, describe(now)), "unmount that first, if nobody needs it"}
 	}
 	return other("%q leads to %s, not to mount %d", m.Point, describe(now), m.ID)
-}
-
-// detach unmounts by descriptor: a rename anywhere changes nothing.
-func (t table) detach(m Mount) error {
-	p, fd, below, err := t.reach(m)
-	if err != nil {
-		return err
-	}
-	defer p.close()
-	defer unix.Close(fd)
-	now, _, err := t.find(m)
-	if err != nil {
-		return err
-	}
-	for _, b := range append(below, now) {
-		if t.parent(b) == m.ID && b.MountPoint == m.Point {
-			return t.covers(t.own(b), m)
-		}
-		if onDevice(b) {
-			return &Error{Device, "a detach would hide who keeps the block device of " + describe(b), "end what uses it (sexton holders), then unmount it without detach"}
-		}
-	}
-	err = t.askLock(m, fd)
-	if err == nil && len(below) == 0 { // as the unmount does itself: from here on nothing comes onto it from elsewhere
-		err = t.private(fd)
-	}
-	if err != nil {
-		return err
-	}
-	again, err := t.openAt(p, m) // nothing has come onto it
-	if err != nil {
-		return err
-	}
-	defer unix.Close(again)
-	if err := unix.Fchdir(t.proc); err != nil {
-		return failed("go to /proc", err)
-	}
-	if err := unix.Unmount(fmt.Sprintf("self/fd/%d", fd), unix.MNT_DETACH); err != nil {
-		return t.explain(m, err)
-	}
-	return t.gone(m)
-}
-
-// onDevice reports whether a block device is behind a mount: those file systems
-// with a device number of their own too, which several devices or a daemon serve.
-func onDevice(m mounts.Mount) bool {
-	base, _, _ := strings.Cut(m.Type, ".")
-	return m.Major != 0 || slices.Contains([]string{"btrfs", "bcachefs", "zfs", "fuseblk"}, base) || strings.HasPrefix(m.Source, "/dev/")
 }
 
 // explain turns the errno of an unmount into the sentence for it.

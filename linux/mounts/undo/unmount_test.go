@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sexton.dev/internal/hosttest"
-	"sexton.dev/linux/mounts"
 	"sexton.dev/linux/mounts/mountstest"
 )
 
@@ -24,19 +23,17 @@ func TestUnmountNames(t *testing.T) {
 	for _, name := range []string{"plain", "a\nb", "a b", "a\\040b", "\xff\xfe\x80", "//deleted"[2:] + " (deleted)", "-x", "a'\"$(b)", deep, long} {
 		t.Run(fmt.Sprintf("%.20q", name), func(t *testing.T) {
 			both(t, func(t *testing.T, unique bool) {
-				for _, detach := range []bool{false, true} {
-					w := newWorld(t)
-					beside := w.mount("beside")
-					m := w.find(w.mount(name), unique)
-					before := w.ids()
-					if err := Unmount(w.fd, m, detach); err != nil {
-						t.Fatal(err)
-					}
-					if gone := w.lost(before); len(gone) != 1 || unique == hasUnique() && gone[0] != m.ID {
-						t.Errorf("gone: %d, wanted %d", gone, m.ID)
-					}
-					w.find(beside, unique)
+				w := newWorld(t)
+				beside := w.mount("beside")
+				m := w.find(w.mount(name), unique)
+				before := w.ids()
+				if err := Unmount(w.fd, m); err != nil {
+					t.Fatal(err)
 				}
+				if gone := w.lost(before); len(gone) != 1 || unique == hasUnique() && gone[0] != m.ID {
+					t.Errorf("gone: %d, wanted %d", gone, m.ID)
+				}
+				w.find(beside, unique)
 			})
 		})
 	}
@@ -60,7 +57,7 @@ func TestUnmountBeyondPathMax(t *testing.T) {
 			return errors.Join(unix.Mkdir("last", 0o755), tmpfs("last"))
 		})
 		m := w.find(point+"/last", unique)
-		if err := Unmount(w.fd, m, false); err != nil {
+		if err := Unmount(w.fd, m); err != nil {
 			t.Fatalf("%.300v", err)
 		}
 	})
@@ -85,12 +82,12 @@ func TestUnmountBeside(t *testing.T) {
 		}
 		m := w.find(w.mount("in/a"), unique)
 		w.do(func() error { return unix.Unmount(w.dir+"/dir/a", 0) }) // it comes there too, and goes on both
-		if err := Unmount(w.fd, m, false); !errors.Is(err, ErrGone) && !(errors.Is(err, ErrOther) && !unique) {
+		if err := Unmount(w.fd, m); !errors.Is(err, ErrGone) && !(errors.Is(err, ErrOther) && !unique) {
 			t.Error(err)
 		}
 		m = w.find(w.mount("in/a"), unique)
 		before := w.ids()
-		if err := Unmount(w.fd, m, false); err != nil {
+		if err := Unmount(w.fd, m); err != nil {
 			t.Fatal(err)
 		}
 		if gone := w.lost(before); len(gone) != 2 { // and its copy
@@ -102,15 +99,13 @@ func TestUnmountBeside(t *testing.T) {
 // A file as a mount point.
 func TestUnmountFile(t *testing.T) {
 	both(t, func(t *testing.T, unique bool) {
-		for _, detach := range []bool{false, true} {
-			w := newWorld(t)
-			file := w.dir + "/file"
-			w.do(func() error {
-				return errors.Join(os.WriteFile(file, nil, 0o600), unix.Mount(file, file, "", unix.MS_BIND, ""))
-			})
-			if err := Unmount(w.fd, w.find(file, unique), detach); err != nil {
-				t.Error(err)
-			}
+		w := newWorld(t)
+		file := w.dir + "/file"
+		w.do(func() error {
+			return errors.Join(os.WriteFile(file, nil, 0o600), unix.Mount(file, file, "", unix.MS_BIND, ""))
+		})
+		if err := Unmount(w.fd, w.find(file, unique)); err != nil {
+			t.Error(err)
 		}
 	})
 }
@@ -171,7 +166,7 @@ func TestUnmountRefused(t *testing.T) {
 				tt.make(t, w, &m)
 				before := w.ids()
 				for range 3 {
-					err := Unmount(w.fd, m, false)
+					err := Unmount(w.fd, m)
 					want := tt.want
 					if want == nil { // gone, which mountinfo cannot prove
 						want = ErrOther
@@ -221,7 +216,7 @@ func TestUnmountBareNumber(t *testing.T) {
 	w := newWorld(t)
 	m := w.find(w.mount("a"), false)
 	m.Device = ""
-	if err := Unmount(w.fd, m, false); !errors.Is(err, ErrOther) || !strings.Contains(err.Error(), "give its device") {
+	if err := Unmount(w.fd, m); !errors.Is(err, ErrOther) || !strings.Contains(err.Error(), "give its device") {
 		t.Error(err)
 	}
 }
@@ -239,74 +234,12 @@ func TestUnmountReusedNumber(t *testing.T) {
 	samePath.ID = w.find(was.Point, false).ID
 	before := w.ids()
 	for _, m := range []Mount{elsewhere, samePath} {
-		for _, detach := range []bool{false, true} {
-			if err := Unmount(w.fd, m, detach); !errors.Is(err, ErrOther) || !strings.Contains(err.Error(), "is by now mount") {
-				t.Error(err)
-			}
+		if err := Unmount(w.fd, m); !errors.Is(err, ErrOther) || !strings.Contains(err.Error(), "is by now mount") {
+			t.Error(err)
 		}
 	}
 	if gone := w.lost(before); len(gone) > 0 {
 		t.Errorf("gone: %d", gone)
-	}
-}
-
-// A detach takes what is in use and what is below, also through a rename.
-func TestDetach(t *testing.T) {
-	both(t, func(t *testing.T, unique bool) {
-		w := newWorld(t)
-		copied := w.clone(unix.MS_SLAVE)
-		m := w.find(w.mount("a"), unique)
-		w.mount("a/below")
-		w.hold(t, m.Point+"/below")
-		before, there := w.ids(), copied.ids()
-		if err := Unmount(w.fd, m, true); err != nil {
-			t.Fatal(err)
-		}
-		if gone, propagated := w.lost(before), copied.lost(there); len(gone) != 2 || len(propagated) != 2 {
-			t.Errorf("gone: %d here, %d in the slave", gone, propagated)
-		}
-		if err := Unmount(w.fd, m, true); !errors.Is(err, ErrGone) && !(errors.Is(err, ErrOther) && !unique) {
-			t.Errorf("again: %v", err)
-		}
-	})
-}
-
-// No detach with a block device behind it, or behind what is mounted below.
-func TestDetachDevice(t *testing.T) {
-	loop := loopDevice(t)
-	both(t, func(t *testing.T, unique bool) {
-		w := newWorld(t)
-		above := w.find(w.mount("a"), unique)
-		point := above.Point + "/device"
-		w.do(func() error { return errors.Join(os.Mkdir(point, 0o755), unix.Mount(loop, point, "ext4", 0, "")) })
-		for _, m := range []Mount{w.find(point, unique), above} {
-			if err := Unmount(w.fd, m, true); !errors.Is(err, ErrDevice) || !strings.Contains(err.Error(), "ext4 7:") {
-				t.Errorf("%q: %v", m.Point, err)
-			}
-		}
-		if err := Unmount(w.fd, w.find(point, unique), false); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func TestOnDevice(t *testing.T) {
-	for _, tt := range []struct {
-		m    mounts.Mount
-		want bool
-	}{
-		{mounts.Mount{Major: 7, Type: "ext4", Source: "disk"}, true},
-		{mounts.Mount{Major: 0, Type: "btrfs", Source: "disk"}, true},
-		{mounts.Mount{Major: 0, Type: "zfs", Source: "pool/x"}, true},
-		{mounts.Mount{Major: 0, Type: "fuseblk.ntfs", Source: "disk"}, true},
-		{mounts.Mount{Major: 0, Type: "unknown", Source: "/dev/sdb"}, true},
-		{mounts.Mount{Major: 0, Type: "fuse.sshfs", Source: "host:/"}, false},
-		{mounts.Mount{Major: 0, Type: "overlay", Source: "overlay"}, false},
-		{mounts.Mount{Major: 0, Type: "tmpfs", Source: "shm"}, false},
-	} {
-		if got := onDevice(tt.m); got != tt.want {
-			t.Errorf("%+v: %v", tt.m, got)
-		}
 	}
 }
 
@@ -334,7 +267,7 @@ func TestUnmountLeaks(t *testing.T) {
 			w := world{t, fd, ""}
 			before := w.ids()
 			m := w.find(p.Path, true)
-			if err := Unmount(fd, m, false); err != nil {
+			if err := Unmount(fd, m); err != nil {
 				t.Fatal(err)
 			}
 			if gone := w.lost(before); !slices.Equal(gone, []uint64{m.ID}) {
@@ -350,10 +283,8 @@ func TestUnmountLeaks(t *testing.T) {
 		}
 		defer unix.Close(fd)
 		w := world{t, fd, ""}
-		for _, detach := range []bool{false, true} {
-			if err := Unmount(fd, w.find(p.Path, true), detach); !errors.Is(err, ErrLocked) {
-				t.Errorf("detach %v: %v", detach, err)
-			}
+		if err := Unmount(fd, w.find(p.Path, true)); !errors.Is(err, ErrLocked) {
+			t.Error(err)
 		}
 	})
 }
@@ -421,8 +352,8 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 		m := w.find(point, hasUnique())
 		other := m
 		other.ID++
-		w.mount("a/below")
-		for _, err := range []error{Unmount(w.fd, m, false), Unmount(w.fd, other, true), MakePrivate(w.fd, other)} {
+		below := w.mount("a/below")
+		for _, err := range []error{Unmount(w.fd, m), Unmount(w.fd, other), MakePrivate(w.fd, other)} {
 			if err == nil {
 				t.Error("not refused")
 			}
@@ -431,11 +362,11 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 		if RemoveMountpoint(w.fd, w.directory(dir), stop) == nil {
 			t.Error("not stopped")
 		}
-		if err := errors.Join(MakePrivate(w.fd, m), Unmount(w.fd, m, true), RemoveMountpoint(w.fd, w.directory(dir), noJournal)); err != nil {
+		if err := errors.Join(MakePrivate(w.fd, m), Unmount(w.fd, w.find(below, hasUnique())), Unmount(w.fd, m), RemoveMountpoint(w.fd, w.directory(dir), noJournal)); err != nil {
 			t.Error(err)
 		}
 		w.mount("a")
-		if err := Unmount(w.fd, w.find(point, hasUnique()), false); err != nil {
+		if err := Unmount(w.fd, w.find(point, hasUnique())); err != nil {
 			t.Error(err)
 		}
 		w.mount("a")
