@@ -15,10 +15,12 @@
 // Bidirectional, rslave or rshared. One that takes no mounts along (recursive:
 // disabled) is none.
 //
-// Warning; info for an init container, which ends soon.
+// Warning; info for an init container, which ends soon, and for a service of a compose
+// file with docker's own data root below the directory: docker since 18.03 makes that
+// rslave unless it is told otherwise.
 //
 // Sources: mount_namespaces(7); kubernetes.io "Mount propagation"; docs.docker.com
-// "Bind mounts".
+// "Bind mounts"; moby v28 daemon/volumes_linux.go, validateBindDaemonRoot.
 //
 // # Rule no-init
 //
@@ -35,9 +37,9 @@
 // and images that are not in the files are not known. ENTRYPOINT ['x'] is the shell
 // form: docker wants JSON, with double quotes.
 //
-// Warning for a shell: each stop waits out the grace period. Info for bash and the like
-// with a single command, by which they replace themselves (dash, the sh of Debian and
-// Ubuntu, does not), and for a program without an init: it depends on what it does.
+// Warning for a shell: each stop waits out the grace period. A single command counts
+// for sh and dash alone: bash and busybox replace themselves by it. Info for a program
+// without an init: it depends on what that does.
 //
 // Sources: pid_namespaces(7); docs.docker.com "Dockerfile reference"; bash(1) "SIGNALS".
 //

@@ -69,6 +69,11 @@ func hostPath(s *Set, w *Workload, c *Container) (found []check.Finding) {
 		}
 		f.Evidence = []check.Evidence{seen(b.Place, fmt.Sprintf("%s at %s, %s", b.Host, b.At, said))}
 		f.Advice = []string{Propagate(w.Format, b.Host, b.At)}
+		if w.Format == Compose && b.Propagation == "" && ofDocker(dir, more) {
+			f.Severity = check.Info
+			f.Title = fmt.Sprintf("%s takes the host's %s in at %s and leaves it to docker whether it receives unmounts", w.label(c), b.Host, b.At)
+			f.Cause = "Docker since 18.03 makes a bind that has its data root below it rslave, where the host's mount is shared; older ones, podman and others make it private"
+		}
 		if c.Brief {
 			f.Severity = check.Info
 			f.Harm = "As long as this init container runs, what the host unmounts stays mounted in it"
@@ -76,6 +81,17 @@ func hostPath(s *Set, w *Workload, c *Container) (found []check.Finding) {
 		found = append(found, f)
 	}
 	return found
+}
+
+// ofDocker reports whether docker itself makes a bind of a directory rslave: one with
+// its data root below it, or in it.
+//
+// Source: moby v28 daemon/volumes_linux.go, validateBindDaemonRoot.
+func ofDocker(dir string, roots []string) bool {
+	if len(roots) == 0 {
+		roots = []string{"/var/lib/docker"}
+	}
+	return slices.ContainsFunc(roots, func(root string) bool { return holding.Within(root, dir) || holding.Within(dir, root) })
 }
 
 // hostDir is a directory as the host has it: /var/run is a link to /run.

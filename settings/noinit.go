@@ -72,13 +72,25 @@ var steps = map[string]int{"exec": 0, "env": 0, "nohup": 0, "nice": 0, "ionice":
 func noInit(_ *Set, w *Workload, c *Container) []check.Finding {
 	argv, hasInit := behind(c.Program.Argv)
 	hasInit = hasInit || c.Init || w.OtherPID1
+	for range mostShells {
+		if len(argv) == 0 || !IsShell(path.Base(argv[0])) {
+			break
+		}
+		text, ok := script(argv)
+		how, becomes := read(text)
+		switch {
+		case !ok || c.Brief:
+			return nil
+		case how == several || how == single && waits(path.Base(argv[0])):
+			return []check.Finding{inShell(w, c, argv, how, hasInit)}
+		}
+		rest, more := behind(becomes)
+		argv, hasInit = rest, hasInit || more
+	}
 	if len(argv) == 0 {
 		return nil
 	}
 	name := path.Base(argv[0])
-	if IsShell(name) {
-		return inShell(w, c, argv, hasInit)
-	}
 	if m := versioned.FindStringSubmatch(name); m != nil {
 		name = m[1]
 	}
@@ -99,36 +111,36 @@ func noInit(_ *Set, w *Workload, c *Container) []check.Finding {
 	return []check.Finding{f}
 }
 
-// inShell judges a shell that is to be PID 1, or that an init starts.
-func inShell(w *Workload, c *Container, argv []string, hasInit bool) []check.Finding {
-	text, ok := script(argv)
-	how := read(text)
-	if !ok || how == replaced || c.Brief {
-		return nil
-	}
+// mostShells are looked into, one that starts the next.
+const mostShells = 4
+
+// waits reports whether a shell waits for a single command: dash does, which is the sh
+// of Debian and Ubuntu; bash, busybox and the others replace themselves by it.
+func waits(shell string) bool { return shell == "sh" || shell == "dash" }
+
+// inShell tells of a shell that is to be PID 1, or that an init starts.
+func inShell(w *Workload, c *Container, argv []string, how reading, hasInit bool) check.Finding {
 	f := finding(w, c, c.Program.Place, "")
+	f.Severity = check.Warning
 	f.Evidence = []check.Evidence{seen(c.Program.Place, strings.Join(argv, " "))}
 	if c.Program.Shell != "" {
 		f.Evidence = append(f.Evidence, seen(c.Program.Place, c.Program.Shell))
 	}
-	one := "PID 1 of " + w.label(c) + " is a shell"
+	f.Title = "PID 1 of " + w.label(c) + " is a shell"
 	f.Harm = Killed + "; the program never hears of it"
 	if hasInit {
-		one = w.label(c) + " runs a shell behind its init"
+		f.Title = w.label(c) + " runs a shell behind its init"
 		f.Harm = "At each stop the init ends the shell, and the kernel kills the program that it waits for: it never hears of TERM"
 	}
-	f.Severity = check.Warning
-	f.Title = one + " that waits for its commands and passes no TERM to them"
-	f.Cause = "A shell does not pass signals on, and runs no trap before the command in the foreground has ended"
 	f.Advice = []string{UseExec}
 	if how == single {
-		f.Title = one + " in front of one program"
+		f.Title += " in front of one program"
 		f.Cause = "dash, the sh of Debian and Ubuntu, waits for its command and passes no signal on; bash and busybox replace themselves by a single one"
-		if name := path.Base(argv[0]); name != "sh" && name != "dash" {
-			f.Severity = check.Info
-		}
+		return f
 	}
-	return []check.Finding{f}
+	f.Title += " that waits for its commands and passes no TERM to them"
+	f.Cause = "A shell does not pass signals on, and runs no trap before the command in the foreground has ended"
+	return f
 }
 
 // behind passes over what executes something else, and tells whether an init was there.

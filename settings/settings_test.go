@@ -71,6 +71,28 @@ func TestHostPath(t *testing.T) {
 	}
 }
 
+// What docker makes rslave by itself is a risk only: where it does not.
+func TestHostPathOfCompose(t *testing.T) {
+	for _, tt := range []struct{ host, propagation, root, want string }{
+		{"/", "", "", "info hostpath-no-propagation: service w takes the host's / in at /h and leaves it to docker"},
+		{"/var/lib/docker/overlay2", "", "", "info"},
+		{"/", "rprivate", "", "warning hostpath-no-propagation: service w takes the host's / in at /h and receives no unmount"},
+		{"/var/lib/kubelet", "", "", "warning"},
+		{"/run", "", "", "warning"},
+		{"/var/lib/docker", "", "/data", "warning"},
+		{"/data", "", "/data", "info"},
+		{"/", "rslave", "", ""},
+	} {
+		s := Set{Workloads: []Workload{{Format: Compose, Kind: "service", Name: "w", Containers: []Container{{Binds: []Bind{{Host: tt.host, At: "/h", Propagation: tt.propagation}}}}}}}
+		if tt.root != "" {
+			s.Daemon = &Daemon{DataRoot: &Setting{Value: tt.root}}
+		}
+		if got := lines(&s); (got == "") != (tt.want == "") || !strings.HasPrefix(got, tt.want) {
+			t.Errorf("%+v: %q", tt, got)
+		}
+	}
+}
+
 func TestNoInit(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -90,7 +112,12 @@ func TestNoInit(t *testing.T) {
 		{name: "a shared PID namespace", argv: "node|x", w: Workload{OtherPID1: true}},
 		{name: "an init container", argv: "node|x", c: Container{Brief: true}},
 		{name: "a list in a shell", argv: "/bin/sh|-c|a && b", want: "warning no-init: PID 1 of Pod p, container c is a shell that waits for its commands"},
-		{name: "one command in a shell", argv: "/bin/bash|-c|node x", want: "info no-init: PID 1 of Pod p, container c is a shell in front of one program"},
+		{name: "one command in a shell that it replaces", argv: "/bin/bash|-c|/app x"},
+		{name: "one that reaps nothing in such a shell", argv: "/bin/bash|-c|A=1 node x", want: "info no-init: Pod p, container c has no init: its PID 1 is node"},
+		{name: "exec of one that reaps nothing", argv: "sh|-c|a; exec node x", want: "info no-init: Pod p, container c has no init: its PID 1 is node"},
+		{name: "exec of an init", argv: "sh|-c|a; exec tini -- node x"},
+		{name: "a shell in a shell", argv: "bash|-c|exec sh -c \"a; b\"", want: "warning no-init: PID 1 of Pod p, container c is a shell that waits"},
+		{name: "shells without an end", argv: "bash|-c|exec bash -c 'exec bash -c \"exec bash -c bash\"'"},
 		{name: "one command in sh, which may be dash", argv: "sh|-c|node x", want: "warning no-init: PID 1 of Pod p, container c is a shell in front of one program"},
 		{name: "exec", argv: "sh|-c|a; exec b"},
 		{name: "a script", argv: "bash|/entrypoint.sh"},

@@ -9,7 +9,7 @@ import (
 type reading int
 
 const (
-	replaced reading = iota // by its last command, or it passes TERM on itself
+	replaced reading = iota // by its last command, or it is believed to pass TERM on
 	single                  // it runs one command
 	several                 // it stays in front of what it runs
 )
@@ -47,26 +47,32 @@ func script(argv []string) (text string, ok bool) {
 // keywords begin a command of several.
 var keywords = []string{"if", "while", "until", "for", "case", "{", "(", "[", "[[", "!", "select", "function"}
 
-// read tells what a shell does with a text. It errs on the side of saying nothing:
-// a text with a trap, and one that ends in exec, are believed to be made for it.
-func read(text string) reading {
+// read tells what a shell does with a text, and by which program it is replaced, or
+// what it runs alone. It errs on the side of saying nothing: a text with a trap, and
+// one that ends in exec, are believed to be made for it.
+func read(text string) (how reading, program []string) {
 	commands := split(text)
 	if len(commands) == 0 {
-		return replaced
+		return replaced, nil
 	}
 	for _, c := range commands {
-		if c.has("trap") {
-			return replaced
+		if slices.Contains(c.words, "trap") {
+			return replaced, nil
 		}
 	}
 	last := commands[len(commands)-1]
+	words := last.program()
 	switch {
-	case last.first() == "exec":
-		return replaced
-	case len(commands) > 1 || last.list || slices.Contains(keywords, last.first()):
-		return several
+	case len(words) > 0 && words[0] == "exec":
+		return replaced, words[1:]
+	case len(commands) > 1 || last.list:
+		return several, nil
+	case len(words) == 0:
+		return replaced, nil // assignments alone: it ends at once
+	case slices.Contains(keywords, words[0]):
+		return several, nil
 	}
-	return single
+	return single, words
 }
 
 // A command are the words of one simple command, quotes taken off.
@@ -75,16 +81,14 @@ type command struct {
 	list  bool // it is in the background or in a pipe
 }
 
-func (c command) has(word string) bool { return slices.Contains(c.words, word) }
-
-// first is the first word behind assignments.
-func (c command) first() string {
-	for _, w := range c.words {
+// program are the words behind assignments.
+func (c command) program() []string {
+	for i, w := range c.words {
 		if name, _, assigns := strings.Cut(w, "="); !assigns || name == "" || strings.ContainsAny(name, "/-$.") {
-			return w
+			return c.words[i:]
 		}
 	}
-	return ""
+	return nil
 }
 
 // split cuts a text where a shell would begin another command. What is quoted or

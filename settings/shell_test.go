@@ -34,11 +34,12 @@ func TestRead(t *testing.T) {
 		{"an open quote", `echo "a;b`, single},
 		{"an open substitution", "echo $(a; b", single},
 		{"backquotes", "echo `a; b`", single},
+		{"assignments alone", "A=1 B=2", replaced},
 		{"a path with = in it", "/opt/a=b/run", single},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := read(tt.text); got != tt.want {
-				t.Errorf("%d, want %d: %+v", got, tt.want, split(tt.text))
+			if got, program := read(tt.text); got != tt.want || got == single && len(program) == 0 {
+				t.Errorf("%d by %q, want %d: %+v", got, program, tt.want, split(tt.text))
 			}
 		})
 	}
