@@ -45,20 +45,21 @@
 //
 // # Rule memory-limit-too-low
 //
-// memory-limit-too-low: a memory limit with which runc cannot start the container
+// memory-limit-too-low: a memory limit below what the runtime's own init needs
 //
-// runc and its init run inside of the limit until the program is executed. Docker
-// refuses less than 6 MiB; with less runc cannot set the limit, or the kernel kills
-// runc:[2:INIT], and a runtime may wait for it for ever. A limit of 100m is not 100
-// mebibytes: in Kubernetes m is a thousandth of a byte.
+// Before the program of a container runs, runc's init is in its memory cgroup, and
+// again for each exec and exec probe. With less than it needs the start fails, or the
+// kernel kills runc:[2:INIT], and an old runtime waits for it for ever. Docker refuses
+// less than 6 MiB for this, cri-o less than 12; the kubelet, containerd and podman refuse
+// nothing. A limit of 100m is not 100 mebibytes: in Kubernetes m is a thousandth of a byte.
 //
-// A finding is a limit below 6 MiB; in a manifest of Kubernetes also one below 12 MiB,
-// which cri-o refuses.
+// A finding is a limit below 16 MiB, which is what the init of a runc takes that must
+// copy itself into memory.
 //
 // Warning below 6 MiB, else info.
 //
 // Sources: moby v28 daemon/daemon_unix.go, linuxMinMemory; crio.conf(5),
-// container_min_memory; opencontainers/runc, "unable to set memory limit".
+// container_min_memory; https://github.com/opencontainers/runc/issues/1980.
 //
 // # Rule mountflags-live-restore
 //

@@ -8,35 +8,41 @@ import (
 
 const memoryName = "memory-limit-too-low"
 
-// Bytes of a memory limit below which a container does not start: runc and its init
-// run inside of the limit until the program is executed.
+// Bytes of a memory limit that runc needs to start a container.
 //
-// Sources: moby v28 daemon/daemon_unix.go, linuxMinMemory; crio.conf(5), container_min_memory.
+// Sources: moby v28 daemon/daemon_unix.go, linuxMinMemory; opencontainers/runc#1980.
 const (
-	LeastMemory     = 6 << 20  // docker refuses less; runc's init is killed, or runc refuses to set it
-	LeastMemoryCRIO = 12 << 20 // cri-o refuses less, unless it was told otherwise
+	LeastMemory  = 6 << 20  // docker refuses less; the kubelet, containerd and podman do not
+	EnoughMemory = 16 << 20 // the init of a runc that copies itself into memory takes 10 to 15 MB more
+)
+
+// Of limits that leave no room for runc's init.
+const (
+	InitCounts = "runc's init counts against the limit until the program runs, and again for each exec and exec probe; it needs 2.3 MB at least, and 10 to 15 MB more where it must copy itself into memory"
+	InitDies   = "A start, exec or probe fails, or the kernel kills the init, which an old runtime waits for ever after"
+	GiveInit   = "give it 16 MiB at least, besides what its program needs"
 )
 
 func memory(_ *Set, w *Workload, c *Container) []check.Finding {
 	m := c.Memory
-	if m.Bytes <= 0 || m.Bytes >= LeastMemoryCRIO || m.Bytes >= LeastMemory && w.Format != Kubernetes {
+	if m.Bytes <= 0 || m.Bytes >= EnoughMemory {
 		return nil
 	}
 	f := finding(w, c, m.Place, "")
 	f.Severity = check.Warning
-	f.Title = fmt.Sprintf("%s may use %s of memory: less than runc needs to start it", w.label(c), size(m))
-	f.Cause = "runc and its init run inside of the limit until the program is executed"
-	f.Harm = "The container does not start: docker refuses such a limit, runc cannot set it, or the kernel kills runc:[2:INIT], which can leave a runtime that waits for it"
+	f.Title = fmt.Sprintf("%s may use %s of memory, which leaves no room for runc's init", w.label(c), size(m))
+	f.Cause, f.Harm = InitCounts, InitDies
 	f.Evidence = []check.Evidence{seen(m.Place, "memory limit "+m.Text)}
-	f.Advice = []string{"at least 6 MiB for runc, and what the program needs besides"}
+	f.Advice = []string{GiveInit}
 	switch {
 	case m.Bytes < 1<<10 && w.Format == Kubernetes:
 		f.Advice = []string{"a unit: Mi are mebibytes; m is a thousandth of a byte, and no letter is bytes"}
 	case m.Bytes >= LeastMemory:
 		f.Severity = check.Info
-		f.Title = fmt.Sprintf("%s may use %s of memory: cri-o refuses less than 12 MiB", w.label(c), size(m))
-		f.Harm = "On a node with cri-o the container does not start; with another runtime a large environment is enough to have its init killed"
-		f.Advice = []string{"at least 12 MiB, and what the program needs"}
+		f.Title = fmt.Sprintf("%s may use %s of memory, which is little for runc's init", w.label(c), size(m))
+		if w.Format == Kubernetes {
+			f.Harm += "; cri-o refuses less than 12 MiB"
+		}
 	}
 	return []check.Finding{f}
 }

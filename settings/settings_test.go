@@ -150,12 +150,12 @@ func TestMemory(t *testing.T) {
 	}{
 		{0, Kubernetes, ""},
 		{-1, Compose, ""},
-		{1, Kubernetes, "may use 1 byte of memory: less than"},
+		{1, Kubernetes, "may use 1 byte of memory, which leaves no room"},
 		{4 << 20, Compose, "warning memory-limit-too-low: Pod p may use 4 MiB"},
 		{6<<20 - 1, Compose, "warning"},
-		{6 << 20, Compose, ""},
-		{6 << 20, Kubernetes, "info memory-limit-too-low: Pod p may use 6 MiB of memory: cri-o"},
-		{12 << 20, Kubernetes, ""},
+		{6 << 20, Compose, "info memory-limit-too-low: Pod p may use 6 MiB of memory, which is little"},
+		{16<<20 - 1, Kubernetes, "info"},
+		{16 << 20, Kubernetes, ""},
 		{1 << 62, Kubernetes, ""},
 	} {
 		got := judged(Workload{Kind: "Pod", Name: "p", Format: tt.format}, Container{Memory: Memory{Bytes: tt.bytes}})

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"sexton.dev/check"
+	"sexton.dev/settings"
 	"sexton.dev/snapshot"
 )
 
@@ -14,10 +15,7 @@ var doc string
 
 const name = "memory-limit-too-low"
 
-const (
-	least    = 6 << 20  // bytes; docker's own bound
-	doubtful = 64 << 20 // bytes; a larger limit was used up by others than the init
-)
+const doubtful = 64 << 20 // bytes; a larger limit was used up by others than the init
 
 // Check reports each container whose limit leaves no room for runc's init.
 var Check = &check.Check{
@@ -41,7 +39,7 @@ func run(p check.Pass) (found []check.Finding) {
 			continue // its own limit, not that of something in it
 		}
 		kill, was := killed[g.Container]
-		if limit := g.Memory.Limit; limit == 0 || limit >= least && !(was && limit < doubtful) {
+		if limit := g.Memory.Limit; limit == 0 || limit >= settings.LeastMemory && !(was && limit < doubtful) {
 			continue
 		}
 		found = append(found, finding(p, g, kill, was))
@@ -53,13 +51,12 @@ func finding(p check.Pass, g *snapshot.Cgroup, kill snapshot.LogEvent, was bool)
 	f := check.Finding{ID: name + "/" + g.Container, Severity: check.Info, Subject: check.ContainerSubject(p.Now, g.Container)}
 	limit := check.Size(g.Memory.Limit)
 	f.Title = fmt.Sprintf("container %s has a memory limit of %s, which leaves no room for runc's init", f.Subject.Name, limit)
-	f.Cause = "runc's init counts against the limit until the program runs, and again for each exec and exec probe; it needs 2.3 MB at least, and 10 to 15 MB more where it must copy itself into memory"
-	f.Harm = "A start, exec or probe fails, or the kernel kills the init, which an old runtime waits for ever after"
+	f.Cause, f.Harm = settings.InitCounts, settings.InitDies
 	f.Evidence = []check.Evidence{{Source: "memory cgroup " + g.Path, Text: fmt.Sprintf("limit %s, %s in use", limit, check.Size(g.Memory.Used))}}
 	if was {
 		f.Severity, f.Since = check.Warning, kill.Time
 		f.Evidence = append(f.Evidence, check.Logged(kill))
 	}
-	f.Advice = []string{"give it 16 MiB at least, besides what its program needs"}
+	f.Advice = []string{settings.GiveInit}
 	return f
 }
