@@ -178,11 +178,11 @@ func advice(dumps []dump, c call) []string {
 	switch c.to {
 	case "containerd":
 		if service, _, _ := strings.Cut(c.operation, "."); !contains(service, "tasks", "task", "aPI") {
-			return []string{"That is a call for which containerd needs no shim: containerd itself is stuck, look whether it is stopped, then at its dump (kill -USR1)."}
+			return []string{"That is a call for which containerd needs no shim: containerd itself is stuck, look whether it is stopped, then at its dump (sexton stacks PID)."}
 		}
-		return []string{"Either containerd or a shim below it is stuck: a dump of containerd says which (kill -USR1)."}
+		return []string{"Either containerd or a shim below it is stuck: a dump of containerd says which (sexton stacks PID)."}
 	case "shim":
-		text := "The shim of that container is stuck: look whether it is stopped and at its children; its dump (kill -USR1) goes to containerd's log."
+		text := "The shim of that container is stuck: look whether it is stopped and at its children; its dump (sexton stacks PID) goes to containerd's log."
 		if c.normal {
 			text = "If it is Wait that was asked, that is normal as long as the container runs. If not: t" + text[1:]
 		}
@@ -190,7 +190,7 @@ func advice(dumps []dump, c call) []string {
 	case "runc":
 		return []string{"A runc that the shim started does not end: it is a child of the shim, and the container is its last argument."}
 	case "the container runtime (CRI)":
-		return []string{"The runtime or what is below it is stuck: a dump of containerd says which (kill -USR1)."}
+		return []string{"The runtime or what is below it is stuck: a dump of containerd says which (sexton stacks PID)."}
 	}
 	return nil
 }
