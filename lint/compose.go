@@ -26,7 +26,7 @@ func (r *reader) compose(services node) {
 }
 
 func (r *reader) service(s node) settings.Container {
-	out := settings.Container{Init: s.yes("init"), Place: r.at(s.line())}
+	out := settings.Container{Init: s.yes("init") || strings.HasPrefix(s.text("init"), "/"), Place: r.at(s.line())}
 	out.Program.Place = out.Place
 	for _, key := range []string{"entrypoint", "command"} {
 		v := s.get(key)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -166,8 +167,10 @@ func (n node) text(key string) string {
 	return v.Value
 }
 
-// yes reports whether the value under a key is true.
-func (n node) yes(key string) bool { return n.text(key) == "true" }
+// yes reports whether the value under a key is true, as YAML 1.1 has it.
+func (n node) yes(key string) bool {
+	return slices.Contains([]string{"true", "yes", "on", "y"}, strings.ToLower(n.text(key)))
+}
 
 // items are those of a list under a key.
 func (n node) items(key string) (out []node) {

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -99,21 +98,6 @@ func (h *hungHost) free() {
 			syscall.Kill(pid, syscall.SIGCONT)
 		}
 	}
-}
-
-// shimOf is the process above a container's first.
-func shimOf(t *testing.T, c *container) int {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, after, _ := strings.Cut(string(text), ") ")
-	shim, err := strconv.Atoi(strings.Fields(after)[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return shim
 }
 
 // pending starts a docker command that is expected to hang. Its end is sent.

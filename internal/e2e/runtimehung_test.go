@@ -29,8 +29,8 @@ func TestRuntimeHung(t *testing.T) {
 		}
 	})
 	t.Run("b shim stopped", func(t *testing.T) {
-		stopDaemon(t, shimOf(t, web))
-		f := h.names(t, "shim", web.id, shimOf(t, web), "state T")
+		stopDaemon(t, web.shim())
+		f := h.names(t, "shim", web.id, web.shim(), "state T")
 		if !h.answers("ps") || !h.answers("inspect", "other") || h.answers("top", "web") {
 			t.Error("docker ps and inspect other should answer, and top web not")
 		}
@@ -50,7 +50,7 @@ func TestRuntimeHung(t *testing.T) {
 	})
 	t.Run("d shim killed", func(t *testing.T) {
 		gone := h.run("gone", nil, "sleep", "1000")
-		if err := syscall.Kill(shimOf(t, gone), syscall.SIGKILL); err != nil {
+		if err := syscall.Kill(gone.shim(), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 		hosttest.Until(t, hang, "its container ends", func() bool { return gone.inspect("{{.State.Status}}") == "exited" })
@@ -142,7 +142,7 @@ func (h *hungHost) runcsHang(t *testing.T) (e *container, child, init int, start
 	e = h.run("exec-hangs", nil, "sleep", "1000")
 	h.hang("exec")
 	h.pending("exec", "exec-hangs", "true")
-	child = childOf(t, shimOf(t, e))
+	child = childOf(t, e.shim())
 	h.hang("init")
 	h.pending("run", "--network=none", "--name", "start-hangs", image, "sleep", "1000")
 	hosttest.Until(t, hang, "an init that is stopped", func() bool {

@@ -135,6 +135,23 @@ func TestStacksOfDaemons(t *testing.T) {
 	hosttest.Until(t, hang, "docker answers", func() bool { return d.ping() == nil })
 }
 
+// A containerd without docker has its dump and its shims' in places of its own.
+func TestStacksOfContainerd(t *testing.T) {
+	d := startContainerd(t)
+	first := d.run("redis", "/bin/sleep", "1000")
+	shim := parentOf(t, first)
+	here := world{containerd: d.socket}
+	for pid, want := range map[int]string{d.pid(): fmt.Sprintf("%s/containerd.%d.stacks.log", work, d.pid()), shim: d.log} {
+		s := here.stacks(t, "--twice", "--interval", "1s", fmt.Sprint(pid))
+		if len(s.Dumps) != 2 || s.Taken[0].From != want || s.Dumps[1].Goroutines < 5 || len(s.Lost) > 0 {
+			t.Errorf("pid %d: %+v", pid, s)
+		}
+		if pid == shim && (s.Dumps[1].Container != "redis" || s.Dumps[1].PID != shim) {
+			t.Errorf("%+v", s.Dumps)
+		}
+	}
+}
+
 // A dump of any size is read as a stream, and the whole program stays small.
 func TestStacksLarge(t *testing.T) {
 	sandboxed(t)

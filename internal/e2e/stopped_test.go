@@ -84,18 +84,20 @@ func TestStoppedDocker(t *testing.T) {
 }
 
 // shim is the pid of the container's.
-func (c *container) shim() int {
-	c.d.t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.pid))
+func (c *container) shim() int { return parentOf(c.d.t, c.pid) }
+
+func parentOf(t testing.TB, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		c.d.t.Fatal(err)
+		t.Fatal(err)
 	}
 	_, after, _ := strings.Cut(string(text), ") ")
-	shim, err := strconv.Atoi(strings.Fields(after)[1])
+	parent, err := strconv.Atoi(strings.Fields(after)[1])
 	if err != nil {
-		c.d.t.Fatal(err)
+		t.Fatal(err)
 	}
-	return shim
+	return parent
 }
 
 func pidIn(t *testing.T, file string) int {
