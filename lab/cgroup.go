@@ -22,7 +22,7 @@ type hierarchy struct {
 
 // hierarchyOf finds the hierarchy with a controller. In version 1 groups are made below
 // our own; in version 2 a group with processes has no room for groups with memory
-// limits, so these are made at the top.
+// limits, so these are made below the nearest one that has.
 func hierarchyOf(controller string) (hierarchy, error) {
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -53,9 +53,14 @@ func hierarchyOf(controller string) (hierarchy, error) {
 		if v1 || controller != "memory" {
 			return hierarchy{filepath.Join(m.MountPoint, path), v1}, nil
 		}
-		on, err := os.ReadFile(filepath.Join(m.MountPoint, "cgroup.subtree_control"))
-		if err == nil && strings.Contains(" "+strings.TrimSpace(string(on))+" ", " "+controller+" ") {
-			return hierarchy{m.MountPoint, false}, nil
+		for ; ; path = filepath.Dir(path) {
+			on, err := os.ReadFile(filepath.Join(m.MountPoint, path, "cgroup.subtree_control"))
+			if err == nil && strings.Contains(" "+strings.TrimSpace(string(on))+" ", " "+controller+" ") {
+				return hierarchy{filepath.Join(m.MountPoint, path), false}, nil
+			}
+			if path == "/" || path == "." || path == "" {
+				break
+			}
 		}
 	}
 	return hierarchy{}, hint(fmt.Errorf("no hierarchy of control groups with %s is mounted here", controller), "run it on the host; in a container run it with --privileged and the host's /sys/fs/cgroup")

@@ -153,7 +153,7 @@ func makeMounts() error {
 			return fmt.Errorf("mount %s: %w", m.target, err)
 		}
 	}
-	return raiseLoopback()
+	return errors.Join(maskKernelLog(), raiseLoopback())
 }
 
 func raiseLoopback() error {
