@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sexton.dev/check"
+	"sexton.dev/errtext"
 	"sexton.dev/snapshot"
 )
 
@@ -18,6 +19,7 @@ type report struct {
 	Host       reportHost      `json:"host"`
 	Looked     looked          `json:"looked"`
 	Answer     string          `json:"answer,omitempty"`
+	Tables     []errtext.Table `json:"tables,omitempty"` // that a text has
 	Findings   []check.Finding `json:"findings"`
 	Unknown    []check.Unknown `json:"unknown"`
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -79,23 +80,53 @@ func (s *session) whyText(ctx context.Context, host *hostFlags, out outputFlags,
 	for _, e := range events {
 		story, about := v.eventStory(e)
 		answer = append(answer, story)
-		for _, f := range about {
-			if !slices.ContainsFunc(found, func(g check.Finding) bool { return g.ID == f.ID }) {
-				found = append(found, f)
-			}
-		}
+		found = addNew(found, about)
 	}
 	for _, t := range tables {
-		answer = append(answer, sentence(fmt.Sprintf("The table of %s: %s", t.Kind, t.Verdict)))
+		story, about := v.tableStory(t)
+		answer = append(answer, story)
+		found = addNew(found, about)
 	}
 	v.Findings = found
 	r := v.report()
+	r.Tables = tables
 	r.Answer = strings.Join(answer, "\n")
 	if err := s.print(out, r, []any{r}, r.drawStory); err != nil {
 		return err
 	}
 	s.code = v.code(check.Warning)
 	return nil
+}
+
+// addNew adds the findings that are not there yet.
+func addNew(found, more []check.Finding) []check.Finding {
+	for _, f := range more {
+		if !slices.ContainsFunc(found, func(g check.Finding) bool { return g.ID == f.ID }) {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// tableStory says what a table tells, what to do, and what there is of it on this host.
+func (v *sight) tableStory(t errtext.Table) (string, []check.Finding) {
+	story := []string{fmt.Sprintf("The table of %s:", t.Kind), t.Says}
+	if t.Verdict != "" {
+		story = append(story, sentence("That means: "+t.Verdict))
+	} else {
+		story = append(story, "Nothing is wrong in that.")
+	}
+	if t.Next != "" {
+		story = append(story, sentence("Next: "+t.Next))
+	}
+	var about []check.Finding
+	for _, f := range v.Findings {
+		if name := f.Subject.Name; name != "" && (name == t.Pool || name == t.Device || name == snapshot.MappedName(t.VG, t.Pool)) {
+			about = append(about, f)
+			story = append(story, sentence("Found here: "+f.Title), sentence(f.Cause))
+		}
+	}
+	return strings.Join(story, " "), about
 }
 
 // eventStory says what an event means, and what there is of its subject on this host.
@@ -116,6 +147,9 @@ func (v *sight) eventStory(e errtext.Event) (string, []check.Finding) {
 			story = append(story, sentence("Found here: "+f.Title), sentence(f.Cause))
 		}
 	}
+	if thin := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, errtext.ThinDevice) }); thin >= 0 {
+		return strings.Join(append(story, "Who holds it is told by sexton scan --check thin-delete-failed."), " "), about
+	}
 	if len(words) == 0 {
 		return strings.Join(append(story, "The text names no container, path or device to look for."), " "), about
 	}
@@ -125,6 +159,9 @@ func (v *sight) eventStory(e errtext.Event) (string, []check.Finding) {
 // concernsWord reports whether a finding is about what a text names.
 func concernsWord(f check.Finding, word string) bool {
 	s := f.Subject
+	if id, ok := strings.CutPrefix(word, errtext.ThinDevice); ok {
+		return f.Check == "thin-delete-failed" && path.Base(f.ID) == id
+	}
 	return s.Container != "" && strings.HasPrefix(s.Container, word) || s.Path != "" && strings.Contains(s.Path, word) ||
 		s.Device == word || strings.Contains(s.Name, word)
 }

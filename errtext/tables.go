@@ -40,7 +40,9 @@ type Table struct {
 	RequiredBlocks    *int64 `json:"requiredDataBlocks,omitempty"`
 	Loopback          *bool  `json:"loopback,omitempty"` // the pool is in files: slow, and full when their file system is
 
-	Verdict string `json:"verdict,omitempty"` // what it means, in our words
+	Verdict string `json:"verdict,omitempty"` // what is wrong, in our words
+	Says    string `json:"says,omitempty"`    // what the table tells, in a sentence or two
+	Next    string `json:"next,omitempty"`    // what to do about that
 }
 
 // mostTables bounds the answer, as mostEvents does.
@@ -71,6 +73,7 @@ func Tables(text []byte) []Table {
 	out = out[:min(len(out), mostTables)]
 	for i := range out {
 		out[i].Verdict = out[i].verdict()
+		out[i].Says, out[i].Next = out[i].says(), out[i].next()
 	}
 	return out
 }
@@ -93,6 +96,12 @@ func (t Table) verdict() string {
 		return "data space exhausted"
 	case t.FreeDataBlocks != nil:
 		return "below docker's minimum free space, not full"
+	case t.near(nearlyFull):
+		return "nearly full"
+	case strings.Contains(t.State, "SUSPENDED"):
+		return "it is suspended: what is written to it waits"
+	case strings.Contains(t.State, "DEFERRED REMOVE"):
+		return "it is to be removed, and somebody still has it open"
 	case len(t.Attr) >= 9 && t.Attr[8] != '-':
 		return map[byte]string{'D': "data space exhausted", 'M': "metadata is read-only", 'F': "the pool has failed", 'p': "a physical volume is missing"}[t.Attr[8]]
 	}

@@ -67,6 +67,35 @@ func TestTableVerdicts(t *testing.T) {
 	}
 }
 
+// A table is told in words, with what to do.
+func TestTableWords(t *testing.T) {
+	for _, tt := range []struct {
+		name, in   string
+		says, next string // part of it; "" for a next: nothing to do
+	}{
+		{"healthy", "p: 0 2048 thin-pool 1 5/100 7/200 - rw discard_passdown queue_if_no_space - 10", "Pool p uses 7 of 200 blocks of data (3 %), uses 5 of 100 blocks of metadata (5 %), is in mode rw, lets writes wait", ""},
+		{"nearly full", "p: 0 2048 thin-pool 1 5/100 160/200 - rw discard_passdown error_if_no_space - 10", "160 of 200 blocks of data (80 %)", "make it larger (lvextend -L +SIZE GROUP/POOL)"},
+		{"failed", "p: 0 2048 thin-pool Fail", "Pool p is in mode Fail.", "save the metadata first"},
+		{"docker's sizes", " Data Space Used: 900MB\n Data Space Total: 1.1GB\n Metadata Space Used: 1.5kB\n Metadata Space Total: 2GB", "900MB of 1.1GB of data (81 %), uses 1.5kB of 2GB of metadata (0 %)", "make it larger"},
+		{"docker's sizes, of another kind", "Pool Name: x\n Data Space Used: many\n Data Space Total: 1GB", "uses many of 1GB of data.", ""},
+		{"open", "Name: x\nState: ACTIVE\nOpen count: 2\nMajor, minor: 253, 7", "Device x (253:7) is ACTIVE and is open (count 2)", "sexton holders 253:7"},
+		{"idle", "x 253 7 L--w 0 1 0 LVM-a", "Device x (253:7) is open nowhere", ""},
+		{"suspended", "Name: x\nState: SUSPENDED\nOpen count: 2\nMajor, minor: 253, 7", "is SUSPENDED", "dmsetup resume x"},
+		{"deferred", "Name: x\nState: ACTIVE (DEFERRED REMOVE)\nOpen count: 1\nMajor, minor: 253, 7", "DEFERRED REMOVE", "sexton holders 253:7"},
+		{"lvs", "thinpool docker twi-aot--- 95.00g 85.00 1.50", "Pool thinpool in group docker is 95.00g large, 85.00 % of it in use, and 1.50 % of its metadata", "lvextend -L +SIZE docker/thinpool"},
+		{"lvs, not active", "thinpool docker twi---t--- 95.00g 5.00 1.50", "it is not active", ""},
+		{"lvs, full metadata", "thinpool docker twi-aotz-- 95.00g 5.00 100.00", "100.00 % of its metadata", "lvextend --poolmetadatasize +SIZE docker/thinpool"},
+		{"a full volume is no full pool", "vm-1 pve Vwi-aotz-- 32.00g data 99.00", "Volume vm-1 of pool data in group pve", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tables := Tables([]byte(tt.in))
+			if len(tables) != 1 || !strings.Contains(tables[0].Says, tt.says) || !strings.Contains(tables[0].Next, tt.next) || tt.next == "" && tables[0].Next != "" {
+				t.Errorf("got %+v, want %q and %q", tables, tt.says, tt.next)
+			}
+		})
+	}
+}
+
 // What is no table, or is cut, gives none.
 func TestNoTable(t *testing.T) {
 	for _, in := range []string{
