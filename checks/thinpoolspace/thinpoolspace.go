@@ -18,7 +18,8 @@ const name = "thin-pool-space"
 var Check = &check.Check{
 	Name:  name,
 	Doc:   check.DocOf(doc, name),
-	Needs: []snapshot.Part{snapshot.Processes, snapshot.Storage},
+	Needs: []snapshot.Part{snapshot.Storage},
+	Uses:  []snapshot.Part{snapshot.Processes}, // of dmeventd
 	Run:   run,
 }
 
