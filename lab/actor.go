@@ -57,6 +57,7 @@ var roles = map[string]role{
 	"mount-init":      {"init", mountInit, true},
 	"mount-unit":      {"unit", mountUnit, true},
 	"thin-keeper":     {"keep", thinKeeper, true},
+	"runtime-init":    {"init", runtimeInit, true},
 	"read-and-report": {"look", readAndReport, true},
 }
 

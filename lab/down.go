@@ -51,6 +51,9 @@ func (d stateDir) takeDown(r record) error {
 			return err
 		}
 	}
+	if err := r.clean(); err != nil {
+		return err
+	}
 	return d.remove(r.Name)
 }
 

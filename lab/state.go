@@ -25,6 +25,7 @@ type record struct {
 	Complete  bool      `json:"complete"`         // up has proved the fault
 	Processes []Process `json:"processes"`        // init first, once there is one
 	Groups    []string  `json:"groups,omitempty"` // directories of control groups, the outer ones first
+	Dir       string    `json:"dir,omitempty"`    // of a fault with daemons: down removes it, and the control groups of its name
 }
 
 // The roles of the processes that down signals. All others end with init.
@@ -98,6 +99,8 @@ func parseRecord(text []byte, name string) (record, error) {
 		return record{}, errors.New("not a state file: no bootID")
 	case r.Until.IsZero():
 		return record{}, errors.New("not a state file: no until")
+	case r.Dir != "" && !runtimeDir.MatchString(r.Dir):
+		return record{}, fmt.Errorf("not a state file: directory %.80q", r.Dir)
 	case len(r.Processes) > maxProcesses:
 		return record{}, fmt.Errorf("not a state file: %d processes", len(r.Processes))
 	}
