@@ -120,16 +120,19 @@ func (l *looker) quiet() *silentSockets {
 	return &silentSockets{file: silentFile, identity: l.identities()}
 }
 
-// ownSockets returns the sockets of each containerd that no other list has: one that
-// dockerd started for itself. It is asked for no more than its version.
+// ownSockets returns the sockets that no other list has: of a dockerd elsewhere than
+// usual, and of the containerd that it started for itself, which is asked for no
+// more than its version.
 func (l *looker) ownSockets(known []runtimes.Socket) (own []runtimes.Socket) {
 	if l.h.Ladder == nil {
 		return nil
 	}
+	kinds := map[string]runtimes.Kind{"docker.sock": runtimes.Docker, "containerd.sock": runtimes.Containerd}
 	for _, s := range l.h.Ladder.Listeners {
+		kind := kinds[path.Base(s.Path)]
 		is := func(k runtimes.Socket) bool { return samePath(l.Root, s.Path, k.Path) }
-		if path.Base(s.Path) == "containerd.sock" && local(s.Path) && !slices.ContainsFunc(known, is) {
-			own = append(own, runtimes.Socket{Kind: runtimes.Containerd, Path: path.Join("/", l.Root, s.Path), From: "process", Brief: true})
+		if kind != "" && local(s.Path) && !slices.ContainsFunc(known, is) {
+			own = append(own, runtimes.Socket{Kind: kind, Path: path.Join("/", l.Root, s.Path), From: "process", Brief: kind == runtimes.Containerd})
 		}
 	}
 	return own

@@ -33,7 +33,7 @@ type shimQuestion struct {
 	PID    int    `json:"pid"`
 	Start  uint64 `json:"start"`
 	ID     string `json:"id"`
-	Socket string `json:"socket"` // as sexton opens it
+	Socket string `json:"socket"` // as sexton opens it: by the shim's own root, which may be another
 }
 
 // A shimAnswer is what the child says of one.
@@ -112,7 +112,7 @@ func (l *looker) shimQuestions() (out []shimQuestion) {
 		}
 		for _, s := range l.h.Ladder.Listeners {
 			if slices.Contains(s.PIDs, x.PID) && local(s.Path) && !strings.HasSuffix(s.Path, ".debug") && !strings.Contains(s.Path, "debug.sock") {
-				out = append(out, shimQuestion{x.PID, x.Start, x.Container, path.Join("/", l.Root, s.Path)})
+				out = append(out, shimQuestion{x.PID, x.Start, x.Container, path.Join(l.Proc, strconv.Itoa(x.PID), "root", s.Path)})
 				break
 			}
 		}

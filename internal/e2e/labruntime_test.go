@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// isRuntimeFault reports whether a fault of the lab is one of those with daemons.
+func isRuntimeFault(name string) bool { return strings.HasPrefix(name, "runtime-") }
+
+// What the lab says that sexton must find of its runtimes is what it finds, heal ends
+// what it says that it ends, and down leaves nothing.
+func TestLabRuntimes(t *testing.T) {
+	needsDocker(t)
+	faults := slices.DeleteFunc(labFaults(t, world{}), func(f labFault) bool { return !isRuntimeFault(f.Name) })
+	if len(faults) != 5 {
+		t.Fatalf("%d faults", len(faults))
+	}
+	var beside sync.WaitGroup // a stop counts after a minute, a runc after half of one
+	defer beside.Wait()
+	for _, f := range faults {
+		beside.Go(func() { t.Run(f.Name, func(t *testing.T) { labRuntime(t, f) }) })
+	}
+}
+
+func labRuntime(t *testing.T, f labFault) {
+	h := newHost(t, slow+time.Minute)
+	h.sexton(t, "lab", "up", f.Name, "--on-this-host", "--for", "5m").exits(t, clean)
+	t.Cleanup(func() {
+		h.sexton(t, "lab", "down").exits(t, clean)
+		if left, _ := filepath.Glob("/run/sexton-lab-*/" + f.Name); len(left) > 0 {
+			t.Errorf("left: %q", left)
+		}
+	})
+	pid := silentOf(t, h, f.Name)
+	wait := time.Now().Add(time.Minute)
+	var r report
+	for {
+		began := time.Now()
+		r = h.sexton(t, "scan", "-o", "json").exits(t, clean, findings).report(t)
+		if took := time.Since(began); took > wholeScan {
+			t.Errorf("the scan took %v", took)
+		}
+		if len(r.of("runtime-hung")) > 0 || time.Now().After(wait) {
+			break
+		}
+		time.Sleep(time.Second)
+	}
+	all := r.of("runtime-hung")
+	if len(all) != 1 || !strings.Contains(wantOf(t, h, f.Name), "is the first silent layer") {
+		t.Fatalf("%d findings: %s", len(all), r.titles())
+	}
+	layer, _, _ := strings.Cut(strings.TrimPrefix(wantOf(t, h, f.Name), "runtime-hung: "), " is the first silent layer")
+	if !strings.HasPrefix(all[0].Title, layer+" is the first silent layer") {
+		t.Errorf("found %s, want %s", all[0].Title, layer)
+	}
+	t.Logf("%s\n%s", all[0].Title, drawn(all[0]))
+	if f.Risk == "" {
+		return
+	}
+	done := h.sexton(t, "heal", quick, "--apply", "--yes", "--max-risk", f.Risk, "--journal", filepath.Join(t.TempDir(), "journal"), "-o", "json").exits(t, clean).plan(t)
+	if len(done.Steps) != 1 || done.Steps[0].Status != "done" || done.Steps[0].Target.PID != pid {
+		t.Errorf("steps %+v, want one, of pid %d", done.Steps, pid)
+	}
+	if r := h.sexton(t, "scan", quick, "-o", "json").exits(t, clean, findings).report(t); len(r.of("runtime-hung")) > 0 {
+		t.Errorf("still found: %s", r.titles())
+	}
+}
+
+// silentOf is the process that the lab made silent; 0 where no process shows it alone.
+func silentOf(t *testing.T, h ownHost, fault string) int {
+	for _, p := range labItem(t, h, fault).Processes {
+		if p.Role == "silent" {
+			return p.PID
+		}
+	}
+	t.Fatal("the lab does not say who is silent")
+	return 0
+}
+
+func wantOf(t *testing.T, h ownHost, fault string) string {
+	return strings.Join(labItem(t, h, fault).Want, "\n")
+}
+
+type labStatus struct {
+	Name      string
+	Want      []string
+	Processes []struct {
+		Role string
+		PID  int
+	}
+}
+
+func labItem(t *testing.T, h ownHost, fault string) labStatus {
+	t.Helper()
+	var list struct{ Items []labStatus }
+	if err := json.Unmarshal([]byte(h.sexton(t, "lab", "status", "-o", "json").exits(t, clean).stdout), &list); err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(list.Items, func(f labStatus) bool { return f.Name == fault })
+	if i < 0 {
+		t.Fatalf("%s is not listed", fault)
+	}
+	return list.Items[i]
+}
