@@ -11,7 +11,7 @@ BIN     ?= bin
 ENTRY    = $(if $(filter amd64 arm64,$(GOARCH)),-E sexton_entry)
 FUZZTIME ?= 5s
 
-.PHONY: help build install demo test lint fuzz bench image baseimage clean test-vm verify-init verify-propagation verify-reap verify-undo verify-heal
+.PHONY: help build install demo test lint fuzz bench image baseimage clean test-vm verify-init verify-propagation verify-reap verify-undo verify-heal verify-runtime
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -71,6 +71,9 @@ verify-propagation: ## 40,000 random calls in mount namespaces, each predicted, 
 
 verify-reap: ## 10,000 children reaped in processes of every kind, 3,000 signals meanwhile, 200 injectors killed
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 30m -run 'TestTargets|TestSignals|TestKilled|TestParentEnds|TestPausedAmid|TestPrograms|TestMany|TestAnswerOfKernel' ./linux/ptrace
+
+verify-runtime: ## 200 scans of a healthy docker host with 60 containers, starved of processors, 60 execs at once: no false alarm
+	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 90m -run 'TestRuntimeHealthyUnderLoad' ./internal/e2e
 
 verify-undo: ## 60,000 unmounts while another swaps what is at the path, and only the wanted one goes
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m -run 'TestUnmountRaces' ./linux/mounts/undo

@@ -129,6 +129,9 @@ func askOne(out io.Writer, text, proc string, pids []string) error {
 	if err != nil {
 		r.Err, r.Silent = err.Error(), errors.Is(err, runtimes.ErrSilent) || errors.Is(err, door.ErrDeadline)
 		r.Other = errors.Is(err, runtimes.ErrOtherAPI)
+		if n := len(a.Said); n > 0 && !errors.Is(err, runtimes.ErrPartial) {
+			a.Said[n-1].Failed = !a.Said[n-1].Silent // r.Answer shares it
+		}
 	}
 	return json.NewEncoder(out).Encode(r)
 }

@@ -48,6 +48,7 @@ type Answer struct {
 type Said struct {
 	Question string        `json:"question"`         // ping, version, list containers, ...
 	Took     time.Duration `json:"took"`             // until the next question, or until it was given up
+	Failed   bool          `json:"failed,omitempty"` // it hung up, or its answer was none
 	Silent   bool          `json:"silent,omitempty"` // no answer in time
 	Full     bool          `json:"full,omitempty"`   // of a silent one: its queue of connections was full
 }

@@ -72,6 +72,7 @@ type Listener struct {
 type Said struct {
 	Question string        `json:"question"`
 	Took     time.Duration `json:"took"`
+	Failed   bool          `json:"failed,omitempty"` // it hung up, or its answer was none
 	Silent   bool          `json:"silent,omitempty"` // no answer in time
 	Full     bool          `json:"full,omitempty"`   // of a silent one: its queue of connections was full
 }

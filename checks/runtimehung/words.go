@@ -159,6 +159,8 @@ func said(s snapshot.Said) string {
 		return fmt.Sprintf("%s: its queue of connections was full for %v", s.Question, took)
 	case s.Silent:
 		return fmt.Sprintf("%s: no answer within %v", s.Question, took)
+	case s.Failed:
+		return fmt.Sprintf("%s: hung up, or sent what is no answer, after %v", s.Question, took)
 	}
 	return fmt.Sprintf("%s: answered in %v", s.Question, took)
 }

@@ -51,6 +51,9 @@ func TestMain(m *testing.M) {
 	case "mute":
 		fmt.Fprintln(os.Stderr, "mute:", beMute(os.Args[1]))
 		os.Exit(1)
+	case "daemon":
+		fmt.Fprintln(os.Stderr, "daemon:", beDaemon(os.Args[1]))
+		os.Exit(1)
 	case "old-kernel":
 		fmt.Fprintln(os.Stderr, "old kernel:", beOnOldKernel(os.Args[1], os.Args[2:]))
 		os.Exit(1)
