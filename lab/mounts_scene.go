@@ -301,8 +301,8 @@ func (h mountHost) detached() error {
 	return nil
 }
 
-// programs is where mkfs and losetup are: a process of a fault has no PATH.
-const programs = "/usr/sbin:/usr/bin:/sbin:/bin"
+// programs is where mkfs, losetup and runtimes are: a process of a fault has no PATH.
+const programs = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // program finds one of them.
 func program(name string) (string, error) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -63,26 +62,13 @@ func runtimeFault(name, summary, risk, want string, s sign) Fault {
 	}
 }
 
-// runtimePath is where the programs are looked for, whatever PATH the caller has.
-const runtimePath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 // runtimePrograms are what the scenes run.
 var runtimePrograms = []string{"dockerd", "docker", "containerd", "containerd-shim-runc-v2", "runc", "busybox", "sh"}
-
-// runtimeProgram finds one of them.
-func runtimeProgram(name string) (string, error) {
-	for dir := range strings.SplitSeq(runtimePath, ":") {
-		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("%s is not there", name)
-}
 
 func runtimeReady(Options) error {
 	var lacks []string
 	for _, name := range runtimePrograms {
-		if _, err := runtimeProgram(name); err != nil {
+		if _, err := program(name); err != nil {
 			lacks = append(lacks, name)
 		}
 	}
@@ -90,7 +76,7 @@ func runtimeReady(Options) error {
 		return hint(fmt.Errorf("needs a docker and a containerd to start for itself; missing: %s", strings.Join(lacks, ", ")),
 			"install docker.io, containerd, runc and busybox-static; their own daemons need not run")
 	}
-	busybox, _ := runtimeProgram("busybox")
+	busybox, _ := program("busybox")
 	f, err := elf.Open(busybox)
 	if err != nil {
 		return err

@@ -122,7 +122,7 @@ exec %[2]s "$@"
 
 // daemons starts containerd and dockerd, waits until they answer and loads the image.
 func (h runtimeHost) daemons() error {
-	runc, err := runtimeProgram("runc")
+	runc, err := program("runc")
 	if err != nil {
 		return err
 	}
@@ -179,13 +179,13 @@ func (h runtimeHost) until(what string, ok func() error) error {
 
 // command is a program with the environment of the scene.
 func (h runtimeHost) command(name string, args ...string) *exec.Cmd {
-	path, err := runtimeProgram(name)
+	path, err := program(name)
 	if err != nil {
 		path = name // it says so when it is started
 	}
 	cmd := exec.CommandContext(h.ctx, path, args...)
 	cmd.Dir = "/"
-	cmd.Env = append(os.Environ(), "PATH="+runtimePath, "HOME=/run", "TMPDIR=/run", "DOCKER_HOST=unix://"+h.dir+"/docker.sock")
+	cmd.Env = append(os.Environ(), "PATH="+programs, "HOME=/run", "TMPDIR=/run", "DOCKER_HOST=unix://"+h.dir+"/docker.sock")
 	return cmd
 }
 
@@ -202,7 +202,7 @@ func (h runtimeHost) start(name string, args ...string) error {
 func (h runtimeHost) leave(args ...string) error { return h.start("docker", args...) }
 
 func (h runtimeHost) image() error {
-	busybox, err := runtimeProgram("busybox")
+	busybox, err := program("busybox")
 	var data []byte
 	if err == nil {
 		data, err = os.ReadFile(busybox)
