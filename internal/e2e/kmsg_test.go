@@ -4,13 +4,12 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"os"
 	"os/exec"
 	"syscall"
 	"testing"
 	"time"
 
-	"sexton.dev/internal/hosttest"
+	"golang.org/x/sys/unix"
 )
 
 // told is a line of kmsg -o jsonl, and when it came.
@@ -20,13 +19,12 @@ type told struct {
 	came                               time.Time
 }
 
-// follow runs sexton kmsg --follow until the test ends, and gives what it tells.
-func follow(t *testing.T) <-chan told {
+// kmsgFollow runs sexton kmsg --follow until the test ends, and gives what it tells.
+func kmsgFollow(t *testing.T) <-chan told {
 	t.Helper()
-	ring, err := os.Open("/dev/kmsg")
-	hosttest.Needs(t, "kmsg", err == nil, "give the container /dev/kmsg and CAP_SYSLOG")
-	ring.Close()
-	cmd := exec.Command(sexton(), "kmsg", "--follow", "-o", "jsonl")
+	unix.Close(openKernelLog(t))
+	argv := append(withKernelLog(world{}).enter, sexton(), "kmsg", "--follow", "-o", "jsonl")
+	cmd := exec.Command(argv[0], argv[1:]...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +62,7 @@ func follow(t *testing.T) <-chan told {
 // with its container, also when the container is gone at once.
 func TestFollowTellsInTime(t *testing.T) {
 	d := startDocker(t)
-	events := follow(t)
+	events := kmsgFollow(t)
 	for i := range 3 {
 		eater := d.runOf(image, fmt.Sprintf("eater%d", i), []string{"--memory=16m", "--memory-swap=16m"}, "/bin/busybox", "sh", "-c", "sleep 0.3; exec /bin/busybox tail /dev/zero")
 		end := time.After(20 * time.Second)

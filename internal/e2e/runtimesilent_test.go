@@ -58,7 +58,7 @@ func TestRuntimeSilent(t *testing.T) {
 		h.names(t, "containerd", "", h.c.pid(), "no answer to version")
 	})
 	t.Run("shim", func(t *testing.T) {
-		shim := shimOf(t, web)
+		shim := web.shim()
 		deafen(t, shim)
 		h.names(t, "shim", web.id, shim, "no answer to connect")
 	})
