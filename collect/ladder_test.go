@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -195,32 +196,28 @@ func TestStoppedByItsSocket(t *testing.T) {
 
 // Who works is not silent, who sleeps is.
 func TestWatch(t *testing.T) {
-	for _, busy := range []bool{true, false} {
-		end := make(chan bool)
-		if busy {
-			go func() {
-				for {
-					select {
-					case <-end:
-						return
-					default:
-					}
-				}
-			}()
+	for _, tt := range []struct {
+		argv []string
+		busy bool
+	}{{[]string{"sh", "-c", "while :; do :; done"}, true}, {[]string{"sleep", "1000"}, false}} {
+		cmd := exec.Command(tt.argv[0], tt.argv[1:]...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
 		}
-		pid := fmt.Sprint(os.Getpid())
-		if !busy {
-			pid = "1"
+		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+		pids := []string{fmt.Sprint(cmd.Process.Pid)}
+		ran := watch(t.Context(), "/proc", pids)
+		time.Sleep(watchAfter + 6*watchEach)
+		if got := ran(); got != tt.busy {
+			t.Errorf("%s: ran %v, want %v", tt.argv, got, tt.busy)
 		}
-		ran := watch(t.Context(), "/proc", []string{pid})
-		time.Sleep(watchAfter + 3*watchEach)
-		if got := ran(); got != busy {
-			t.Errorf("ran %v, want %v", got, busy)
-		}
-		close(end)
 	}
-	if watch(t.Context(), "/proc", []string{"1"})() {
-		t.Error("no look, and it ran")
+}
+
+// Who was not looked at cannot be called idle.
+func TestWatchTooShort(t *testing.T) {
+	if !watch(t.Context(), "/proc", []string{"1"})() {
+		t.Error("nobody looked, and it did not run")
 	}
 }
 

@@ -17,11 +17,13 @@ const (
 	// thread that runs, waits for a processor or is in the kernel counts as one that
 	// is slow: on a starved host it is so at nearly all of them.
 	atWork = 4
+	enough = 3 // looks: who is starved so much that there are fewer cannot tell
 )
 
 // watch looks at the threads of processes again and again once half a second is
 // over, until ctx ends or the function that it returns is called, which tells
-// whether they were at work: those that answer late are, those that hang are not.
+// whether they were at work: those that answer late are, those that hang are not. It
+// tells nothing of one that answers at once.
 func watch(ctx context.Context, proc string, pids []string) (ran func() bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	looks, working := 0, 0
@@ -43,7 +45,7 @@ func watch(ctx context.Context, proc string, pids []string) (ran func() bool) {
 	return func() bool {
 		cancel()
 		<-done
-		return looks > 0 && working*atWork >= looks
+		return looks < enough || working*atWork >= looks
 	}
 }
 
