@@ -228,8 +228,11 @@ func (d *dockerd) ping() error {
 	return nil
 }
 
-func (d *dockerd) command(args ...string) *exec.Cmd {
-	cmd := exec.Command("timeout", append([]string{"60", "docker"}, args...)...)
+func (d *dockerd) command(args ...string) *exec.Cmd { return d.commandFor("60", args...) }
+
+// commandFor is command with another bound on its time, in seconds.
+func (d *dockerd) commandFor(seconds string, args ...string) *exec.Cmd {
+	cmd := exec.Command("timeout", append([]string{seconds, "docker"}, args...)...)
 	cmd.Env = world{docker: d.socket}.env()
 	return cmd
 }

@@ -1,0 +1,200 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"sexton.dev/internal/hosttest"
+)
+
+const (
+	// findInit sets $pid to the container's init.
+	findInit = `pid=$(sed 's/.*"init_process_pid":\([0-9]*\).*/\1/' $state); until grep -q wait_for_partner /proc/$pid/wchan; do sleep 0.01; done`
+	// loseInit kills the init, and lets what runc wrote of it mean another process: so
+	// a runc of today waits for ever, as one before 1.0.0-rc5 does for an init that has ended.
+	loseInit = findInit + `; kill -9 $pid; other=$PPID; since=$(cut -d' ' -f22 /proc/$other/stat)
+sed -i "s/\"init_process_pid\":[0-9]*/\"init_process_pid\":$other/; s/\"init_process_start\":[0-9]*/\"init_process_start\":$since/" $state`
+	stopInit = findInit + `; kill -STOP $pid`
+)
+
+// startOld is a moment longer than after which a start that hangs counts.
+const startOld = 11 * time.Second
+
+// A hanging is a container whose start does not end.
+type hanging struct {
+	id    string
+	start chan string // what docker start said at last
+}
+
+// hang makes a container whose start hangs, and waits until runc waits in its fifo.
+func (d *dockerd) hang(name, runtime string) hanging {
+	d.t.Helper()
+	h := hanging{d.do("create", "--runtime="+runtime, "--name", name, "--network=none", image, "sleep", "1000"), make(chan string, 1)}
+	go func() {
+		text, err := d.commandFor("300", "start", name).CombinedOutput()
+		h.start <- fmt.Sprintf("%v: %s", err, text)
+	}()
+	hosttest.Until(d.t, 20*time.Second, "runc waits for the init of "+name, func() bool { return len(inFifo("runc", h.id)) == 1 })
+	return h
+}
+
+// ended waits until docker start has ended.
+func (h hanging) ended(t *testing.T) string {
+	t.Helper()
+	select {
+	case text := <-h.start:
+		return text
+	case <-time.After(20 * time.Second):
+		t.Fatal("docker start hangs")
+		return ""
+	}
+}
+
+// inFifo lists the processes of this name that wait in the open of a container's fifo.
+func inFifo(comm, id string) (out []int) {
+	for _, pid := range pids() {
+		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if strings.TrimSpace(string(name)) != comm || !strings.Contains(string(line), id) {
+			continue
+		}
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/wchan", pid))
+		for _, file := range tasks {
+			if text, _ := os.ReadFile(file); string(text) == "wait_for_partner" {
+				out = append(out, pid)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// answers reports whether docker inspects a container within some seconds.
+func (d *dockerd) answers(id string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	cmd := d.command("inspect", id)
+	stop := context.AfterFunc(ctx, func() { cmd.Process.Kill() })
+	defer stop()
+	return cmd.Run() == nil
+}
+
+// fifoOf is the fifo of a container of docker's.
+func (d *dockerd) fifoOf(t *testing.T, id string) string {
+	t.Helper()
+	for _, root := range []string{d.dir + "/exec/runtime-runc/moby", "/run/containerd/runc/moby", "/run/docker/runtime-*/moby", "/var/run/docker/runtime-*/moby"} {
+		if found, _ := filepath.Glob(filepath.Join(root, id, "exec.fifo")); len(found) > 0 {
+			return found[0]
+		}
+	}
+	t.Fatal("the container has no exec.fifo")
+	return ""
+}
+
+// docker start hangs as long as runc waits for an init that does not come. One whose init
+// has ended is let go; one whose init is stopped goes on and starts; and an init that
+// docker gave up is ended, and its task deleted.
+func TestExecFifo(t *testing.T) {
+	d := startDockerAs(t, runtimeOf(t, "losing", loseInit), runtimeOf(t, "stopping", stopInit))
+	w := world{docker: d.socket, containerd: d.dir + "/exec/containerd/containerd.sock", patience: 2 * time.Minute}
+	other := d.run("other", nil, "sleep", "1000")
+	same := livesOn(t, other)
+	leftover, lost := d.hang("leftover", "stopping"), d.hang("lost", "losing")
+	giveUp(t, d, leftover)
+
+	time.Sleep(startOld)
+	t.Run("found", func(t *testing.T) {
+		if d.answers(lost.id) {
+			t.Error("docker inspects it: its lock is not held")
+		}
+		r := w.sexton(t, "scan", "--check", "exec-fifo", "-o", "json").exits(t, findings).report(t)
+		f := r.only(t, "exec-fifo", "lost")
+		reader := inFifo("runc", lost.id)
+		if f.Severity != "critical" || len(f.Holders) != 1 || len(reader) != 1 || f.Holders[0].PID != reader[0] || !strings.Contains(f.Cause, "those of containerd-shim") {
+			t.Errorf("%+v", f)
+		}
+		var seen string
+		for _, e := range f.Evidence {
+			seen += e.Text + "\n"
+		}
+		for _, part := range []string{"runc 1.", "containerd 1.", "docker ", "has the fix of runc#1698"} {
+			if !strings.Contains(seen, part) {
+				t.Errorf("the evidence has no %q:\n%s", part, seen)
+			}
+		}
+	})
+	t.Run("not above the risk", func(t *testing.T) {
+		w.treat(t, "safe", unhealed, "--check", "exec-fifo").only(t, "unblock-exec-fifo", "refused")
+		if len(inFifo("runc", lost.id)) != 1 {
+			t.Error("it was let go")
+		}
+	})
+	t.Run("let go", func(t *testing.T) {
+		done := w.treat(t, "disruptive", clean, "--check", "exec-fifo")
+		if s := done.only(t, "unblock-exec-fifo", "done"); s.Target.Container != lost.id {
+			t.Errorf("%+v", s)
+		}
+		if text := lost.ended(t); !strings.Contains(text, "exit status 1") {
+			t.Errorf("docker start lost: %s", text)
+		}
+		if !d.answers(lost.id) {
+			t.Error("docker does not inspect it")
+		}
+	})
+	t.Run("left behind", func(t *testing.T) {
+		hosttest.Until(t, 90*time.Second, "the init has been left for a minute", func() bool {
+			r := w.sexton(t, "scan", "--interval=500ms", "--check", "exec-fifo", "-o", "json").exits(t, clean, findings).report(t)
+			return len(r.of("exec-fifo")) > 0
+		})
+		s := w.treat(t, "disruptive", clean, "--check", "exec-fifo").only(t, "unblock-exec-fifo", "done")
+		if s.Target.Container != leftover.id || stateOf(s.Target.PID) != "" {
+			t.Errorf("%+v is in state %q", s, stateOf(s.Target.PID))
+		}
+		moby := &containerd{daemon: daemon{t: t, socket: w.containerd}, space: "moby"}
+		if tasks := moby.do("task", "ls"); strings.Contains(tasks, leftover.id) || !strings.Contains(tasks, other.id) {
+			t.Errorf("tasks:\n%s", tasks)
+		}
+	})
+	same()
+}
+
+// An init that is stopped is not given up: it is let run on, and the container starts.
+func TestExecFifoStopped(t *testing.T) {
+	d := startDockerAs(t, runtimeOf(t, "stopping", stopInit))
+	w := world{docker: d.socket, patience: 2 * time.Minute}
+	stopped := d.hang("stopped", "stopping")
+	time.Sleep(startOld)
+	r := w.sexton(t, "scan", "--check", "exec-fifo", "-o", "json").exits(t, findings).report(t)
+	if f := r.only(t, "exec-fifo", "stopped"); len(f.Remedies) != 1 || f.Remedies[0].Action != "resume-process" || !strings.Contains(f.Cause, "lives and is stopped") {
+		t.Errorf("%+v", f)
+	}
+	p := w.sexton(t, "heal", "--apply", "--yes", quick, "--check", "exec-fifo", "--journal", filepath.Join(t.TempDir(), "j"), "-o", "json").exits(t, clean).plan(t)
+	if s := p.only(t, "resume-process", "done"); s.Risk != "safe" {
+		t.Errorf("%+v", s)
+	}
+	if text := stopped.ended(t); !strings.HasPrefix(text, "<nil>") || d.do("inspect", "-f", "{{.State.Status}}", "stopped") != "running" {
+		t.Errorf("docker start stopped: %s", text)
+	}
+	if r := w.scan(t, clean); len(r.of("exec-fifo")) > 0 {
+		t.Error(r.titles())
+	}
+}
+
+// giveUp lets go of a start by hand while the init is stopped, and removes the container:
+// docker forgets it, and the init stays.
+func giveUp(t *testing.T, d *dockerd, h hanging) {
+	t.Helper()
+	fd, err := syscall.Open(d.fifoOf(t, h.id), syscall.O_WRONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	syscall.Close(fd)
+	h.ended(t)
+	d.do("rm", "-f", h.id)
+}
