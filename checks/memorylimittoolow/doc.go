@@ -22,6 +22,6 @@
 //
 // Warning if an init was killed. Else info.
 //
-// Sources: moby v20.10 daemon/daemon_unix.go, linuxMinMemory;
+// Sources: https://github.com/moby/moby/pull/41168;
 // https://github.com/opencontainers/runc/issues/1980; Linux 6.12 mm/memcontrol.c.
 package memorylimittoolow

@@ -2,6 +2,7 @@ package containerd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,10 +14,10 @@ import (
 const deleteTaskMethod = "/containerd.services.tasks.v1.Tasks/Delete"
 
 // taskEnds is how long a task whose process was ended may take to be stopped.
-const taskEnds = 5 * time.Second
+const taskEnds = 2 * time.Second
 
 // DeleteTask deletes a container's task, whoever keeps books of the container, once
-// it has stopped; the container's record stays. It waits up to five seconds for
+// it has stopped; the container's record stays. It waits up to two seconds for
 // that, and errors wrap [runtimes.ErrRefused] if it is in another state then. That
 // there is no task is no error.
 //
@@ -31,10 +32,7 @@ func DeleteTask(ctx context.Context, socket, namespace, id string) error {
 	if namespace == "" || id == "" {
 		return r.refuse("a task has a namespace and an id: name both")
 	}
-	hasTask, err := r.stopped(ctx)
-	for end := time.Now().Add(taskEnds); err != nil && time.Now().Before(end) && ctx.Err() == nil; hasTask, err = r.stopped(ctx) {
-		time.Sleep(50 * time.Millisecond)
-	}
+	hasTask, err := r.ends(ctx)
 	if err != nil || !hasTask {
 		return err
 	}
@@ -85,4 +83,21 @@ func (r *remover) stopped(ctx context.Context) (hasTask bool, err error) {
 func (r *remover) act(ctx context.Context, what, method string) error {
 	_, err := r.call(ctx, what, method)
 	return rpc.ExplainAct(ctx, r.d, err)
+}
+
+// ends is [remover.stopped], but waits for that.
+func (r *remover) ends(ctx context.Context) (hasTask bool, err error) {
+	wait, cancel := context.WithTimeout(ctx, taskEnds)
+	defer cancel()
+	for {
+		hasTask, err = r.stopped(ctx)
+		if !errors.Is(err, runtimes.ErrRefused) {
+			return hasTask, err
+		}
+		select {
+		case <-wait.Done():
+			return false, err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
