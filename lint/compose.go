@@ -15,7 +15,11 @@ import (
 func (r *reader) compose(services node) {
 	for i := 0; i+1 < len(services.Content); i += 2 {
 		key, s := services.Content[i], services.child(services.Content[i+1])
-		if !s.is(yaml.MappingNode) || strings.HasPrefix(key.Value, "x-") {
+		if strings.HasPrefix(key.Value, "x-") || s.null() {
+			continue
+		}
+		if !s.is(yaml.MappingNode) {
+			s.wrong("service "+key.Value, "a mapping")
 			continue
 		}
 		w := settings.Workload{Format: settings.Compose, Kind: "service", Name: key.Value, Place: r.at(s.line())}

@@ -140,7 +140,7 @@ func TestHostile(t *testing.T) {
 	many := "apiVersion: v1\nkind: Pod\nspec:\n  containers: &c\n" + strings.Repeat("  - name: x\n    volumeMounts: &v\n", 1)
 	many += "    - name: a\n" + strings.Repeat("    - {name: a, mountPath: /a}\n", 4000) + strings.Repeat("  - {name: x, volumeMounts: *v}\n", 2000)
 	for _, tt := range []struct{ name, file, text, want string }{
-		{"a large document", "x.yaml", "a: " + strings.Repeat("x", maxDocument), "x.yaml:1: a YAML document of over 2 MiB"},
+		{"a large document", "x.yaml", "a: " + strings.Repeat("x", maxDocument), "x.yaml:1: a YAML document of over 1.5 MiB"},
 		{"aliases", "x.yaml", many, "x.yaml:1: a YAML document with too many aliases"},
 		{"a list of itself", "x.yaml", "apiVersion: v1\nkind: List\nitems: &l\n" + nested + "- {apiVersion: v1, kind: List, items: *l}\n", ""},
 		{"a mapping that takes itself in", "x.yaml", "apiVersion: v1\nkind: Pod\nspec: &s\n  <<: *s\n  containers: []\n", ""},

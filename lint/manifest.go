@@ -55,7 +55,7 @@ const deepest = 8 // lists in lists
 func (r *reader) object(n node, deep int) {
 	kind := n.text("kind")
 	if strings.HasSuffix(kind, "List") && n.get("items").is(yaml.SequenceNode) {
-		for _, item := range n.items("items") {
+		for _, item := range n.mappings("items") {
 			if deep < deepest {
 				r.object(item, deep+1)
 			}
@@ -68,6 +68,9 @@ func (r *reader) object(n node, deep int) {
 	}
 	if ns := n.get("metadata").text("namespace"); ns != "" {
 		name = ns + "/" + name
+	}
+	if spec := n.get("spec"); !spec.null() && !spec.is(yaml.MappingNode) {
+		spec.wrong("spec", "a mapping")
 	}
 	if spec := podSpec(n); spec.Node != nil {
 		r.pod(spec, settings.Workload{Format: settings.Kubernetes, Kind: kind, Name: name, Place: r.at(n.line())})
@@ -89,16 +92,16 @@ func podSpec(n node) node {
 func (r *reader) pod(spec node, w settings.Workload) {
 	w.OtherPID1 = spec.yes("shareProcessNamespace") || spec.yes("hostPID")
 	paths := map[string]node{} // hostPath, by the volume's name
-	for _, v := range spec.items("volumes") {
+	for _, v := range spec.mappings("volumes") {
 		h := v.get("hostPath")
 		if kind := h.text("type"); !h.null() && kind != "Socket" && kind != "File" && kind != "FileOrCreate" {
 			paths[v.text("name")] = h
 		}
 	}
-	for _, c := range spec.items("containers") {
+	for _, c := range spec.mappings("containers") {
 		w.Containers = append(w.Containers, r.container(c, paths))
 	}
-	for _, c := range spec.items("initContainers") {
+	for _, c := range spec.mappings("initContainers") {
 		one := r.container(c, paths)
 		one.Brief = c.text("restartPolicy") != "Always" // with it, it is a sidecar
 		w.Containers = append(w.Containers, one)
@@ -114,7 +117,7 @@ func (r *reader) container(c node, paths map[string]node) settings.Container {
 			out.Program.Place = r.at(v.line())
 		}
 	}
-	for _, m := range c.items("volumeMounts") {
+	for _, m := range c.mappings("volumeMounts") {
 		h, ok := paths[m.text("name")]
 		if !ok {
 			continue

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	maxDocument = 2 << 20   // bytes of one YAML document: an object of Kubernetes has at most 1.5 MiB
+	maxDocument = 3 << 19   // bytes of one YAML document: what an object of Kubernetes has at most
 	maxVisits   = 1_000_000 // nodes that are looked at in one document: aliases can make more of few
 	maxAliases  = 16        // that are followed to one node
 )
@@ -55,7 +55,7 @@ func isMark(line []byte) bool {
 
 func (r *reader) document(text []byte, before int, give func(node)) {
 	if len(text) > maxDocument {
-		r.fail(before+1, "split it: an object of Kubernetes has at most 1.5 MiB", "a YAML document of over %d MiB", maxDocument>>20)
+		r.fail(before+1, "split it: an object of Kubernetes has at most 1.5 MiB", "a YAML document of over 1.5 MiB")
 		return
 	}
 	var n yaml.Node
@@ -185,6 +185,18 @@ func (n node) items(key string) (out []node) {
 	for _, c := range v.Content {
 		if item := v.child(c); item.Node != nil {
 			out = append(out, item)
+		}
+	}
+	return out
+}
+
+// mappings are the items of a list under a key that are mappings.
+func (n node) mappings(key string) (out []node) {
+	for _, item := range n.items(key) {
+		if item.is(yaml.MappingNode) {
+			out = append(out, item)
+		} else {
+			item.wrong("an item of "+key, "a mapping")
 		}
 	}
 	return out
