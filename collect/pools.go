@@ -15,7 +15,7 @@ import (
 	"sexton.dev/snapshot"
 )
 
-const mapperWithin = 3 * time.Second // for all devices: a pool that is at work may not answer
+const mapperWithin = 5 * time.Second // for all devices: a pool that is at work may not answer
 
 // A mapperLine is one line of the child that asks device-mapper. It comes again for a
 // device when more of it is known.

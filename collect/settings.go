@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	settingsWithin = 3 * time.Second // for all files of settings: they may be on a dead file system
+	settingsWithin = 5 * time.Second // for all files of settings: they may be on a dead file system
 	maxUnits       = 500
 	maxSettings    = 1 << 20 // bytes of docker's file
 )

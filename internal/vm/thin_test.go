@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -28,11 +29,11 @@ type storageFinding struct {
 }
 
 // storage scans for what is wrong with pools.
-func storage(t *testing.T, code int) storageReport {
+func storage(t *testing.T, flags ...string) storageReport {
 	t.Helper()
 	var got storageReport
-	r := sexton(t, "scan", "--interval", "0", "--check", "thin-pool-space,thin-pool-missing,thin-delete-failed,held-device", "-o", "json")
-	r.exits(t, code, &got)
+	r := sexton(t, append([]string{"scan", "--interval", "0", "--check", "thin-pool-space,thin-pool-missing,thin-delete-failed,held-device", "-o", "json"}, flags...)...)
+	r.exits(t, 3, &got)
 	for _, u := range got.Unknown {
 		if u.Check != "" {
 			t.Errorf("cannot tell %s: %s: %s", u.Check, u.What, u.Why)
@@ -71,13 +72,18 @@ const busyDelete = "thin-delete-failed/sexton-lab-pool/1"
 func TestThin(t *testing.T) {
 	up(t, "thin-pool")
 	t.Run("found", thinFound)
+	t.Run("explained", thinExplained)
 	t.Run("missing", thinMissing)
 	t.Run("acts compare", thinActs)
 	t.Run("healed", thinHealed)
 }
 
 func thinFound(t *testing.T) {
-	got := storage(t, 3)
+	file := filepath.Join(t.TempDir(), "recording.tar.zst")
+	got := storage(t, "--record", file)
+	if again := storage(t, "--from", file); !reflect.DeepEqual(again, got) {
+		t.Errorf("the recording says %+v, the host %+v", again, got)
+	}
 	busy := got.one(t, busyDelete)
 	busy.says(t, "warning", "it is mapped as sexton-lab-thin-1", "EBUSY", "sexton-lab:unit", "another mount namespace still has it", "Deletion of thin device 1 failed", "holds device 1", "open count 1")
 	if len(busy.Holders) != 1 || busy.Holders[0].Kind != "process" || busy.Holders[0].Comm != "sexton-lab:unit" {
@@ -88,6 +94,35 @@ func thinFound(t *testing.T) {
 	got.one(t, "thin-pool-space/sexton-lab-bad").says(t, "critical", "thin_check")
 	for _, f := range got.Findings {
 		t.Logf("%s %s: %s. %s", f.Severity, f.ID, f.Title, f.Cause)
+	}
+}
+
+// What people paste is explained with who holds the device here.
+func thinExplained(t *testing.T) {
+	const file = "/tmp/pasted"
+	text := "device-mapper: thin: Deletion of thin device 1 failed.\nName: sexton-lab-thin-1\nState: ACTIVE\nOpen count: 1\nMajor, minor: " + strings.Replace(mappedNumber(t, "sexton-lab-thin-1"), ":", ", ", 1) + "\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(file)
+	r := sexton(t, "why", file, "--parse")
+	r.exits(t, 0, nil)
+	if !strings.Contains(r.stdout, `"openCount":1`) || !strings.Contains(r.stdout, `"next":"who has it open: sexton holders `) {
+		t.Error(r)
+	}
+	in, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	cmd := exec.Command("/bin/sexton", "why", "-", "--interval", "0")
+	cmd.Stdin = in
+	out, _ := cmd.Output() // 3: something is wrong
+	said := strings.Join(strings.Fields(string(out)), " ")
+	for _, want := range []string{"the line is the same for both", "Found here: thin device 1 of pool sexton-lab-pool cannot be deleted", "sexton-lab:unit", "Device sexton-lab-thin-1", "is open (count 1)"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("%q is not said: %s", want, out)
+		}
 	}
 }
 
@@ -106,7 +141,7 @@ func thinMissing(t *testing.T) {
 		}
 		t.Cleanup(func() { os.Remove(file) })
 	}
-	got := storage(t, 3)
+	got := storage(t)
 	got.one(t, "thin-pool-missing/docker/docker-thinpool").says(t, "critical", "no device of that name exists", "volume thinpool of group docker", "/etc/docker/daemon.json: storage-opts: dm.thinpooldev",
 		"vgchange -ay docker", "cp -a /var/lib/docker", "lvremove docker/thinpool", "vgremove docker", "sexton does none of this", "couldn't read superblock")
 	if slices.ContainsFunc(got.Findings, func(f storageFinding) bool { return strings.Contains(f.ID, "missing/containerd") }) {
@@ -195,7 +230,7 @@ func thinHealed(t *testing.T) {
 		{"destructive", 0, map[string]string{"deferred-remove": "done", "delete-thin": "done"}},
 	} {
 		var did steps
-		r := sexton(t, "heal", busyDelete, "--apply", "--yes", "--max-risk", tt.risk, "--interval", "0", "-o", "json")
+		r := sexton(t, "heal", busyDelete, "--check", "thin-delete-failed", "--apply", "--yes", "--max-risk", tt.risk, "--interval", "0", "-o", "json")
 		r.exits(t, tt.code, &did)
 		for action, want := range tt.status {
 			if got, why := did.of(action); got != want {
@@ -207,7 +242,7 @@ func thinHealed(t *testing.T) {
 	if left := mappedNumber(t, "sexton-lab-thin-1"); left != "" {
 		t.Errorf("it is still mapped: %s", left)
 	}
-	got := storage(t, 3)
+	got := storage(t)
 	got.one(t, "thin-delete-failed/1").says(t, "info", "no pool holds it", "holds 0 devices, and no 1")
 	if slices.ContainsFunc(got.Findings, func(f storageFinding) bool { return f.Check == "held-device" }) {
 		t.Errorf("it is still held: %+v", got.Findings)
