@@ -115,6 +115,7 @@ func (h *healer) step(ctx context.Context, s *plan.Step) error {
 		if err != nil {
 			return h.noLook(err)
 		}
+		recall(host, h.seen.Host)
 		live = plan.Renew(host, live)
 	}
 	gone, _ := plan.Gone(host, *s)
@@ -137,6 +138,16 @@ func (h *healer) step(ctx context.Context, s *plan.Step) error {
 	live.NotBefore = s.NotBefore
 	*s = live
 	return h.act(ctx, s)
+}
+
+// recall gives the containers of a glance, which asks no runtime, the names that they
+// had in a whole look.
+func recall(now, seen *snapshot.Host) {
+	for i := range now.Containers {
+		if c := seen.Container(now.Containers[i].ID); c != nil {
+			now.Containers[i].Name, now.Containers[i].Pod = c.Name, c.Pod
+		}
+	}
 }
 
 // wait lets the time pass that a step's target must stay as it is, and begins again.

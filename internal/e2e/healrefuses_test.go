@@ -333,7 +333,14 @@ func refusesTraced(t *testing.T) {
 	debugger := h.debugger(t, parent)
 	heal := []string{"heal", quick, "--apply", "--yes", "--max-risk", "disruptive", "--journal", "/run/sexton/j", "-o", "json"}
 	p = h.sexton(t, heal...).exits(t, unhealed).plan(t)
-	refusedBecause(t, p, "reap-by-ptrace", fmt.Sprintf("process %s is traced by process %d", parent, h.pid("debugger")))
+	refusedBecause(t, p, "reap-by-ptrace", "process "+parent+" is traced by process ")
+	for _, s := range p.Steps { // the kernel names the thread
+		_, by, _ := strings.Cut(s.Why, "is traced by process ")
+		by, _, _ = strings.Cut(by, ":")
+		if !fileExists(fmt.Sprintf("%s/%d/task/%s", h.proc, h.pid("debugger"), by)) {
+			t.Errorf("%s is no thread of the debugger's", by)
+		}
+	}
 	debugger()
 	if p = h.sexton(t, heal...).exits(t, clean).plan(t); len(p.is("done")) != 1 {
 		t.Errorf("without the debugger: %s", p.run)
