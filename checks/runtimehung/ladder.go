@@ -36,7 +36,7 @@ func (j *judge) ladder(c culprit) []check.Rung {
 			add(shim.Rung, p, j.shimSaid(shim, p))
 		}
 	}
-	j.below(c, add)
+	j.below(c, shim, add)
 	if c.kernel {
 		text := "holds " + c.process.Comm + fmt.Sprintf(" (pid %d)", c.process.PID)
 		add(snapshot.RungKernel, nil, text)
@@ -48,7 +48,7 @@ func (j *judge) ladder(c culprit) []check.Rung {
 }
 
 // below adds what is under the shim: runc, its init and the program.
-func (j *judge) below(c culprit, add func(snapshot.Rung, *snapshot.Process, string)) {
+func (j *judge) below(c culprit, shim *snapshot.Layer, add func(snapshot.Rung, *snapshot.Process, string)) {
 	if c.container == "" {
 		return
 	}
@@ -69,12 +69,8 @@ func (j *judge) below(c culprit, add func(snapshot.Rung, *snapshot.Process, stri
 			break
 		}
 	}
-	box := j.now.Container(c.container)
-	if box == nil {
-		return
-	}
-	p := j.now.Process(box.Init)
-	if p == nil || strings.HasPrefix(p.Comm, "runc:[") {
+	p := j.program(c.container, shim)
+	if p == nil {
 		return
 	}
 	text := "state " + string(p.State)
@@ -85,6 +81,28 @@ func (j *judge) below(c culprit, add func(snapshot.Rung, *snapshot.Process, stri
 		text += ", waits for a reader: " + where(*x.Wait)
 	}
 	add(snapshot.RungProgram, p, text)
+}
+
+// program returns a container's first process once it is past runc's init: as the
+// runtime knows it or, where a silent shim does not tell, the shim's own child.
+func (j *judge) program(container string, shim *snapshot.Layer) *snapshot.Process {
+	if box := j.now.Container(container); box != nil {
+		if p := j.now.Process(box.Init); p != nil {
+			if strings.HasPrefix(p.Comm, "runc:[") {
+				return nil
+			}
+			return p
+		}
+	}
+	if shim == nil || shim.Container != container {
+		return nil
+	}
+	for _, p := range j.now.Children(shim.PID) {
+		if j.now.Ladder.Layer(p.ID()) == nil && p.State != snapshot.Dead {
+			return p
+		}
+	}
+	return nil
 }
 
 // shim returns the shim or conmon of the culprit's container, or the culprit itself.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"sexton.dev/internal/hosttest"
 )
 
 // isRuntimeFault reports whether a fault of the lab is one of those with daemons.
@@ -67,6 +69,9 @@ func labRuntime(t *testing.T, f labFault) {
 	if len(done.Steps) != 1 || done.Steps[0].Status != "done" || done.Steps[0].Target.PID != pid {
 		t.Errorf("steps %+v, want one, of pid %d", done.Steps, pid)
 	}
+	if f.Name == "runtime-shim-stopped" { // a docker stop waited for it
+		hosttest.Until(t, slow, "docker stop ends, and the container with it", func() bool { return h.pid("docker") == 0 && labState(t, h, f.Name) == "healed" })
+	}
 	if r := h.sexton(t, "scan", quick, "-o", "json").exits(t, clean, findings).report(t); len(r.of("runtime-hung")) > 0 {
 		t.Errorf("still found: %s", r.titles())
 	}
@@ -87,8 +92,11 @@ func wantOf(t *testing.T, h ownHost, fault string) string {
 	return strings.Join(labItem(t, h, fault).Want, "\n")
 }
 
+func labState(t *testing.T, h ownHost, fault string) string { return labItem(t, h, fault).State }
+
 type labStatus struct {
 	Name      string
+	State     string
 	Want      []string
 	Processes []struct {
 		Role string

@@ -48,7 +48,7 @@ func TestRuntimeSilent(t *testing.T) {
 		if !strings.Contains(strings.Join(f.Advice, "\n"), fmt.Sprintf("then kill -HUP %d", h.pid())) {
 			t.Errorf("how its debug is turned on is not told: %q", f.Advice)
 		}
-		r := h.here.sexton(t, "scan", "-o", "json").exits(t, clean).report(t)
+		r := h.here.sexton(t, "scan", "-o", "json").exits(t, clean, findings).report(t)
 		if why := r.unknown("docker at " + h.socket); !strings.Contains(why, "not asked: it was silent before") {
 			t.Errorf("the second scan says %q", why)
 		}

@@ -40,6 +40,9 @@ func namesStopped(t *testing.T, here world, comm, of string, pid int) report {
 	if len(f.Remedies) != 1 || f.Remedies[0].Action != "resume-process" {
 		t.Errorf("remedies %+v", f.Remedies)
 	}
+	if all := r.of("runtime-hung"); len(all) != 1 || all[0].Subject.PID != pid || all[0].Severity != "critical" {
+		t.Errorf("runtime-hung names another: %s", r.titles())
+	}
 	here.sexton(t, "why", fmt.Sprint(pid)).exits(t, findings).says(t, "stopped (state T)", f.ID)
 	here.sexton(t, "ps").exits(t, clean).says(t, comm)
 	return r
