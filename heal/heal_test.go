@@ -21,6 +21,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if IsChild(os.Args[1:]) {
+		showCapabilities()
 		os.Exit(ChildMain(os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
