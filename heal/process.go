@@ -22,7 +22,7 @@ func resume(ctx context.Context, s plan.Step, _ func(any) error) error {
 // signalled sends a signal to the very process that a step names.
 func signalled(s plan.Step, send func(*pidfd.Process) error) error {
 	if s.Target.PID == 1 && s.Action != "nudge-parent" {
-		return refusal{errors.New("it is the host's own init")}
+		return refusal{errors.New("it is the host's own init: resume it by hand, kill -CONT 1, if nobody stopped it for a purpose")}
 	}
 	p, err := pidfd.Open(s.Target.PID, s.Target.Start)
 	if err == nil {

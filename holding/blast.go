@@ -14,6 +14,7 @@ type Toll struct {
 	Goes    []Loss  // the wanted one first
 	Stays   []Place // copies, and what looks like one, that stay
 	Refused string  // why the kernel will refuse it, and nothing goes; "" if it will not
+	Instead string  // what to do then; "" where that is not known
 	ByCopy  bool    // it refuses for a copy that would go along and is in use
 }
 
@@ -55,7 +56,7 @@ func Blast(h *snapshot.Host, id uint64, detach bool) (Toll, error) {
 	m := MapOf(h)
 	in := m.In(wanted)
 	if at, ok := unlocked(h).Resolve(in.Inode, wanted.Point); ok && at.Mount != wanted.ID && h.Mount(at.Mount) != nil && !standsOn(h, at.Mount, wanted.ID) {
-		return Toll{Refused: fmt.Sprintf("its path leads to mount %d on %s, which covers it", at.Mount, h.Mount(at.Mount).Point)}, nil
+		return Toll{Refused: fmt.Sprintf("its path leads to mount %d on %s, which covers it", at.Mount, h.Mount(at.Mount).Point), Instead: unmountThat}, nil
 	}
 	return m.toll(unlocked(h).Unmount(propagation.Call{Mount: wanted.ID, Namespace: in.Inode, Lazy: detach, Held: Held(h)}), wanted), nil
 }
@@ -64,7 +65,7 @@ func Blast(h *snapshot.Host, id uint64, detach bool) (Toll, error) {
 func (m *Map) toll(v propagation.Verdict, wanted *snapshot.Mount) (t Toll) {
 	h := m.h
 	if v.New.Errno != 0 {
-		return Toll{Refused: refusal(h, v.New.Refused), ByCopy: v.New.Refused.Of != 0}
+		return Toll{Refused: refusal(h, v.New.Refused), Instead: instead[v.New.Refused.Why], ByCopy: v.New.Refused.Of != 0}
 	}
 	goes, seen := map[uint64]bool{}, map[uint64]bool{}
 	for _, lost := range append(v.New.Gone(), v.Old.Gone()...) {
@@ -137,6 +138,15 @@ func Held(h *snapshot.Host) map[uint64]bool {
 }
 
 type held map[uint64]bool
+
+const unmountThat = "unmount that first, if nobody needs it"
+
+// instead is what to do where the kernel refuses an unmount.
+var instead = map[propagation.Reason]string{
+	propagation.Root:     "end the processes that live in it",
+	propagation.Submount: unmountThat,
+	propagation.Held:     "who uses it must let go of it first",
+}
 
 func refusal(h *snapshot.Host, f propagation.Fate) string {
 	about, by := h.Mount(f.Mount), h.Mount(f.By)

@@ -103,6 +103,9 @@ func TestBlast(t *testing.T) {
 			if got != tt.want {
 				t.Errorf("\n     %s\nwant %s", got, tt.want)
 			}
+			if (toll.Refused == "") != (toll.Instead == "") {
+				t.Errorf("refused, %q, and instead %q", toll.Refused, toll.Instead)
+			}
 			if told := toll.Refused == "" && strings.Contains(got, "("); (len(toll.Live()) > 0) != told {
 				t.Errorf("%d live of %s", len(toll.Live()), got)
 			}

@@ -35,11 +35,11 @@ func BlastRemoval(h *snapshot.Host, id uint64) (at Spot, t Toll, err error) {
 		return at, t, fmt.Errorf("what mount %d is mounted on was not read", id)
 	}
 	if why := blind(h); why != "" {
-		return at, Toll{Refused: "who uses it was not all looked for: " + why}, nil
+		return at, Toll{Refused: "who uses it was not all looked for: " + why, Instead: "run sexton as root of the host, in its PID namespace"}, nil
 	}
 	at, ok = m.spotOf(h.Mount(on.Mount).Device, on.Path)
 	if !ok {
-		return at, Toll{Refused: "no owner of its file system has that directory with nothing mounted on it or over it"}, nil
+		return at, Toll{Refused: "no owner of its file system has that directory with nothing mounted on it or over it", Instead: "end the processes that live in the namespace of the copy"}, nil
 	}
 	return at, m.removal(unlocked(h).Detach(at.Namespace.Inode, propagation.Place{Mount: at.Mount.ID, Path: on.Path}), copied), nil
 }
@@ -64,7 +64,7 @@ func (m *Map) spotOf(device, dir string) (Spot, bool) {
 
 func (m *Map) removal(e propagation.Effect, copied *snapshot.Mount) (t Toll) {
 	if e.Errno != 0 {
-		return Toll{Refused: "its directory is a mount point in its owner's namespace, by another path"}
+		return Toll{Refused: "its directory is a mount point in its owner's namespace, by another path", Instead: "unmount it there"}
 	}
 	for _, f := range e.Fates {
 		if mount := m.h.Mount(f.Mount); mount != nil {

@@ -102,11 +102,13 @@ func barrier(toll holding.Toll, err error) string {
 	switch live := toll.Live(); {
 	case err != nil:
 		return err.Error()
+	case toll.Refused != "" && toll.Instead != "":
+		return toll.Refused + "; " + toll.Instead
 	case toll.Refused != "":
 		return toll.Refused
 	case len(live) > 0:
 		l := live[0]
-		return fmt.Sprintf("mount %d on %s in mnt:[%d] would go along, and %s", l.Mount.ID, l.Mount.Point, l.Namespace.Inode, l.Live)
+		return fmt.Sprintf("mount %d on %s in mnt:[%d] would go along, and %s; leave it until nobody needs that, or end who does", l.Mount.ID, l.Mount.Point, l.Namespace.Inode, l.Live)
 	}
 	return ""
 }

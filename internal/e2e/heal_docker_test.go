@@ -272,7 +272,7 @@ func TestHealDockerHolder(t *testing.T) {
 	}
 
 	done := w.treat(t, "disruptive", unhealed) // one step was refused
-	if s := done.only(t, "unmount-in-namespace", "refused"); s.Why != fmt.Sprintf("it is in use: sh (pid %d), container holder, fd 9 uses it (fd)", holder.pid) {
+	if s := done.only(t, "unmount-in-namespace", "refused"); s.Why != fmt.Sprintf("it is in use: sh (pid %d), container holder, fd 9 uses it (fd); who uses it must let go of it first", holder.pid) {
 		t.Errorf("%+v", s)
 	}
 	if s := done.only(t, "restart-holder", "done"); s.Target.Container != holder.id || s.Target.PID != holder.pid {

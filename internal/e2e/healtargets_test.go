@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"sexton.dev/internal/hosttest"
+)
+
+// orphaned is a script that leaves three dead children to the process that runs it.
+const orphaned = `for n in 1 2 3; do (setsid sh -c "sleep 0.1 &"); done; `
+
+// The host's own first process is not reaped for, whoever it is.
+func TestHealFirstProcess(t *testing.T) {
+	sandboxed(t)
+	h := newHost(t, slow)
+	first := h.start(t, `unshare --pid --fork --kill-child --mount --mount-proc bash -c '`+orphaned+`as first'`, "first")
+	inside := func(args ...string) run {
+		return h.exec(t, append([]string{"nsenter", "-t", strconv.Itoa(first), "-p", "-m", sexton()}, args...)...)
+	}
+	outer := h.outer(t, first)
+	hosttest.Until(t, hang, "its orphans are dead", func() bool { return len(zombies(outer)) == 3 })
+	p := inside("heal", quick, "--apply", "--yes", "--nested", "--max-risk", "disruptive", "--journal", "/run/sexton/j", "-o", "json").exits(t, clean).plan(t)
+	if len(p.Steps) != 0 || len(p.Unplanned) != 1 || !strings.HasPrefix(p.Unplanned[0].Finding, "unreaped-children/1.") {
+		t.Errorf("it is planned for: %s", p.run)
+	}
+	inside("heal", quick, "1").exits(t, clean).says(t, "there is no act for it", "start it below an init, such as sexton-init")
+	if n := len(zombies(outer)); n != 3 {
+		t.Errorf("%d dead children are left", n)
+	}
+}
+
+// Root of a user namespace has no right over a container outside of it: it is told so.
+func TestHealForeignUser(t *testing.T) {
+	sandboxed(t)
+	h := newHost(t, slow)
+	h.sexton(t, "lab", "up", "zombies", "--on-this-host", "--for", "3m").exits(t, clean)
+	t.Cleanup(func() { h.sexton(t, "lab", "down") })
+	before := h.state(t)
+	p := h.exec(t, "unshare", "--user", "--map-root-user", sexton(), "heal", quick, "--apply", "--yes", "--nested", "--max-risk", "disruptive", "--journal", "/run/sexton/j", "-o", "json").
+		exits(t, unhealed).plan(t)
+	refusedBecause(t, p, "reap-by-ptrace", "may not be traced: permission denied: run as root of the host, outside of any user namespace")
+	same(t, "refused", before, h.state(t), true, nil)
+}
+
+// A container whose filter would kill it for a waitid(2) of which it knows nothing
+// stays as it is.
+func TestHealFiltered(t *testing.T) {
+	d := startDocker(t)
+	w := world{docker: d.socket}
+	profile := filepath.Join(t.TempDir(), "profile.json")
+	if err := os.WriteFile(profile, []byte(`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["waitid"],"action":"SCMP_ACT_KILL"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := d.run("filtered", []string{"--security-opt=seccomp=" + profile}, "sleep", "1000")
+	command(t, "nsenter", "-t", strconv.Itoa(c.pid), "-p", "sh", "-c", orphaned) // docker exec would be killed
+	hosttest.Until(t, hang, "its orphans are dead", func() bool { return len(zombies(c.pid)) == 3 })
+	same := livesOn(t, c)
+	s := w.treat(t, "disruptive", unhealed).only(t, "reap-by-ptrace", "refused")
+	if s.Target.PID != c.pid || !strings.Contains(s.Why, "does not let waitid pass: it answers 0x0: ") {
+		t.Errorf("%+v", s)
+	}
+	same()
+	if n := len(zombies(c.pid)); n != 3 {
+		t.Errorf("%d dead children are left", n)
+	}
+}
+
+// A plan whose mount has another one over it by now is refused, and says by which.
+func TestHealStale(t *testing.T) {
+	sandboxed(t)
+	h := newHost(t, slow)
+	at := filepath.Join(t.TempDir(), shm)
+	h.start(t, fmt.Sprintf(`mkdir -p %[1]s; mount -t tmpfs shm %[1]s
+		unshare -m --propagation private bash -c 'as keeper' & until grep -q keeper /proc/[0-9]*/comm; do sleep 0.02; done
+		umount %[1]s; as owner`, at), "owner")
+	heal := []string{"heal", "--interval=0", "--apply", "--yes"}
+	planned := h.sexton(t, "heal", "--interval=0", "-o", "json").exits(t, clean)
+	if n := len(planned.plan(t).with("unmount-in-namespace")); n != 1 {
+		t.Fatal(planned)
+	}
+	file, enter := filepath.Join(t.TempDir(), "plan"), []string{"nsenter", "-t", strconv.Itoa(h.pid("keeper")), "-m"}
+	writePlan(t, file, planned.stdout)
+	h.exec(t, append(enter, "mount", "-t", "tmpfs", "over", at)...).exits(t, clean)
+	before := h.state(t)
+	stale := append(heal, "--plan", file, "--journal", "/run/sexton/j")
+	p := h.sexton(t, append(stale, "-o", "json")...).exits(t, unhealed).plan(t)
+	refusedBecause(t, p, "unmount-in-namespace", at+" is mounted on it; unmount that first, if nobody needs it")
+	same(t, "refused", before, h.state(t), false, nil)
+	h.exec(t, append(enter, "umount", at)...).exits(t, clean)
+	if p = h.sexton(t, append(stale, "-o", "json")...).exits(t, clean, unhealed).plan(t); len(p.is("done")) != 1 {
+		t.Errorf("as it was planned: %s", p.run)
+	}
+}
