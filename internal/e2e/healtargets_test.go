@@ -3,9 +3,11 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"sexton.dev/internal/hosttest"
@@ -95,4 +97,51 @@ func TestHealStale(t *testing.T) {
 	if p = h.sexton(t, append(stale, "-o", "json")...).exits(t, clean, unhealed).plan(t); len(p.is("done")) != 1 {
 		t.Errorf("as it was planned: %s", p.run)
 	}
+}
+
+// waiting is a first process that waits for children of its own all the time, and
+// writes down at its end how many it had and of how many the status was another one.
+const waiting = `
+import signal, subprocess, sys
+stop = []
+signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+had = lost = 0
+open("/proc/self/comm", "w").write("waiting")
+while not stop:
+    want = had % 200
+    lost += subprocess.run(["/bin/sh", "-c", "exit %d" % want]).returncode != want
+    had += 1
+open(sys.argv[1], "w").write("%d %d" % (had, lost))`
+
+// A parent that waits for its own children and not for those that it was given loses
+// no status of its own, while the others are reaped for it over and over.
+func TestHealStealsNothing(t *testing.T) {
+	sandboxed(t)
+	python, err := exec.LookPath("python3")
+	hosttest.Needs(t, "python3", err == nil, "scripts/install-test-needs.sh")
+	h := newHost(t, slow)
+	said, program := filepath.Join(t.TempDir(), "said"), filepath.Join(t.TempDir(), "waiting.py")
+	if err := os.WriteFile(program, []byte(waiting), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	first := h.start(t, fmt.Sprintf("exec unshare --pid --fork --mount --mount-proc %s %s %s", python, program, said), "waiting")
+	outer := h.outer(t, first)
+	for range 5 {
+		h.exec(t, "nsenter", "-t", strconv.Itoa(first), "-p", "-m", "bash", "-c", orphaned).exits(t, clean)
+		hosttest.Until(t, hang, "its orphans are dead", func() bool { return len(zombies(outer)) >= 3 })
+		p := h.sexton(t, "heal", quick, "--apply", "--yes", "--max-risk", "disruptive", "--journal", "/run/sexton/j", "-o", "json").exits(t, clean).plan(t)
+		if s := p.only(t, "reap-by-ptrace", "done"); len(s.Target.Children) != 3 || s.Target.PID != first {
+			t.Errorf("%+v", s)
+		}
+	}
+	if err := syscall.Kill(outer, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	hosttest.Until(t, hang, "it has ended", func() bool { return h.pid("waiting") == 0 })
+	var had, lost int
+	text, err := os.ReadFile(said)
+	if _, bad := fmt.Sscan(string(text), &had, &lost); err != nil || bad != nil || had < 50 || lost != 0 {
+		t.Errorf("%v, %v: of %d statuses %d were lost", err, bad, had, lost)
+	}
+	t.Logf("%d children of its own, and of each the status", had)
 }
