@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -103,22 +105,10 @@ func (h runtimeHost) mounts() error {
 	return unix.Mount(fmt.Sprintf("/proc/self/fd/%d", dir.Fd()), h.dir, "", unix.MS_BIND, "")
 }
 
-// runtimeTrap is the real runc, but for the operation that the file trap names: with
-// a FIFO that nobody reads in place of its log it never gets past opening that.
-const runtimeTrap = `#!/bin/sh
-what=$(cat %[1]s/trap 2>/dev/null)
-op=
-for a; do case $a in create|start|exec|kill|delete|state) [ "$op" ] || op=$a ;; esac; done
-if [ "$what" ] && [ "$op" = "$what" ]; then
-	n=$# prev=
-	while [ $n -gt 0 ]; do
-		a=$1; shift; n=$((n-1))
-		[ "$prev" = --log ] && set -- "$@" %[1]s/fifo || set -- "$@" "$a"
-		prev=$a
-	done
-fi
-exec %[2]s "$@"
-`
+// trap is a runc that hangs where its file says.
+//
+//go:embed trap.sh
+var trap string
 
 // daemons starts containerd and dockerd, waits until they answer and loads the image.
 func (h runtimeHost) daemons() error {
@@ -128,7 +118,7 @@ func (h runtimeHost) daemons() error {
 	}
 	config := fmt.Sprintf("version = 2\nroot = \"/run/containerd-root\"\nstate = \"/run/containerd-state\"\noom_score = 0\n"+
 		"disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = \"%s/containerd.sock\"\n", h.dir)
-	for name, text := range map[string]string{"containerd.toml": config, "daemon.json": "{}", "runc": fmt.Sprintf(runtimeTrap, h.dir, runc)} {
+	for name, text := range map[string]string{"containerd.toml": config, "daemon.json": "{}", "runc": strings.NewReplacer("@dir@", h.dir, "@runc@", runc).Replace(trap)} {
 		if err := os.WriteFile(filepath.Join(h.dir, name), []byte(text), 0o700); err != nil {
 			return err
 		}

@@ -27,32 +27,8 @@ type hungHost struct {
 // wholeScan is what a scan of a hung host may take.
 const wholeScan = 8 * time.Second
 
-// trapRunc is the real runc but for one operation: with a FIFO that nobody reads in
-// place of its log it never gets past opening that. "init" lets create succeed and
-// stops the init that it leaves.
-const trapRunc = `#!/bin/sh
-what=$(cat %[1]q 2>/dev/null)
-op= pid= prev=
-for a; do
-	case $a in create|start|exec|kill|delete|state) [ "$op" ] || op=$a ;; esac
-	[ "$prev" = --pid-file ] && pid=$a
-	prev=$a
-done
-if [ "$what" = init ] && [ "$op" = create ]; then
-	%[2]s "$@" || exit
-	kill -STOP "$(cat "$pid")"
-	exit
-fi
-if [ "$what" ] && [ "$op" = "$what" ]; then
-	n=$# prev=
-	while [ $n -gt 0 ]; do
-		a=$1; shift; n=$((n-1))
-		[ "$prev" = --log ] && set -- "$@" %[1]q.fifo || set -- "$@" "$a"
-		prev=$a
-	done
-fi
-exec %[2]s "$@"
-`
+// trapScript is a runc that hangs where its file says, the lab's.
+const trapScript = "../../lab/trap.sh"
 
 func startHungHost(t *testing.T) *hungHost {
 	t.Helper()
@@ -60,18 +36,22 @@ func startHungHost(t *testing.T) *hungHost {
 	c := startContainerd(t)
 	h := &hungHost{c: c, trap: filepath.Join(c.dir, "trap")}
 	runc, err := exec.LookPath("runc")
+	var script []byte
 	if err == nil {
-		err = os.WriteFile(h.trap+".runc", fmt.Appendf(nil, trapRunc, h.trap, runc), 0o755)
+		script, err = os.ReadFile(trapScript)
 	}
 	if err == nil {
-		err = syscall.Mkfifo(h.trap+".fifo", 0o600)
+		err = os.WriteFile(c.dir+"/runc", []byte(strings.NewReplacer("@dir@", c.dir, "@runc@", runc).Replace(string(script))), 0o755)
+	}
+	if err == nil {
+		err = syscall.Mkfifo(c.dir+"/fifo", 0o600)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	tini, _ := exec.LookPath("tini-static")
 	h.dockerd = startDockerBy(t, tini, func(argv []string) []string {
-		return append(argv, "--containerd", c.socket, "--add-runtime", "trap="+h.trap+".runc", "--default-runtime", "trap")
+		return append(argv, "--containerd", c.socket, "--add-runtime", "trap="+c.dir+"/runc", "--default-runtime", "trap")
 	})
 	h.here = world{docker: h.socket, containerd: c.socket, patience: wholeScan}
 	t.Cleanup(h.free)
