@@ -71,7 +71,7 @@ func rungsOf(t *testing.T, f fake) *snapshot.Host {
 func TestLadder(t *testing.T) {
 	h := rungsOf(t, ladderHost())
 	wait := &snapshot.Task{TID: 82, State: "S", Comm: "x", Wchan: "anon_pipe_read", Syscall: "read", Switches: 7}
-	writes := &snapshot.Task{TID: 90, State: "S", Comm: "x", Wchan: "anon_pipe_write", Syscall: "write", Switches: 3}
+	writes := &snapshot.Task{TID: 90, State: "S", Comm: "chatty", Wchan: "anon_pipe_write", Syscall: "write", Switches: 3}
 	want := &snapshot.Ladder{
 		Layers: []snapshot.Layer{
 			{PID: 70, Start: 1070, Rung: snapshot.RungDockerd},

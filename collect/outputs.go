@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	maxPrograms = 4096 // of how many processes in containers the wait channel is read
+	maxPrograms = 4096 // of how many threads in containers the wait channel is read
 	maxOutputs  = 32   // of how many programs that wait for a reader the pipes are followed
 )
 
@@ -24,28 +24,50 @@ func (l *looker) outputs() {
 	if l.h.Ladder == nil {
 		return
 	}
-	looked := 0
+	left := maxPrograms
 	for i := range l.h.Processes {
 		p := &l.h.Processes[i]
-		if p.Container == "" || p.State != snapshot.Sleeping || looked == maxPrograms {
+		if p.Container == "" || p.State != snapshot.Sleeping {
 			continue
 		}
-		looked++
-		wchan := l.text("/proc/" + strconv.Itoa(p.PID) + "/wchan")
-		if slices.Contains(pipeWriters, wchan) {
-			l.output(p)
+		for _, tid := range l.threadsOf(p) {
+			if left--; left < 0 {
+				return
+			}
+			wchan := l.text("/proc/" + strconv.Itoa(p.PID) + "/task/" + strconv.Itoa(tid) + "/wchan")
+			if slices.Contains(pipeWriters, wchan) {
+				l.output(p, tid)
+				break
+			}
 		}
 	}
 }
 
-// output follows the pipe that a program waits to write to.
-func (l *looker) output(p *snapshot.Process) {
+// threadsOf returns the numbers of a process's threads.
+func (l *looker) threadsOf(p *snapshot.Process) []int {
+	if p.Threads <= 1 {
+		return []int{p.PID}
+	}
+	names, err := l.ReadDir("/proc/" + strconv.Itoa(p.PID) + "/task")
+	l.unread(snapshot.Rungs, "/proc/"+strconv.Itoa(p.PID)+"/task", err)
+	var tids []int
+	for _, name := range names {
+		if tid, err := strconv.Atoi(name); err == nil {
+			tids = append(tids, tid)
+		}
+	}
+	return tids
+}
+
+// output follows the pipe that a thread of a program waits to write to.
+func (l *looker) output(p *snapshot.Process, tid int) {
 	if len(l.h.Ladder.Of(snapshot.RungProgram)) == maxOutputs {
 		return
 	}
-	x := snapshot.Layer{PID: p.PID, Start: p.Start, Rung: snapshot.RungProgram, Container: p.Container}
-	l.waitOf(&x)
-	if x.Wait == nil || !slices.Contains(pipeWriters, x.Wait.Wchan) || !strings.HasPrefix(x.On, "pipe:[") {
+	t := snapshot.Task{TID: tid, State: snapshot.Sleeping, Comm: p.Comm}
+	l.wait(p.PID, &t)
+	x := snapshot.Layer{PID: p.PID, Start: p.Start, Rung: snapshot.RungProgram, Container: p.Container, Wait: &t, Switches: t.Switches, On: l.waitsOn(p.PID, t)}
+	if !strings.HasPrefix(x.On, "pipe:[") {
 		return
 	}
 	shim := l.aboveContainer(p)

@@ -46,7 +46,7 @@ type Layer struct {
 	// Of a child, an init and a program that waits. What a daemon's threads wait in
 	// says nothing: they all sleep.
 	Wait     *Task  `json:"wait,omitempty"`     // the thread that tells most
-	Switches uint64 `json:"switches,omitempty"` // context switches of all threads so far
+	Switches uint64 `json:"switches,omitempty"` // context switches of all threads so far; of a program, of the one that waits
 	Runs     bool   `json:"runs,omitempty"`     // one of its threads was in R
 	On       string `json:"on,omitempty"`       // where the link of the descriptor that it waits on leads
 	Readers  []int  `json:"readers,omitempty"`  // of a program that writes to a pipe: who else has that open

@@ -73,10 +73,11 @@ func (j *judge) age(p *snapshot.Process) time.Duration {
 	return j.now.Taken.Sub(started)
 }
 
-// still reports whether no thread of a layer ran in either look or between them.
+// still reports whether no thread of a layer, or of a program the one that waits, ran
+// in either look or between them.
 func (j *judge) still(x *snapshot.Layer) bool {
 	was := j.before.Ladder.Layer(x.ID())
-	return was != nil && x.Wait != nil && !was.Runs && !x.Runs && was.Switches == x.Switches && x.Switches > 0
+	return was != nil && x.Wait != nil && was.Wait != nil && (x.Rung != snapshot.RungProgram || x.Wait.TID == was.Wait.TID) && !was.Runs && !x.Runs && was.Switches == x.Switches && x.Switches > 0
 }
 
 // idleBelow reports whether nothing below a process is at work: a child, a hook, an
