@@ -110,7 +110,8 @@ func (l *looker) askLive(ctx context.Context, s runtimes.Socket) reply {
 		err = json.Unmarshal(text, &r)
 	}
 	if err != nil {
-		return reply{Err: cause(err), Silent: ctx.Err() != nil}
+		// The child keeps its own time: one that does not even say so is itself kept from running.
+		return reply{Err: cause(err), Silent: ctx.Err() != nil, Ran: true}
 	}
 	return r
 }

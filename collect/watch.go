@@ -5,8 +5,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
+	"sexton.dev/linux/cgroupfs"
 	"sexton.dev/linux/procfs"
 )
 
@@ -49,20 +52,47 @@ func watch(ctx context.Context, proc string, pids []string) (ran func() bool) {
 	}
 }
 
-// anyRuns reports whether a thread of one of the processes runs, waits for a
+// maxWatched bounds of how many processes one look reads the threads.
+const maxWatched = 256
+
+// anyRuns reports whether a thread of one of the processes, or of what they started
+// and may wait for (a shim its runc, dockerd "runc --version"), runs, waits for a
 // processor or for a disk.
 func anyRuns(proc string, pids []string) bool {
-	for _, pid := range pids {
-		files, _ := filepath.Glob(path.Join(proc, pid, "task/*/stat")) // the pattern is fine
-		for _, file := range files {
-			text, err := os.ReadFile(file)
+	pids = slices.Clone(pids)
+	for i := 0; i < min(len(pids), maxWatched); i++ {
+		dirs, _ := filepath.Glob(path.Join(proc, pids[i], "task/*")) // the pattern is fine
+		for _, dir := range dirs {
+			text, err := os.ReadFile(dir + "/stat")
 			if err != nil {
 				continue // it has ended
 			}
 			if s, err := procfs.ParseStat(text); err == nil && (s.State == 'R' || s.State == 'D') {
 				return true
 			}
+			if below, err := os.ReadFile(dir + "/children"); err == nil {
+				for _, pid := range strings.Fields(string(below)) {
+					if !contained(proc, pid) {
+						pids = append(pids, pid)
+					}
+				}
+			}
 		}
 	}
 	return false
+}
+
+// contained reports whether a process is a container's program: its work says nothing
+// of its shim's. Runc's init is in the container too, and its work is runc's.
+func contained(proc, pid string) bool {
+	comm, err := os.ReadFile(path.Join(proc, pid, "comm"))
+	if err != nil || strings.HasPrefix(string(comm), "runc") || strings.HasPrefix(string(comm), "crun") {
+		return false
+	}
+	text, err := os.ReadFile(path.Join(proc, pid, "cgroup"))
+	if err != nil {
+		return false
+	}
+	all, err := cgroupfs.ParseMembership(text)
+	return err == nil && slices.ContainsFunc(all, func(m cgroupfs.Membership) bool { return cgroupfs.PlaceOf(m.Path).ID != "" })
 }

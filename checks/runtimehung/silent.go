@@ -15,11 +15,28 @@ func (j *judge) silentShims() {
 	for _, x := range j.now.Ladder.Of(snapshot.RungShim) {
 		was, p := j.same(x)
 		silence := snapshot.Silent(x.Said)
-		if was == nil || p == nil || silence == nil || x.Ran || j.down[p.PID] || j.explained[x.Container] {
+		if was == nil || p == nil || silence == nil || x.Ran || j.down[p.PID] || j.explained[x.Container] || j.awaits(p) {
 			continue
 		}
 		j.add(j.silent(culprit{rung: snapshot.RungShim, layer: x, process: p, container: x.Container}, "its socket", silence))
 	}
+}
+
+// awaits reports whether a shim has a runc below it, in either look: while that starts
+// a process and another one ends, the shim answers nobody. One that never ends is a
+// finding of its own once it is old enough.
+//
+// Source: containerd v1.6 runtime/v2/runc/task/service.go, Start and checkProcesses:
+// the one holds eventSendMu, for which the other waits with mu held.
+func (j *judge) awaits(shim *snapshot.Process) bool {
+	for _, h := range []*snapshot.Host{j.before, j.now} {
+		for _, p := range h.Children(shim.PID) {
+			if x := h.Ladder.Layer(p.ID()); x != nil && x.Rung == snapshot.RungChild {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // silent completes a culprit that was asked and did not answer.

@@ -57,6 +57,9 @@ func TestRuntimeHealthyUnderLoad(t *testing.T) {
 		for _, done := range storm {
 			<-done
 		}
+		if (i+1)%20 == 0 {
+			t.Logf("%d scans, %d false alarms", i+1, alarms)
+		}
 	}
 	t.Logf("%d healthy scans of %d containers under load, %d false alarms, the longest took %v", n, containers, alarms, longest.Round(10*time.Millisecond))
 }
