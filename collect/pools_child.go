@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -132,7 +130,7 @@ func (m *mapperDevice) holds(root string) error {
 	if m.Pool == nil || m.meta == (devmapper.Number{}) {
 		return nil
 	}
-	node, err := nodeOf(root, m.meta)
+	node, err := devmapper.NodeOf(root, m.meta)
 	if err == nil {
 		err = m.list(node)
 	}
@@ -159,13 +157,4 @@ func (m *mapperDevice) list(node string) error {
 		return nil
 	}
 	return errors.New("the pool writes all the time")
-}
-
-// nodeOf is the path of a block device's node, as the kernel and udev name it.
-func nodeOf(root string, n devmapper.Number) (string, error) {
-	link, err := os.Readlink(path.Join("/", root, "sys/dev/block", n.String()))
-	if err != nil {
-		return "", err
-	}
-	return path.Join("/", root, "dev", strings.ReplaceAll(path.Base(link), "!", "/")), nil
 }

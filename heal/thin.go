@@ -39,6 +39,9 @@ func removeMapped(_ context.Context, s plan.Step, _ func(any) error) error {
 // deleteThin deletes the very thin device that a step names.
 func deleteThin(_ context.Context, s plan.Step, _ func(any) error) error {
 	c, d, hold, err := mapped(s.Target)
+	if errors.Is(err, errNotNeeded) { // what was in it may be in another pool of that name later
+		return refusal{fmt.Errorf("pool %s is gone: plan again: sexton heal", s.Target.Name)}
+	}
 	if err != nil {
 		return err
 	}
@@ -101,17 +104,16 @@ func mapped(t check.Target) (*devmapper.Control, devmapper.Device, devmapper.Hol
 
 // held keeps a device open, by the name that the kernel gave its node.
 func held(n devmapper.Number) (devmapper.Hold, error) {
-	link, err := os.Readlink("/sys/dev/block/" + n.String())
+	node, err := devmapper.NodeOf("/", n)
 	if err != nil {
 		return devmapper.Hold{}, err
 	}
-	name := path.Base(link)
-	if !strings.HasPrefix(name, "dm-") {
-		return devmapper.Hold{}, fmt.Errorf("%v is %s, which is not of device-mapper: plan again: sexton heal", n, name)
+	if !strings.HasPrefix(path.Base(node), "dm-") {
+		return devmapper.Hold{}, fmt.Errorf("%v is %s, which is not of device-mapper: plan again: sexton heal", n, node)
 	}
-	hold, err := devmapper.HoldDevice("/dev/"+name, n)
+	hold, err := devmapper.HoldDevice(node, n)
 	if errors.Is(err, os.ErrNotExist) {
-		err = fmt.Errorf("/dev/%s does not exist: without it the device cannot be held: dmsetup mknodes makes it", name) // it is not gone
+		err = fmt.Errorf("%s does not exist: without it the device cannot be held: mount -t devtmpfs, or mknod, makes it", node) // it is not gone
 	}
 	return hold, err
 }

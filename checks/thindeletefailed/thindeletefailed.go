@@ -173,6 +173,16 @@ func (s suspect) size() string {
 	return ""
 }
 
+// onTop names a mapped device that stands on another, "" if none does.
+func onTop(all *snapshot.Pools, device string) string {
+	for _, m := range all.Devices {
+		if slices.Contains(m.Below, device) {
+			return m.Name
+		}
+	}
+	return ""
+}
+
 // idle is of a device that is not mapped: nothing keeps it any more.
 func (s suspect) idle(out *check.Finding) {
 	out.Title = fmt.Sprintf("thin device %d of pool %s was not deleted, and nobody uses it any more", s.id, s.pool.Name)
@@ -200,8 +210,13 @@ func (s suspect) busy(h *snapshot.Host, out *check.Finding) {
 		out.Title = used + ", and nobody has it open any more"
 		out.Cause = "The kernel deletes no device that is mapped (EBUSY). Who used it has let it go; the mapping is what is left"
 	case len(out.Holders) == 0:
-		out.Title = used + fmt.Sprintf(" and open (%d times), by what could not be found", m.Open)
-		out.Cause = "The kernel deletes no device that is mapped (EBUSY). It is mounted in no namespace that was seen; a file on the device itself, or a device on top of it, keeps it open"
+		by := "what could not be found"
+		out.Cause = "The kernel deletes no device that is mapped (EBUSY). It is mounted in no namespace that was seen; a file on the device itself keeps it open"
+		if top := onTop(h.Pools, m.Device); top != "" {
+			by = "device " + top + ", which stands on it"
+			out.Cause = "The kernel deletes no device that is mapped (EBUSY), and this one is a part of another"
+		}
+		out.Title = used + fmt.Sprintf(", and open (count %d) by %s", m.Open, by)
 		return
 	case owned:
 		out.Severity = check.Info

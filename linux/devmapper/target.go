@@ -144,26 +144,6 @@ func ParseThin(status string) (mapped uint64, failed bool, err error) {
 	return mapped, false, nil
 }
 
-// ParseLinear parses the table of a target of type linear: what it is a part of, and
-// from which sector on. Errors wrap [ErrFormat].
-//
-// Source: Linux 6.12 Documentation/admin-guide/device-mapper/linear.rst.
-func ParseLinear(table string) (Number, uint64, error) {
-	f := strings.Fields(table)
-	if len(f) != 2 {
-		return Number{}, 0, fmt.Errorf("linear: %w: a table of %d words: %.80q", ErrFormat, len(f), table)
-	}
-	n, err := ParseNumber(f[0])
-	if err != nil {
-		return n, 0, fmt.Errorf("linear: %w", err)
-	}
-	start, err := strconv.ParseUint(f[1], 10, 64)
-	if err != nil {
-		return n, 0, fmt.Errorf("linear: %w: sector %.40q", ErrFormat, f[1])
-	}
-	return n, start, nil
-}
-
 // ParseNumber reads "254:3". Errors wrap [ErrFormat].
 func ParseNumber(s string) (Number, error) {
 	a, b, ok := strings.Cut(s, ":")

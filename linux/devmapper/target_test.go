@@ -60,15 +60,15 @@ func TestParseTables(t *testing.T) {
 	if want := (ThinTable{Number{254, 3}, 1<<24 - 1}); err != nil || thin != want {
 		t.Errorf("got %+v, %v, want %+v", thin, err, want)
 	}
-	n, start, err := ParseLinear("8:3 2048")
-	if n != (Number{8, 3}) || start != 2048 || err != nil {
-		t.Errorf("got %v %d, %v", n, start, err)
+	n, err := ParseNumber("4095:1048575")
+	if n != (Number{4095, 1048575}) || err != nil {
+		t.Errorf("got %v, %v", n, err)
 	}
 	for _, tt := range []struct{ parser, in, wantErr string }{
 		{"pool", "", "0 words"}, {"pool", "a 7:1 128 1", "metadata device"}, {"pool", "7:0 7 128 1", "data device"}, {"pool", "7:0 7:1 0 1", "block size"},
 		{"pool", "7:0 7:1 128 -1", "low water"}, {"pool", "7:4294967296 7:1 128 1", "metadata device"},
 		{"thin", "254:3", "1 words"}, {"thin", "/dev/x 1", "pool"}, {"thin", "254:3 16777216", "id"}, {"thin", "254:3 +1", "id"},
-		{"linear", "8:3", "1 words"}, {"linear", "8:3 x", "sector"}, {"linear", "8:3:4 1", "number"}, {"linear", "4096:0 1", "number"},
+		{"number", "8:3:4", "number"}, {"number", "4096:0", "number"}, {"number", "8:1048576", "number"}, {"number", "-1:0", "number"}, {"number", "8", "number"},
 	} {
 		t.Run(tt.parser+" "+tt.in, func(t *testing.T) {
 			var err error
@@ -77,8 +77,8 @@ func TestParseTables(t *testing.T) {
 				_, err = ParsePoolTable(tt.in)
 			case "thin":
 				_, err = ParseThinTable(tt.in)
-			case "linear":
-				_, _, err = ParseLinear(tt.in)
+			case "number":
+				_, err = ParseNumber(tt.in)
 			}
 			check(t, true, err, tt.wantErr)
 		})
@@ -108,7 +108,7 @@ func FuzzParseTargets(f *testing.F) {
 		if p, err := ParsePool(text); err == nil && (p.DataUsed > p.DataTotal || p.MetaUsed > p.MetaTotal || p.Mode == "") || err != nil && !errors.Is(err, ErrFormat) {
 			t.Errorf("%q: %+v, %v", text, p, err)
 		}
-		for _, err := range []error{second(ParsePoolTable(text)), second(ParseThinTable(text)), third(ParseLinear(text)), third(ParseThin(text))} {
+		for _, err := range []error{second(ParsePoolTable(text)), second(ParseThinTable(text)), second(ParseNumber(text)), third(ParseThin(text))} {
 			if err != nil && !errors.Is(err, ErrFormat) {
 				t.Errorf("%q: %v", text, err)
 			}
