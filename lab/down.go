@@ -108,7 +108,7 @@ func end(r record) error {
 	if err := pinned.left(); err != nil {
 		return err
 	}
-	return errors.Join(noMounts(), noDevices())
+	return errors.Join(noMounts(), dropDevices())
 }
 
 // openAll opens those of the processes that live.

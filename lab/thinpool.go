@@ -9,6 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"sexton.dev/linux/devmapper"
 )
@@ -123,11 +126,26 @@ func mappedNames() (string, error) {
 	return b.String(), err
 }
 
-// noDevices proves that no device of the fault is left.
-func noDevices() error {
+// dropDevices removes the devices of the fault, those on top first, and proves that none
+// is left. What is in use a little longer, as a namespace ends, is waited for.
+func dropDevices() error {
 	names, err := mappedNames()
-	if err == nil && names != "" {
-		err = hint(fmt.Errorf("devices of device-mapper are left: %s", strings.TrimSpace(names)), "end who has them open, then dmsetup remove each")
+	if err != nil || names == "" {
+		return err
+	}
+	dm, err := devmapper.Open("/proc", devmapper.Node)
+	if err != nil {
+		return err
+	}
+	defer dm.Close()
+	deadline := time.Now().Add(settle / 2)
+	for _, name := range []string{thinHeld, thinWritten, thinGoodPool, thinFullPool, thinBadPool} {
+		for errors.Is(dm.Remove(name), unix.EBUSY) && time.Now().Before(deadline) {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	if names, err = mappedNames(); err == nil && names != "" {
+		err = hint(fmt.Errorf("devices of device-mapper are left: %s", strings.TrimSpace(names)), "end who has them open: sexton holders NAME; then run down again")
 	}
 	return err
 }

@@ -22,8 +22,7 @@ const (
 // A keeper makes the fault's devices and removes them.
 type keeper struct {
 	dm    *devmapper.Control
-	made  []string // the first is the last to go
-	files map[string]*os.File
+	files map[string]*os.File // of metadata, by the pool
 }
 
 // thinKeeper is the process that makes them, waits for the end of init, and removes them.
@@ -41,8 +40,12 @@ func thinKeeper(s stage) error {
 	if err != nil {
 		return err
 	}
-	k := &keeper{dm: dm, files: map[string]*os.File{}}
-	defer k.remove(h)
+	defer dm.Close()
+	k := &keeper{dm, map[string]*os.File{}}
+	defer func() {
+		h.ended(settle / 2) // or up gave up, and init ends with us
+		dropDevices()       // down does the rest, and tells
+	}()
 	if err := k.make(); err != nil {
 		return err
 	}
@@ -159,7 +162,7 @@ func (k *keeper) pool(name string, data int64, begin []byte) error {
 	defer disk.Close()
 	diskFile.Close() // the loop device has it
 	table := fmt.Sprintf("%s %s %d 4 1 error_if_no_space", meta.Name(), disk.Name(), poolBlock)
-	return k.device(name, devmapper.Target{Length: uint64(data / sector), Type: "thin-pool", Table: table})
+	return k.dm.Create(name, devmapper.Target{Length: uint64(data / sector), Type: "thin-pool", Table: table})
 }
 
 // thin makes a device of a pool and maps it.
@@ -171,35 +174,7 @@ func (k *keeper) thin(name, pool string, id int, size int64) error {
 	if err != nil {
 		return err
 	}
-	return k.device(name, devmapper.Target{Length: uint64(size / sector), Type: "thin", Table: fmt.Sprintf("%s %d", node, id)})
-}
-
-func (k *keeper) device(name string, t devmapper.Target) error {
-	_, err := k.dm.Create(name, []devmapper.Target{t})
-	if err == nil {
-		k.made = append(k.made, name)
-	}
-	return err
-}
-
-// remove removes what was made, the last first, after the end of init. What is in use
-// a little longer is waited for, and else left to the kernel.
-func (k *keeper) remove(init handle) {
-	init.ended(settle / 2) // or up gave up, and init ends with us
-	deadline := time.Now().Add(settle / 2)
-	for i := len(k.made) - 1; i >= 0; i-- {
-		for {
-			err := k.dm.Remove(k.made[i])
-			if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
-				break
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-		if d, err := k.dm.Named(k.made[i]); err == nil {
-			k.dm.RemoveDeferred(d.Number)
-		}
-	}
-	k.dm.Close()
+	return k.dm.Create(name, devmapper.Target{Length: uint64(size / sector), Type: "thin", Table: fmt.Sprintf("%s %d", node, id)})
 }
 
 // loopDevice puts a loop device on a new file in memory. The device goes when nobody

@@ -47,20 +47,20 @@ func (c *Control) message(which header, message string) error {
 
 // Create makes a device of this table and sets it going. What it made is gone again
 // if that fails.
-func (c *Control) Create(name string, table []Target) (Number, error) {
+func (c *Control) Create(name string, table ...Target) error {
 	if len(name) > maxName || strings.ContainsAny(name, "/\x00") || name == "" {
-		return Number{}, fmt.Errorf("make a device named %q: %w", name, unix.EINVAL)
+		return fmt.Errorf("make a device named %q: %w", name, unix.EINVAL)
 	}
 	h, _, err := c.call(cmdCreate, header{name: name}, nil)
 	if err != nil {
-		return Number{}, fmt.Errorf("make device %s: %w", name, err)
+		return fmt.Errorf("make device %s: %w", name, err)
 	}
 	if _, _, err = c.call(cmdLoad, header{device: h.device, targets: uint32(len(table))}, encodeTargets(table)); err == nil {
 		_, _, err = c.call(cmdSuspend, header{device: h.device}, nil) // which resumes, without the flag
 	}
 	if err != nil {
 		c.Remove(name) // nobody has it open yet
-		return Number{}, fmt.Errorf("make device %s: %w", name, err)
+		return fmt.Errorf("make device %s: %w", name, err)
 	}
-	return h.device, nil
+	return nil
 }
