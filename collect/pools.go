@@ -58,7 +58,7 @@ func (l *looker) mapper(ctx context.Context, p *snapshot.Pools) bool {
 		return false
 	}
 	all, ended := false, false
-	lacks := map[string]string{}
+	known := map[string]mapperLine{} // by the device's number: the last line of each
 	for line := range bytes.Lines(text) {
 		var m mapperLine
 		if err := json.Unmarshal(line, &m); err != nil {
@@ -72,30 +72,23 @@ func (l *looker) mapper(ctx context.Context, p *snapshot.Pools) bool {
 		case m.None:
 			return true
 		case m.Device != nil:
-			lacks[m.Device.Name] = m.Lack
-			put(p, *m.Device)
+			known[m.Device.Device] = m
 		}
 	}
 	p.Loaded, p.Partial = true, !all
-	slices.SortFunc(p.Devices, func(a, b snapshot.Mapped) int { return cmp.Compare(a.Device, b.Device) })
 	if !ended {
 		l.lackOf(snapshot.Storage, what, "some did not answer in time")
 	}
-	for name, why := range lacks {
-		if why != "" {
-			l.lackOf(snapshot.Storage, "device "+name, why)
+	for _, m := range known {
+		p.Devices = append(p.Devices, *m.Device)
+		if m.Lack != "" {
+			l.lackOf(snapshot.Storage, "device "+m.Device.Name, m.Lack)
 		}
 	}
+	slices.SortFunc(p.Devices, func(a, b snapshot.Mapped) int {
+		return cmp.Or(len(a.Device)-len(b.Device), cmp.Compare(a.Device, b.Device))
+	})
 	return true
-}
-
-// put adds a device, or replaces what was known of it.
-func put(p *snapshot.Pools, m snapshot.Mapped) {
-	if old := p.Device(m.Device); old != nil {
-		*old = m
-		return
-	}
-	p.Devices = append(p.Devices, m)
 }
 
 // A usersQuestion is what the child that reads files of settings is asked.
