@@ -31,7 +31,7 @@ type fifoAnswer struct {
 	Err    string       `json:"err,omitempty"`
 }
 
-const fifosLimit = time.Second
+const fifosLimit = 3 * time.Second
 
 // askFifos asks a child process: the directories are a runtime's, and their file
 // system may be a dead one.
