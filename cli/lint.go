@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -21,6 +22,8 @@ import (
 const (
 	mostFiles = 10_000
 	mostBytes = 64 << 20
+
+	lintMemory = 256 << 20
 )
 
 func (s *session) lintCommand() *cobra.Command {
@@ -47,6 +50,7 @@ could not be read, which it says with the line; the other files are judged all t
 docs/lint.md has a page for each rule.`,
 		Example: `  sexton lint deploy/ Dockerfile docker-compose.yml
   helm template CHART | sexton lint -
+  kubectl get pods -A -o json | sexton lint -
   sexton lint --daemon-json /etc/docker/daemon.json --unit /etc/systemd/system/docker.service
   sexton lint -o sarif . >sexton.sarif     # for the code host; --fail-on info is stricter`,
 		Args: cobra.ArbitraryArgs,
@@ -134,6 +138,7 @@ var errTooMuch = fmt.Errorf("not read: there are over %d files, or they have ove
 
 // judgeFiles judges what was read and prints it.
 func (s *session) judgeFiles(out outputFlags, least check.Severity, in *lintInput) error {
+	debug.SetMemoryLimit(lintMemory) // main's is for looks: a large file would be collected again and again
 	set, problems := lint.Read(in.files)
 	problems = append(in.problems, problems...)
 	r := &report{APIVersion: apiVersion, Kind: "Report", Taken: time.Now().UTC().Truncate(time.Millisecond), Findings: settings.Judge(set), Unknown: []check.Unknown{}}

@@ -138,9 +138,9 @@ func TestWords(t *testing.T) {
 func TestHostile(t *testing.T) {
 	nested := strings.Repeat("- *l\n", 3000)
 	many := "apiVersion: v1\nkind: Pod\nspec:\n  containers: &c\n" + strings.Repeat("  - name: x\n    volumeMounts: &v\n", 1)
-	many += "    - name: a\n" + strings.Repeat("    - {name: a, mountPath: /a}\n", 4000) + strings.Repeat("  - {name: x, volumeMounts: *v}\n", 2000)
+	many += "    - name: a\n" + strings.Repeat("    - {name: a, mountPath: /a}\n", 4000) + strings.Repeat("  - {name: x, volumeMounts: *v}\n", 4000)
 	for _, tt := range []struct{ name, file, text, want string }{
-		{"a large document", "x.yaml", "a: " + strings.Repeat("x", maxDocument), "x.yaml:1: a YAML document of over 1.5 MiB"},
+		{"a large document", "x.yaml", "a: [" + strings.Repeat("[],", maxMarks/2), "x.yaml:1: a YAML document with over 1000000 values"},
 		{"aliases", "x.yaml", many, "x.yaml:1: a YAML document with too many aliases"},
 		{"a list of itself", "x.yaml", "apiVersion: v1\nkind: List\nitems: &l\n" + nested + "- {apiVersion: v1, kind: List, items: *l}\n", ""},
 		{"a mapping that takes itself in", "x.yaml", "apiVersion: v1\nkind: Pod\nspec: &s\n  <<: *s\n  containers: []\n", ""},
@@ -153,6 +153,26 @@ func TestHostile(t *testing.T) {
 			got := tell([]File{{Name: tt.file, Text: []byte(tt.text)}})
 			if !strings.Contains(got, tt.want) || strings.Count(got, "\n") > mostProblems {
 				t.Errorf("%.300q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// All pods of a large cluster are judged, one at a time.
+func TestLargeList(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("{\n\"apiVersion\": \"v1\", \"metadata\": {\"items\": [1]},\n\"items\": [\n")
+	for i := range 3000 {
+		fmt.Fprintf(&b, "{\"apiVersion\": \"v1\", \"kind\": \"Pod\", \"metadata\": {\"name\": \"p%d\", \"note\": \"%s\"}},\n", i, strings.Repeat("-", 700))
+	}
+	bad := "{\"apiVersion\": \"v1\", \"kind\": \"Pod\", \"metadata\": {\"name\": \"bad\"}, \"spec\": {\"containers\": [{\"name\": \"c\",\n\"command\": [\"node\"]}]}}"
+	for _, tt := range []struct{ name, end, want string }{
+		{"whole", "],\n\"kind\": \"List\"}\n", "pods.json:3005: info no-init: Pod bad, container c has no init: its PID 1 is node, which reaps no orphans\n"},
+		{"cut", ",\n{", "pods.json:3005: info no-init: Pod bad, container c has no init: its PID 1 is node, which reaps no orphans\nproblem: pods.json:3005: unexpected EOF. Try: mend the JSON there\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tell([]File{{Name: "pods.json", Text: []byte(b.String() + bad + tt.end)}}); got != tt.want {
+				t.Errorf("%s", got)
 			}
 		})
 	}

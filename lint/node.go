@@ -2,6 +2,7 @@ package lint
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"slices"
@@ -11,9 +12,9 @@ import (
 )
 
 const (
-	maxDocument = 3 << 19   // bytes of one YAML document: what an object of Kubernetes has at most
-	maxVisits   = 1_000_000 // nodes that are looked at in one document: aliases can make more of few
-	maxAliases  = 16        // that are followed to one node
+	maxMarks   = 2_000_000  // characters of one YAML document that may begin a value: as many nodes at most, of 200 bytes. All pods of a large cluster have fewer
+	maxVisits  = 10_000_000 // nodes that are looked at in one document: aliases can make more of few
+	maxAliases = 16         // that are followed to one node
 )
 
 // A node is a value of a YAML document. The zero node is one that is not there.
@@ -53,9 +54,58 @@ func isMark(line []byte) bool {
 	return ok && (len(rest) == 0 || strings.ContainsRune(" \t\r\n", rune(rest[0])))
 }
 
+// items gives the items of a list in JSON, one at a time: all pods of a cluster are
+// more than is read at once. It reports false for what is no such list.
+func (r *reader) items(text []byte, before int, give func(node)) bool {
+	d := json.NewDecoder(bytes.NewReader(text))
+	for _, want := range []json.Delim{'{', '['} {
+		for {
+			t, err := d.Token()
+			if err != nil || want == '{' && t != want {
+				return false
+			}
+			if t == want {
+				break
+			}
+			var other json.RawMessage
+			if t != "items" && d.Decode(&other) != nil {
+				return false
+			}
+		}
+	}
+	counted := 0 // bytes of which the lines are in before
+	for d.More() {
+		var item json.RawMessage
+		if err := d.Decode(&item); err != nil {
+			at := int(d.InputOffset())
+			r.fail(before+1+bytes.Count(text[counted:at], []byte("\n")), "mend the JSON there", "%w", err)
+			return true
+		}
+		at := int(d.InputOffset()) - len(item)
+		before += bytes.Count(text[counted:at], []byte("\n"))
+		counted = at
+		r.document(item, before, give)
+	}
+	return true
+}
+
+// marks counts the characters that may begin a value.
+func marks(text []byte) (n int) {
+	for _, b := range text {
+		switch b {
+		case '\n', ',', ':', '-', '[', '{', '?':
+			n++
+		}
+	}
+	return n
+}
+
 func (r *reader) document(text []byte, before int, give func(node)) {
-	if len(text) > maxDocument {
-		r.fail(before+1, "split it: an object of Kubernetes has at most 1.5 MiB", "a YAML document of over 1.5 MiB")
+	if marks(text) > maxMarks {
+		if r.items(text, before, give) {
+			return
+		}
+		r.fail(before+1, "a part of it at a time, as of one namespace", "a YAML document with over %d values", maxMarks/2)
 		return
 	}
 	var n yaml.Node
