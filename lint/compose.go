@@ -22,7 +22,7 @@ func (r *reader) compose(services node) {
 			s.wrong("service "+key.Value, "a mapping")
 			continue
 		}
-		w := settings.Workload{Format: settings.Compose, Kind: "service", Name: key.Value, Place: r.at(s.line())}
+		w := settings.Workload{Format: settings.Compose, Kind: "service", Name: key.Value, File: r.file}
 		w.OtherPID1 = s.text("pid") != "" // the host's, or that of another container
 		w.Containers = []settings.Container{r.service(s)}
 		r.set.Workloads = append(r.set.Workloads, w)
@@ -30,8 +30,8 @@ func (r *reader) compose(services node) {
 }
 
 func (r *reader) service(s node) settings.Container {
-	out := settings.Container{Init: s.yes("init") || strings.HasPrefix(s.text("init"), "/"), Place: r.at(s.line())}
-	out.Program.Place = out.Place
+	out := settings.Container{Init: s.yes("init") || strings.HasPrefix(s.text("init"), "/")}
+	out.Program.Place = r.at(s.line())
 	for _, key := range []string{"entrypoint", "command"} {
 		v := s.get(key)
 		if v.null() {

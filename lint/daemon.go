@@ -26,7 +26,7 @@ func (r *reader) daemon(text []byte) {
 		}
 		return &settings.Setting{Value: value, Place: r.at(max(lines[name], 1))}
 	}
-	d := &settings.Daemon{Place: r.at(1), Driver: at("storage-driver", f.StorageDriver), DataRoot: at("data-root", f.DataRoot)}
+	d := &settings.Daemon{Driver: at("storage-driver", f.StorageDriver), DataRoot: at("data-root", f.DataRoot)}
 	if f.Graph != "" {
 		d.DataRoot = at("graph", f.Graph)
 	}
@@ -37,7 +37,7 @@ func (r *reader) daemon(text []byte) {
 		d.Options = append(d.Options, settings.Setting{Value: option, Place: r.at(max(lines["storage-opts."+strconv.Itoa(i)], 1))})
 	}
 	if r.set.Daemon != nil {
-		r.fail(0, "one at a time: sexton lint --daemon-json "+r.file, "a second file of docker's settings, beside %s", r.set.Daemon.File)
+		r.fail(0, "one at a time: sexton lint --daemon-json "+r.file, "a second file of docker's settings")
 		return
 	}
 	r.set.Daemon = d

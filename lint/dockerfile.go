@@ -45,11 +45,11 @@ func (r *reader) dockerfile(text []byte) {
 		if s.base || s.entry == nil && s.cmd == nil {
 			continue
 		}
-		w := settings.Workload{Format: settings.Dockerfile, Kind: "image", Place: r.at(1)}
+		w := settings.Workload{Format: settings.Dockerfile, Kind: "image", File: r.file}
 		if i < len(stages)-1 {
 			w.Name = "stage " + s.name
 		}
-		w.Containers = []settings.Container{{Program: s.program(), Place: r.at(1)}}
+		w.Containers = []settings.Container{{Program: s.program()}}
 		r.set.Workloads = append(r.set.Workloads, w)
 	}
 }

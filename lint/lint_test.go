@@ -75,7 +75,14 @@ func TestStories(t *testing.T) {
 // docs/lint.md is what the rules say of themselves.
 func TestDocPage(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("# What sexton lint judges\n\nThe pages of the rules, without a host: `sexton lint --help` says how files are named. Written by `go test ./lint -update`.\n")
+	b.WriteString(`# What sexton lint judges
+
+The pages of the rules. Written by go test ./lint -update.
+
+**sexton lint** judges files without a host and, where a check of **sexton scan** has the same name, by the same rule. A *warning* does harm as it is
+written; *info* is a risk, which depends on what else is there. It ends with 3 if there is a finding at or above --fail-on (default warning), with 4
+if there is none and a file could not be read, else with 0. **sexton lint --help** says which files are read.
+`)
 	for _, r := range settings.Rules() {
 		_, text, _ := strings.Cut(r.Doc, "\n")
 		fmt.Fprintf(&b, "\n## %s\n\n**%s**\n\n%s\n", r.Name, r.Summary(), strings.TrimSpace(text))

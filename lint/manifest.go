@@ -73,7 +73,7 @@ func (r *reader) object(n node, deep int) {
 		spec.wrong("spec", "a mapping")
 	}
 	if spec := podSpec(n); spec.Node != nil {
-		r.pod(spec, settings.Workload{Format: settings.Kubernetes, Kind: kind, Name: name, Place: r.at(n.line())})
+		r.pod(spec, settings.Workload{Format: settings.Kubernetes, Kind: kind, Name: name, File: r.file})
 	}
 }
 
@@ -110,7 +110,7 @@ func (r *reader) pod(spec node, w settings.Workload) {
 }
 
 func (r *reader) container(c node, paths map[string]node) settings.Container {
-	out := settings.Container{Name: c.text("name"), Place: r.at(c.line())}
+	out := settings.Container{Name: c.text("name")}
 	out.Program = settings.Program{Argv: append(c.texts("command"), c.texts("args")...), Place: r.at(c.line())}
 	for _, key := range []string{"args", "command"} {
 		if v := c.get(key); !v.null() {

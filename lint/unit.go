@@ -65,7 +65,7 @@ func compareBools(a, b bool) int {
 
 // unit is what a unit's files say, merged as systemd merges them.
 func unit(name string, files []systemd.File) settings.Unit {
-	u := settings.Unit{Name: name, Place: settings.Place{File: files[0].Path, Line: 1}}
+	u := settings.Unit{Name: name}
 	private, _ := systemd.Private(files) // each file was parsed before
 	for _, d := range private {
 		u.Private = append(u.Private, snapshot.Directive(d))
@@ -84,7 +84,7 @@ func unit(name string, files []systemd.File) settings.Unit {
 		}
 	}
 	if u.Daemon == nil && name == "docker.service" { // a drop-in alone
-		u.Daemon = &settings.Daemon{Place: u.Place}
+		u.Daemon = &settings.Daemon{}
 	}
 	return u
 }
@@ -105,7 +105,7 @@ func flags(argv []string, at settings.Place) *settings.Daemon {
 		}
 		return &settings.Setting{Value: value, Place: at}
 	}
-	d := &settings.Daemon{Place: at, DataRoot: said(f.DataRoot), Driver: said(f.StorageDriver)}
+	d := &settings.Daemon{DataRoot: said(f.DataRoot), Driver: said(f.StorageDriver)}
 	if f.LiveRestore != nil {
 		d.LiveRestore = said(strconv.FormatBool(*f.LiveRestore))
 	}

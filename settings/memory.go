@@ -13,7 +13,7 @@ const memoryName = "memory-limit-too-low"
 // Sources: moby v28 daemon/daemon_unix.go, linuxMinMemory; opencontainers/runc#1980.
 const (
 	LeastMemory  = 6 << 20  // docker refuses less; the kubelet, containerd and podman do not
-	EnoughMemory = 16 << 20 // the init of a runc that copies itself into memory takes 10 to 15 MB more
+	enoughMemory = 16 << 20 // the init of a runc that copies itself into memory takes 10 to 15 MB more
 )
 
 // Of limits that leave no room for runc's init.
@@ -25,7 +25,7 @@ const (
 
 func memory(_ *Set, w *Workload, c *Container) []check.Finding {
 	m := c.Memory
-	if m.Bytes <= 0 || m.Bytes >= EnoughMemory {
+	if m.Bytes <= 0 || m.Bytes >= enoughMemory {
 		return nil
 	}
 	f := finding(w, c, m.Place, "")

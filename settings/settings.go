@@ -61,7 +61,6 @@ type Unit struct {
 	After, Before []string             // units
 	Program       string               // the name of the first that it starts
 	Daemon        *Daemon              // what the command line of a dockerd says
-	Place
 }
 
 // told are the directives in words, and where each of them stands.
@@ -75,7 +74,6 @@ type Daemon struct {
 	DataRoot    *Setting
 	Driver      *Setting
 	Options     []Setting // of storage: name=value
-	Place
 }
 
 // A Setting is a value and where it stands.
@@ -157,7 +155,6 @@ func merge(file, flags *Daemon) *Daemon {
 		DataRoot:    cmp.Or(flags.DataRoot, file.DataRoot),
 		Driver:      cmp.Or(flags.Driver, file.Driver),
 		Options:     slices.Concat(file.Options, flags.Options),
-		Place:       file.Place,
 	}
 }
 

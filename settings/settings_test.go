@@ -240,7 +240,7 @@ func TestDeviceMapper(t *testing.T) {
 // Worst first, then by file and line; and no two have one id.
 func TestOrder(t *testing.T) {
 	c := func(line int, argv ...string) Container {
-		return Container{Name: "c", Program: Program{Argv: argv, Place: Place{"b.yaml", line}}, Place: Place{"b.yaml", line}}
+		return Container{Name: "c", Program: Program{Argv: argv, Place: Place{"b.yaml", line}}}
 	}
 	s := Set{Workloads: []Workload{
 		{Kind: "Pod", Name: "p", Containers: []Container{c(9, "node"), c(3, "node"), c(5, "sh", "-c", "a;b")}},

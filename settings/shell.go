@@ -119,8 +119,8 @@ func split(text string) (out []command) {
 		case '\n', ';':
 			end(false)
 		case '|', '&':
-			if b == '&' && i > 0 && (text[i-1] == '>' || text[i-1] == '<') || b == '&' && strings.HasPrefix(text[i:], "&>") {
-				word.WriteByte(b) // a redirection: 2>&1
+			if redirects(text, i) {
+				word.WriteByte(b)
 				begun = true
 				continue
 			}
@@ -130,9 +130,11 @@ func split(text string) (out []command) {
 				word.WriteByte(b)
 				continue
 			}
-			for i+1 < len(text) && text[i+1] != '\n' {
-				i++
+			n := strings.IndexByte(text[i:], '\n')
+			if n < 0 {
+				n = len(text) - i
 			}
+			i += n - 1
 		case '\\':
 			if i++; i < len(text) && text[i] != '\n' {
 				word.WriteByte(text[i])
@@ -155,6 +157,11 @@ func split(text string) (out []command) {
 	}
 	end(false)
 	return out
+}
+
+// redirects tells a "&" that is no end of a command: 2>&1, &>log.
+func redirects(text string, i int) bool {
+	return text[i] == '&' && (i > 0 && strings.ContainsRune("<>", rune(text[i-1])) || strings.HasPrefix(text[i:], "&>"))
 }
 
 // quoted is the length of a quotation, up to the end of the text if it has no end.

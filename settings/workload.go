@@ -14,8 +14,9 @@ type Workload struct {
 	Format    Format
 	Kind      string // DaemonSet, service, image
 	Name      string // with its namespace, if it has one: kube-system/agent
-	OtherPID1 bool   // PID 1 is the pod's pause container, or the host's init
-	Place
+	File      string
+	OtherPID1 bool // PID 1 is the pod's pause container, or the host's init
+
 	Containers []Container
 }
 
@@ -37,7 +38,6 @@ type Container struct {
 	Program Program
 	Binds   []Bind
 	Memory  Memory
-	Place
 }
 
 // A Program is what is to be PID 1. Without an Argv that is left to the image.
