@@ -11,7 +11,7 @@ BIN     ?= bin
 ENTRY    = $(if $(filter amd64 arm64,$(GOARCH)),-E sexton_entry)
 FUZZTIME ?= 5s
 
-.PHONY: help build install demo test lint fuzz bench image baseimage clean test-vm verify-init verify-propagation verify-reap verify-undo verify-heal verify-runtime
+.PHONY: help build install demo test lint fuzz bench image baseimage clean test-vm verify-init verify-propagation verify-reap verify-undo verify-heal verify-runtime verify-stacks
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -81,3 +81,7 @@ verify-undo: ## 60,000 unmounts while another swaps what is at the path, and onl
 verify-heal: ## 5,000 random hosts healed step by step, all mounts compared after each; 5,000 acts while all changes; 600 heals killed
 	CGO_ENABLED=0 SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m ./internal/harm
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m -run 'TestHeal$$/killed' ./internal/e2e
+
+verify-stacks: ## goroutine dumps of 1 GB each, in less than 200 MB
+	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 30m -run 'TestStream' ./runtimes/godump/stacks
+	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 30m -run 'TestStacksLarge' ./internal/e2e

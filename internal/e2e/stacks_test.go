@@ -116,6 +116,12 @@ func TestStacksOfDaemons(t *testing.T) {
 			})
 		}
 	})
+	t.Run("stopped between two dumps", func(t *testing.T) {
+		time.AfterFunc(time.Second, func() { syscall.Kill(d.pid(), syscall.SIGSTOP) })
+		r := here.exec(t, sexton(), "stacks", "--twice", "--interval", "2s", fmt.Sprint(d.pid()))
+		d.signal(syscall.SIGCONT)
+		r.exits(t, failed).says(t, "goroutines: ", "Nothing is blocked here", "it is stopped (state T)", "try:")
+	})
 	t.Run("hung", func(t *testing.T) {
 		stopDaemon(t, containerd)
 		asking := d.command("top", web.id)
