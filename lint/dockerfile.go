@@ -45,7 +45,7 @@ func (r *reader) dockerfile(text []byte) {
 		if s.base || s.entry == nil && s.cmd == nil {
 			continue
 		}
-		w := settings.Workload{Format: settings.Dockerfile, Kind: "image", File: r.file}
+		w := settings.Workload{Format: settings.Image, Kind: "image", File: r.file}
 		if i < len(stages)-1 {
 			w.Name = "stage " + s.name
 		}

@@ -27,7 +27,7 @@ type Format int
 const (
 	Kubernetes Format = iota
 	Compose
-	Dockerfile
+	Image // for docker run
 )
 
 // A Container is one of a workload's.
@@ -65,7 +65,7 @@ type Memory struct {
 // label names one container of a workload in full.
 func (w *Workload) label(c *Container) string {
 	text := w.Kind + " " + w.Name
-	if w.Format == Dockerfile {
+	if w.Format == Image {
 		text = strings.TrimSuffix("the image of "+w.File+", "+w.Name, ", ")
 	}
 	if c.Name != "" && w.Format == Kubernetes {

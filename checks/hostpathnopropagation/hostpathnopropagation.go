@@ -233,7 +233,7 @@ func (b *bind) advice(h *snapshot.Host) []string {
 	case c != nil && (c.Pod != "" || c.PodUID != ""):
 		out = append(out, "in the pod's spec: "+settings.Propagate(settings.Kubernetes, b.path, b.mount.Point))
 	case c != nil && (c.Runtime == "docker" || c.Runtime == "podman"):
-		out = append(out, c.Runtime+" "+settings.Propagate(settings.Dockerfile, b.path, b.mount.Point))
+		out = append(out, c.Runtime+" "+settings.Propagate(settings.Image, b.path, b.mount.Point))
 	case c != nil:
 		out = append(out, fmt.Sprintf("mount %s with the option rslave; in a pod's spec: mountPropagation: HostToContainer", b.mount.Point))
 	default:

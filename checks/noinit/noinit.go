@@ -123,7 +123,7 @@ func wrap(h *snapshot.Host, one *snapshot.Process) string {
 	if c := h.Container(one.Container); c != nil && c.Pod != "" {
 		return settings.UseInit(settings.Kubernetes)
 	}
-	return settings.UseInit(settings.Dockerfile)
+	return settings.UseInit(settings.Image)
 }
 
 func finding(h *snapshot.Host, one *snapshot.Process, l lack) check.Finding {
