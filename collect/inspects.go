@@ -82,6 +82,7 @@ func (l *looker) inspect(ctx context.Context, r snapshot.Runtime, id, why string
 	text, err := l.Ask("inspect/"+id, func() ([]byte, error) {
 		quiet := l.quiet()
 		as := runtimes.Socket{Kind: runtimes.Kind("inspect " + id), Path: r.Socket}
+		quiet.identity[as.Kind] = quiet.identity[runtimes.Docker]
 		if !l.AskAgain && quiet.has(as) {
 			return json.Marshal(inspectAnswer{Err: "not asked: it was silent before and the daemon has not been restarted since; --ask-again asks all the same"})
 		}

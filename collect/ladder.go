@@ -35,12 +35,13 @@ var operations = []string{"create", "start", "run", "exec", "kill", "delete", "s
 var fullID = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // layers finds the processes of runtimes and what hangs on them. After the
-// command lines are known it is asked again, which names containers.
+// command lines are known it is called again, and then names containers.
 func (l *looker) layers(ctx context.Context) {
 	if !l.wants(snapshot.Rungs) {
 		return
 	}
 	l.h.Ladder = &snapshot.Ladder{}
+	l.h.Unread = slices.DeleteFunc(l.h.Unread, func(u snapshot.Unread) bool { return u.Part == snapshot.Rungs })
 	for i := range l.h.Processes {
 		p := &l.h.Processes[i]
 		if r := l.rungOf(p); r != "" && p.State != snapshot.Dead {

@@ -59,12 +59,20 @@ func (l *looker) askRuntimes(ctx context.Context) func() []reply {
 	asleep := sync.OnceValues(func() (map[string]bool, error) { return runtimes.Dormant(l.Root, sockets) })
 	var wait sync.WaitGroup
 	for i, s := range sockets {
-		wait.Go(func() { replies[i] = l.askOne(ctx, s, quiet, asleep) })
+		q := question{s, l.serving(s.Path), l.behind(s)} // now: the ladder is made anew while they are asked
+		wait.Go(func() { replies[i] = l.askOne(ctx, q, quiet, asleep) })
 	}
 	return func() []reply { wait.Wait(); return replies }
 }
 
-func (l *looker) askOne(ctx context.Context, s runtimes.Socket, quiet *silentSockets, asleep func() (map[string]bool, error)) reply {
+// A question is a socket to ask, with the pids of who answers there, and of who is at
+// work for it.
+type question struct {
+	runtimes.Socket
+	serving, behind []int
+}
+
+func (l *looker) askOne(ctx context.Context, s question, quiet *silentSockets, asleep func() (map[string]bool, error)) reply {
 	fail := func(why string) reply {
 		return reply{Answer: runtimes.Answer{Kind: s.Kind, Socket: s.Path}, Err: why}
 	}
@@ -83,7 +91,7 @@ func (l *looker) askOne(ctx context.Context, s runtimes.Socket, quiet *silentSoc
 			r.Answer.Kind, r.Answer.Socket = s.Kind, s.Path
 		}
 		if r.Silent && !r.Ran { // one that was at work does answer, late, and nothing of the question stays
-			quiet.add(s)
+			quiet.add(s.Socket)
 		}
 		return json.Marshal(r)
 	})
@@ -97,14 +105,14 @@ func (l *looker) askOne(ctx context.Context, s runtimes.Socket, quiet *silentSoc
 	return r
 }
 
-func (l *looker) askLive(ctx context.Context, s runtimes.Socket) reply {
-	spec, err := json.Marshal(s)
+func (l *looker) askLive(ctx context.Context, s question) reply {
+	spec, err := json.Marshal(s.Socket)
 	if err != nil {
 		return reply{Err: err.Error()}
 	}
 	ctx, cancel := context.WithTimeout(ctx, askWithin+askWithin/5)
 	defer cancel()
-	text, err := l.Child(ctx, append([]string{"runtime", string(spec), l.Proc}, words(l.behind(s))...)...)
+	text, err := l.Child(ctx, append([]string{"runtime", string(spec), l.Proc}, words(s.behind)...)...)
 	var r reply
 	if err == nil {
 		err = json.Unmarshal(text, &r)
@@ -161,13 +169,12 @@ func words(pids []int) (out []string) {
 
 // notAsked says why a runtime is better left alone, "" if it may be asked:
 // every question that hangs leaves a goroutine and maybe a lock behind in the daemon.
-func (l *looker) notAsked(s runtimes.Socket, quiet *silentSockets) string {
+func (l *looker) notAsked(s question, quiet *silentSockets) string {
 	var stopped []string
 	awake := false
-	serving := l.serving(s.Path)
 	for i := range l.h.Processes {
 		p := &l.h.Processes[i]
-		if !slices.Contains(daemons[s.Kind], p.Comm) || p.Container != "" || len(serving) > 0 && !slices.Contains(serving, p.PID) {
+		if !slices.Contains(daemons[s.Kind], p.Comm) || p.Container != "" || len(s.serving) > 0 && !slices.Contains(s.serving, p.PID) {
 			continue
 		}
 		if p.State == snapshot.Stopped {
@@ -179,7 +186,7 @@ func (l *looker) notAsked(s runtimes.Socket, quiet *silentSockets) string {
 	if len(stopped) > 0 && !awake {
 		return "not asked: " + strings.Join(stopped, ", ")
 	}
-	if !l.AskAgain && quiet.has(s) {
+	if !l.AskAgain && quiet.has(s.Socket) {
 		return "not asked: it was silent before and has not been restarted since; --ask-again asks all the same"
 	}
 	return ""

@@ -21,21 +21,22 @@ const silentFile = "/run/sexton/silent"
 type silentSockets struct {
 	file     string
 	identity map[runtimes.Kind]string
-
-	mu sync.Mutex // guards the file
 }
 
+// silentLock guards the file: runtimes and shims are asked at the same time.
+var silentLock sync.Mutex
+
 func (q *silentSockets) has(s runtimes.Socket) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+	silentLock.Lock()
+	defer silentLock.Unlock()
 	return q.read()[s.Path+" "+string(s.Kind)] == q.who(s)
 }
 
 // add remembers a silent socket. It is best effort: on a full or read-only disk
 // the daemon is asked again next time.
 func (q *silentSockets) add(s runtimes.Socket) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+	silentLock.Lock()
+	defer silentLock.Unlock()
 	all := q.read()
 	all[s.Path+" "+string(s.Kind)] = q.who(s)
 	text, err := json.Marshal(all)

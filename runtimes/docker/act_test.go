@@ -234,3 +234,45 @@ func TestInspect(t *testing.T) {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
 }
+
+// Who probes learns which question was not answered, and nothing of the container.
+func TestProbe(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		inspect http.HandlerFunc
+		id      string
+		want    string // part of the error
+		is      error
+		said    string
+	}{
+		{name: "answers", inspect: says("running", 7), id: id, said: "ping inspect 0123456789ab"},
+		{name: "silent", inspect: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, id: id,
+			want: `did not answer "inspect 0123456789ab"`, is: runtimes.ErrSilent, said: "ping inspect 0123456789ab!"},
+		{name: "no such", inspect: replies(http.StatusNotFound, `{"message":"No such container"}`), id: id, want: "No such container", is: runtimes.ErrGone, said: "ping inspect 0123456789ab"},
+		{name: "not a full id", id: "web", want: "not a full id", is: runtimes.ErrRefused},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			socket := runtimestest.HTTP(t, &actor{inspect: tt.inspect})
+			wait := time.Duration(0)
+			if tt.is == runtimes.ErrSilent {
+				wait = 300 * time.Millisecond
+			}
+			var said []runtimes.Said
+			err := within(t, wait, func(ctx context.Context) (err error) {
+				said, err = Probe(ctx, runtimes.Docker, socket, tt.id)
+				return err
+			})
+			runtimestest.CheckError(t, err, tt.want, tt.is)
+			var got []string
+			for _, s := range said {
+				if s.Silent {
+					s.Question += "!"
+				}
+				got = append(got, s.Question)
+			}
+			if strings.Join(got, " ") != tt.said {
+				t.Errorf("said %q, want %q", got, tt.said)
+			}
+		})
+	}
+}
