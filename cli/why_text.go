@@ -123,7 +123,7 @@ func (v *sight) tableStory(t errtext.Table) (string, []check.Finding) {
 	for _, f := range v.Findings {
 		if name := f.Subject.Name; name != "" && (name == t.Pool || name == t.Device || name == snapshot.MappedName(t.VG, t.Pool)) {
 			about = append(about, f)
-			story = append(story, sentence("Found here: "+f.Title), sentence(f.Cause))
+			story = append(story, sentence("Found here: "+f.Title), sentence(f.Cause), "What to do: sexton why "+f.ID+".")
 		}
 	}
 	return strings.Join(story, " "), about
@@ -144,7 +144,7 @@ func (v *sight) eventStory(e errtext.Event) (string, []check.Finding) {
 	for _, f := range v.Findings {
 		if slices.ContainsFunc(words, func(w string) bool { return concernsWord(f, w) }) {
 			about = append(about, f)
-			story = append(story, sentence("Found here: "+f.Title), sentence(f.Cause))
+			story = append(story, sentence("Found here: "+f.Title), sentence(f.Cause), "What to do: sexton why "+f.ID+".")
 		}
 	}
 	if thin := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, errtext.ThinDevice) }); thin >= 0 {
