@@ -81,11 +81,14 @@ func ChildMain(args []string, stdout, stderr io.Writer) int {
 
 // A command is one line of the child's reply.
 type command struct {
-	PID   int    `json:"pid"`
-	Line  []byte `json:"line"` // base64 in JSON: any bytes
-	Errno int    `json:"errno,omitempty"`
+	PID     int    `json:"pid"`
+	Line    []byte `json:"line"` // base64 in JSON: any bytes
+	Errno   int    `json:"errno,omitempty"`
+	Blocked bool   `json:"blocked,omitempty"` // the read did not return in time
 }
 
+// readCommands reads one command line after the other. One that blocks is left to a
+// goroutine of its own, which ends with this process.
 func readCommands(out io.Writer, proc string, pids []string) error {
 	e := json.NewEncoder(out)
 	for _, pid := range pids {
@@ -93,18 +96,33 @@ func readCommands(out io.Writer, proc string, pids []string) error {
 		if err != nil {
 			return fmt.Errorf("pid %q: %w", pid, err)
 		}
-		c := command{PID: n}
-		if c.Line, err = readSome(proc+"/"+pid+"/cmdline", maxCommand); err != nil {
-			c.Errno = int(syscall.EIO)
-			if no, ok := errors.AsType[syscall.Errno](err); ok {
-				c.Errno = int(no)
-			}
+		read := make(chan command, 1)
+		go func() { read <- readCommand(proc, n) }()
+		late := time.NewTimer(commandStall)
+		var c command
+		select {
+		case c = <-read:
+		case <-late.C:
+			c = command{PID: n, Blocked: true}
 		}
+		late.Stop()
 		if err := e.Encode(c); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func readCommand(proc string, pid int) command {
+	c := command{PID: pid}
+	var err error
+	if c.Line, err = readSome(proc+"/"+strconv.Itoa(pid)+"/cmdline", maxCommand); err != nil {
+		c.Errno = int(syscall.EIO)
+		if no, ok := errors.AsType[syscall.Errno](err); ok {
+			c.Errno = int(no)
+		}
+	}
+	return c
 }
 
 func readSome(path string, most int64) ([]byte, error) {

@@ -20,7 +20,7 @@ import (
 
 const (
 	maxCommand    = 4096                   // bytes of a command line that are kept
-	commandStall  = 300 * time.Millisecond // without a further line: the read is blocked
+	commandStall  = 300 * time.Millisecond // for one read: it is blocked
 	commandsLimit = 2 * time.Second        // for all command lines of one look
 )
 
@@ -85,34 +85,26 @@ type result struct {
 
 var errNotReached = errors.New("not read: others took all the time")
 
-// readBatch reads the command lines of many processes in one child. When the
-// child stalls at one, that one is blocked: the child is abandoned and a new
-// one goes on behind it.
+// readBatch reads the command lines of many processes in one child, which says of
+// each that blocks so, and goes on. The time that it takes to start is nobody's: on a
+// busy host that is longer than any read.
 func readBatch(ctx context.Context, child Child, proc string, pids []int) map[int]result {
 	out := map[int]result{}
+	if len(pids) == 0 {
+		return out
+	}
 	ctx, cancel := context.WithTimeout(ctx, commandsLimit)
 	defer cancel()
-	for len(pids) > 0 && ctx.Err() == nil {
-		args := []string{"cmdline", proc}
-		for _, pid := range pids {
-			args = append(args, strconv.Itoa(pid))
-		}
-		// A child that reads plain files is done in milliseconds; a larger batch gets more.
-		short, stop := context.WithTimeout(ctx, commandStall+time.Duration(len(pids))*time.Millisecond)
-		text, err := child(short, args...)
-		stop()
-		done := parseCommands(text, out)
-		pids = pids[min(done, len(pids)):]
-		if len(pids) == 0 {
-			return out
-		}
-		if !errors.Is(err, door.ErrDeadline) {
-			return fill(out, pids, fmt.Errorf("child process ended early: %w", err))
-		}
-		out[pids[0]] = result{err: err}
-		pids = pids[1:]
+	args := []string{"cmdline", proc}
+	for _, pid := range pids {
+		args = append(args, strconv.Itoa(pid))
 	}
-	return fill(out, pids, errNotReached)
+	text, err := child(ctx, args...)
+	left := pids[min(parseCommands(text, out), len(pids)):]
+	if err != nil && !errors.Is(err, door.ErrDeadline) {
+		return fill(out, left, fmt.Errorf("child process ended early: %w", err))
+	}
+	return fill(out, left, errNotReached)
 }
 
 func fill(out map[int]result, pids []int, err error) map[int]result {
@@ -131,7 +123,10 @@ func parseCommands(text []byte, out map[int]result) int {
 			break
 		}
 		r := result{line: c.Line}
-		if c.Errno != 0 {
+		switch {
+		case c.Blocked:
+			r.err = door.ErrDeadline
+		case c.Errno != 0:
 			r.err = syscall.Errno(c.Errno)
 		}
 		out[c.PID] = r
