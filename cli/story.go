@@ -83,6 +83,9 @@ func (v *sight) story(t *target, found []check.Finding) string {
 		}
 		s = append(s, clear+": it was looked at by "+strings.Join(names, ", ")+".")
 	}
+	for i := range s {
+		s[i] = strings.ReplaceAll(s[i], "\n", `\n`) // a container's own; the answer's part its lines
+	}
 	return strings.Join(s, "\n")
 }
 
@@ -140,7 +143,7 @@ func (v *sight) containerStory(id string) string {
 	s := "Container " + check.ContainerName(v.now, id)
 	c := v.now.Container(id)
 	if c == nil {
-		return s + "."
+		return s + " is not there any more: it has no process, and no runtime that answers lists it."
 	}
 	var about []string
 	for _, part := range []struct{ name, value string }{{"", c.Runtime}, {"image ", c.Image}, {"pod ", c.Pod}, {"pod UID ", c.PodUID}, {"", c.State}} {

@@ -47,6 +47,9 @@ func (v *sight) resolve(word string) (*target, error) {
 	if t := v.mountTarget(word); t != nil {
 		return t, nil
 	}
+	if t, err := v.goneTarget(word); t != nil || err != nil {
+		return t, err
+	}
 	return nil, v.notFound(word)
 }
 
@@ -112,6 +115,21 @@ func (v *sight) containerTarget(word string) (*target, error) {
 		}
 	}
 	return nil, nil
+}
+
+// goneTarget matches a container of which only a finding tells, by its id or the
+// beginning of that: the kernel's log knows those that are gone.
+func (v *sight) goneTarget(word string) (*target, error) {
+	var ids []string
+	for _, f := range v.Findings {
+		if id := f.Subject.Container; id != "" && strings.HasPrefix(id, word) && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 1 {
+		return &target{containers: ids}, nil
+	}
+	return nil, ambiguous("container", word, ids)
 }
 
 // podTarget matches a pod by UID, namespace/name or name.

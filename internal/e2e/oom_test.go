@@ -72,6 +72,14 @@ func TestOOMDocker(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	})
+	t.Run("why", func(t *testing.T) {
+		gone := withKernelLog(w).scan(t, findings).of("oom-container")
+		for _, f := range gone {
+			if f.Subject.Name != "worker" {
+				withKernelLog(w).sexton(t, "why", "--interval=0", f.Subject.Container).exits(t, findings, cantTell).says(t, "is not there any more", "ran out of memory: the kernel killed")
+			}
+		}
+	})
 	t.Run("an older kill is info", func(t *testing.T) {
 		time.Sleep(time.Second) // the log tells seconds
 		r := withKernelLog(w).sexton(t, "scan", "--interval=0", "--check", "oom-container", "--since", "0s", "-o", "json").exits(t, clean).report(t)
