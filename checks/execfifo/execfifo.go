@@ -1,6 +1,7 @@
 package execfifo
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"time"
@@ -133,7 +134,7 @@ func initOf(h *snapshot.Host, fifo *snapshot.Fifo) other {
 				return o
 			}
 		}
-		return other{says: "Whether its init lives cannot be told: " + orElse(fifo.Err, "the container's state.json was not read")}
+		return other{says: "Whether its init lives cannot be told: " + cmp.Or(fifo.Err, "the container's state.json was not read")}
 	}
 	id := *fifo.Init
 	o := other{evidence: []check.Evidence{{Source: "state.json beside " + fifo.Path, Text: fmt.Sprintf("init_process_pid %d, init_process_start %d", id.PID, id.Start)}}}
@@ -166,13 +167,6 @@ func (o *other) alive(h *snapshot.Host, p *snapshot.Process) {
 	default:
 		o.says = fmt.Sprintf("The container's init (pid %d) lives, in state %s, and does not come to the fifo: see what it waits for", p.PID, p.State)
 	}
-}
-
-func orElse(text, otherwise string) string {
-	if text == "" {
-		return otherwise
-	}
-	return text
 }
 
 // waitsForStart is of an init that nobody starts.
