@@ -2,6 +2,7 @@ package heal
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,9 +11,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sexton.dev/check"
 	"sexton.dev/internal/hosttest"
+	"sexton.dev/linux/mounts"
 	"sexton.dev/linux/mounts/nsfs"
-	"sexton.dev/linux/mounts/statmount"
 	"sexton.dev/plan"
 )
 
@@ -28,8 +30,6 @@ type space struct {
 func newSpace(t *testing.T, also ...func(dir string) error) *space {
 	t.Helper()
 	hosttest.NeedsRoot(t)
-	_, err := statmount.Supported()
-	hosttest.Needs(t, "statmount", err == nil, "Linux 6.8")
 	own, err := unix.Open("/proc/self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -58,43 +58,42 @@ func newSpace(t *testing.T, also ...func(dir string) error) *space {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(s.fd) })
-	if s.id, err = nsfs.ID(s.fd); err == nil {
-		s.inode, err = nsfs.Inode(s.fd)
-	}
-	if err != nil {
+	s.id, _ = nsfs.ID(s.fd) // 0 before Linux 6.11
+	if s.inode, err = nsfs.Inode(s.fd); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// mount is the unique id of the topmost mount on a path below dir.
-func (s *space) mount(name string) uint64 {
+// mount is the topmost mount on a path below dir: by its unique id, before Linux 6.8 by
+// that of mountinfo and what tells it from a later one.
+func (s *space) mount(name string) (t check.Target) {
 	s.t.Helper()
+	t = check.Target{Kind: "mount", Path: filepath.Join(s.dir, name), MountNamespace: s.inode, MountNamespaceID: s.id}
 	var st unix.Statx_t
 	err := nsfs.Inside(s.fd, func() error {
-		return unix.Statx(unix.AT_FDCWD, filepath.Join(s.dir, name), unix.AT_SYMLINK_NOFOLLOW, unix.STATX_MNT_ID_UNIQUE, &st)
+		return unix.Statx(unix.AT_FDCWD, t.Path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_MNT_ID|unix.STATX_MNT_ID_UNIQUE, &st)
 	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return st.Mnt_id
+	t.Mount, t.Device, t.Root = st.Mnt_id, fmt.Sprintf("%d:%d", st.Dev_major, st.Dev_minor), "/"
+	return t
 }
 
-func (s *space) step(action, name string, goes ...uint64) (out plan.Step) {
-	out.Action = action
-	t := &out.Target
-	t.Kind, t.Path, t.Mount, t.Mounts = "mount", filepath.Join(s.dir, name), s.mount(name), goes
-	t.MountNamespace, t.MountNamespaceID = s.inode, s.id
-	return out
-}
-
-func (s *space) left() []uint64 {
+// left are the mounts of the namespace, as mountinfo has them.
+func (s *space) left() (points []string) {
 	s.t.Helper()
-	all, err := statmount.NewCaller().List(s.id, nil)
-	if err != nil {
+	var text []byte
+	err := nsfs.Inside(s.fd, func() (err error) { text, err = os.ReadFile("/proc/thread-self/mountinfo"); return err })
+	all, bad := mounts.ParseMountinfo(text)
+	if err := errors.Join(err, bad); err != nil {
 		s.t.Fatal(err)
 	}
-	return all
+	for _, m := range all {
+		points = append(points, fmt.Sprintf("%d %s", m.ID, strings.TrimPrefix(m.MountPoint, s.dir+"/")))
+	}
+	return points
 }
 
 // An act looks at the very last moment at what goes, and takes no mount that its
@@ -116,14 +115,12 @@ func TestRadius(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newSpace(t, tt.also...)
-			at := map[string]uint64{"p/v": s.mount("p/v"), "q/v": s.mount("q/v")}
-			var named []uint64
+			step := plan.Step{Action: tt.action, Target: s.mount("p/v")}
 			for _, name := range tt.named {
-				named = append(named, at[name])
+				step.Target.Mounts = append(step.Target.Mounts, s.mount(name).Mount)
 			}
-			step := s.step(tt.action, "p/v", named...)
 			if tt.action != "unmount-in-namespace" {
-				on := s.step("", "p").Target
+				on := s.mount("p")
 				step.Parent = &on
 			}
 			before := s.left()
@@ -135,11 +132,12 @@ func TestRadius(t *testing.T) {
 				t.Errorf("%q: %s", out.Status, out.Why)
 			}
 			after := s.left()
-			for _, id := range before {
-				want := slices.ContainsFunc(tt.gone, func(name string) bool { return at[name] == id })
-				if gone := !slices.Contains(after, id); gone != want {
-					t.Errorf("mount %d of %v: gone %v", id, at, gone)
-				}
+			gone := slices.DeleteFunc(before, func(m string) bool { return slices.Contains(after, m) })
+			for i := range gone {
+				_, gone[i], _ = strings.Cut(gone[i], " ")
+			}
+			if !slices.Equal(gone, tt.gone) {
+				t.Errorf("gone: %q, want %q", gone, tt.gone)
 			}
 		})
 	}
