@@ -43,6 +43,7 @@ type looker struct {
 	machine string // as uname -m prints it
 	cgroups hierarchies
 	places  placeCache
+	known   memo
 	spaces  []mounts.Namespace // of a narrow question, as the census had them
 }
 

@@ -156,9 +156,9 @@ func (l *looker) waitOf(x *snapshot.Layer) {
 		if err != nil {
 			continue
 		}
-		s, err := l.stat(dir + "/" + tid + "/stat")
+		s, err := l.statOfStatus(dir + "/" + tid + "/status") // which the wait needs too
 		if err != nil {
-			l.unread(snapshot.Rungs, dir+"/"+tid+"/stat", err)
+			l.unread(snapshot.Rungs, dir+"/"+tid+"/status", err)
 			continue
 		}
 		t := snapshot.Task{TID: n, State: snapshot.State(s.State), Comm: s.Comm}

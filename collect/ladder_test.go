@@ -24,7 +24,7 @@ const bundle = "/run/containerd/io.containerd.runtime.v2.task/moby/" + id64
 func (f fake) thread(pid, tid int, state, wchan, call string, switches int) {
 	dir := fmt.Sprintf("/proc/%d/task/%d", pid, tid)
 	f[dir+"/stat"] = fmt.Sprintf("%d (x) %s 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 1000 0 0\n", tid, state)
-	f[dir+"/status"] = fmt.Sprintf("Pid:\t%d\nvoluntary_ctxt_switches:\t%d\nnonvoluntary_ctxt_switches:\t0\n", tid, switches)
+	f[dir+"/status"] = fmt.Sprintf("Name:\tx\nState:\t%s (sleeping)\nTgid:\t%d\nPid:\t%d\nPPid:\t1\nvoluntary_ctxt_switches:\t%d\nnonvoluntary_ctxt_switches:\t0\n", state, pid, tid, switches)
 	f[dir+"/wchan"], f[dir+"/syscall"] = wchan, call
 }
 
