@@ -49,6 +49,7 @@ func TestKernelLog(t *testing.T) {
 		{"nothing", whole(""), nil, nil},
 		{"a program writes what looks so", whole(strings.ReplaceAll(kill(9, 3990_000000), "3,", "12,")), nil, nil},
 		{"overwritten within the hour", head + "# first 700 3000000000\n", nil, []string{"its oldest record is of 2026-01-02T02:47:26Z: what it told before has been overwritten"}},
+		{"booted a minute ago", "# clock 60000000 2026-01-02T03:04:06Z\n# first 0 0\n", nil, nil},
 		{"overwritten before", head + "# first 700 100000000\n", nil, nil},
 		{"overwritten while it was read", head + "# lost 3\n# first 7 0\n# lost 9\n", nil, []string{"12 records were overwritten while it was read"}},
 		{"not a record", whole("x\n" + kill(9, 3990_000000)), []string{"2026-01-02T03:03:56Z"}, []string{`kmsg: unexpected format: no header in "x"`}},
