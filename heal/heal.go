@@ -107,15 +107,11 @@ func (h *healer) step(ctx context.Context, s *plan.Step) error {
 	}
 	live := plan.Again(plan.Plan{BootID: h.plan.BootID, Steps: []plan.Step{*s}}, h.live).Steps[0]
 	host := h.seen.Host
-	if live.Status == plan.Planned && plan.OnMounts(live) {
+	if live.Status == plan.Planned && plan.OnMounts(live) && !plan.Above(live.Risk, h.MaxRisk) {
 		var err error
-		if host, err = h.Glance(ctx); err == nil && ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		if err != nil {
+		if host, err = h.glance(ctx); err != nil {
 			return h.noLook(err)
 		}
-		recall(host, h.seen.Host)
 		live = plan.Renew(host, live)
 	}
 	gone, _ := plan.Gone(host, *s)
@@ -140,14 +136,22 @@ func (h *healer) step(ctx context.Context, s *plan.Step) error {
 	return h.act(ctx, s)
 }
 
-// recall gives the containers of a glance, which asks no runtime, the names that they
-// had in a whole look.
-func recall(now, seen *snapshot.Host) {
+// glance looks at mounts. It asks no runtime, so containers have the names that they
+// had in the last whole look.
+func (h *healer) glance(ctx context.Context) (*snapshot.Host, error) {
+	now, err := h.Glance(ctx)
+	if err == nil && ctx.Err() != nil { // as of a look
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
 	for i := range now.Containers {
-		if c := seen.Container(now.Containers[i].ID); c != nil {
+		if c := h.seen.Host.Container(now.Containers[i].ID); c != nil {
 			now.Containers[i].Name, now.Containers[i].Pod = c.Name, c.Pod
 		}
 	}
+	return now, nil
 }
 
 // wait lets the time pass that a step's target must stay as it is, and begins again.

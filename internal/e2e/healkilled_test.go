@@ -61,6 +61,7 @@ func (k *killer) trial(t *testing.T) {
 	before := k.state(t)
 	argv := slices.Concat(k.enter, []string{sexton()}, k.words())
 	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func (k *killer) trial(t *testing.T) {
 	if healer, ok := k.find(k.pid("sexton")); ok {
 		syscall.Kill(healer, syscall.SIGKILL)
 	} else {
-		cmd.Process.Kill() // it has ended, or nsenter has not begun
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it has ended, or has not begun: who was to begin it goes too
 	}
 	hosttest.Until(t, 3*time.Second, "nothing of it runs", func() bool { return k.pid("sexton")+k.pid("sexton-act")+k.pid("nsenter") == 0 })
 	after := k.state(t)

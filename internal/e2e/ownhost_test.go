@@ -90,8 +90,15 @@ func (h ownHost) start(t *testing.T, script, comm string) int {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); cmd.Wait() })
-	hosttest.Until(t, 20*time.Second, comm+" runs", func() bool { return h.pid(comm) != 0 })
+	hosttest.Until(t, 20*time.Second, comm+" runs", func() bool { return h.pid(comm) != 0 && h.settled(h.pid(comm)) })
 	return h.pid(comm)
+}
+
+// settled reports whether a process that is to sleep does: before, it opens and closes files.
+func (h ownHost) settled(pid int) bool {
+	exe, _ := os.Readlink(fmt.Sprintf("%s/%d/exe", h.proc, pid))
+	wchan, _ := os.ReadFile(fmt.Sprintf("%s/%d/wchan", h.proc, pid))
+	return filepath.Base(exe) != "sleep" || strings.Contains(string(wchan), "nanosleep")
 }
 
 // outer is a process's number in the sandbox.
