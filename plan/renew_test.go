@@ -82,6 +82,9 @@ func TestRenew(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestOnMounts(t *testing.T) {
 	for action, want := range map[string]bool{"unmount-in-namespace": true, makePrivateThenUnmount: true, "remove-mountpoint": true, "thaw": false, "nothing": false} {
 		if OnMounts(Step{Action: action}) != want {
 			t.Errorf("%s: %v", action, !want)
