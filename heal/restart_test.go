@@ -139,8 +139,15 @@ func TestRestartInterrupted(t *testing.T) {
 		}
 	}
 	interrupt()
-	if why := <-said; !strings.Contains(why, "is waited for: restart it") {
-		t.Errorf("said %q", why)
+	select {
+	case why := <-said:
+		if !strings.Contains(why, "is waited for: restart it") {
+			t.Errorf("said %q", why)
+		}
+	case err := <-ended:
+		t.Fatalf("it was broken off: %v, %q", err, s.Why)
+	case <-time.After(20 * time.Second):
+		t.Fatal("nobody is told what is waited for")
 	}
 	select {
 	case err := <-ended:
