@@ -39,19 +39,7 @@ func (l *looker) waits(ctx context.Context) {
 	l.fuse(ctx)
 }
 
-// learnMachine asks for the architecture, by which system calls are numbered.
-func (l *looker) learnMachine() {
-	if l.machine = l.text("/proc/sys/kernel/arch"); l.machine == "" { // kernel 6.1
-		machine, err := l.Ask("machine", uname)
-		l.unread(snapshot.Threads, "uname", err)
-		l.machine = string(machine)
-	}
-}
-
 func (l *looker) wait(pid int, t *snapshot.Task) {
-	if l.machine == "" {
-		l.learnMachine()
-	}
 	dir := "/proc/" + strconv.Itoa(pid) + "/task/" + strconv.Itoa(t.TID)
 	t.Wchan = l.text(dir + "/wchan")
 	if text, err := l.ReadFile(dir + "/syscall"); err == nil {

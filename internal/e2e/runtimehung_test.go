@@ -31,6 +31,7 @@ func TestRuntimeHung(t *testing.T) {
 	t.Run("b shim stopped", func(t *testing.T) {
 		stopDaemon(t, web.shim())
 		f := h.names(t, "shim", web.id, web.shim(), "state T")
+		h.here.sexton(t, "why", "web").exits(t, findings).says(t, "is the first silent layer", "-> shim", "state T: it runs no code until it gets SIGCONT")
 		if !h.answers("ps") || !h.answers("inspect", "other") || h.answers("top", "web") {
 			t.Error("docker ps and inspect other should answer, and top web not")
 		}
@@ -125,9 +126,16 @@ func (h *hungHost) deafLog(t *testing.T) {
 		}
 		h.do("rm", "-f", chatty.id)
 	})
-	hosttest.Until(t, 4*hang, "it waits for a reader", func() bool {
+	var last string
+	since := time.Now()
+	hosttest.Until(t, 8*hang, "it waits for a reader, and has not run for a second", func() bool {
 		wchan, _ := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", chatty.pid))
-		return strings.HasSuffix(string(wchan), "pipe_write")
+		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", chatty.pid))
+		_, ran, _ := strings.Cut(string(status), "\nvoluntary_ctxt_switches:") // with those that were forced on it
+		if ran != last || !strings.HasSuffix(string(wchan), "pipe_write") {
+			last, since = ran, time.Now()
+		}
+		return time.Since(since) > time.Second
 	})
 	f := h.names(t, "dockerd", chatty.id, h.pid(), "for who takes its lines further")
 	if !strings.Contains(f.Evidence[0].Text, "pipe_write") || !h.answers("ps") {
