@@ -90,3 +90,16 @@ func TestBriefWhileContainerdIsStopped(t *testing.T) {
 		}
 	}
 }
+
+// A shim that was silent is remembered by its process, and no other one is taken for it.
+func TestSilentShim(t *testing.T) {
+	q := silentSockets{file: t.TempDir() + "/silent", identity: map[runtimes.Kind]string{runtimes.Shim: "the same"}}
+	one, other := shimQuestion{PID: 7, Start: 70}, shimQuestion{PID: 7, Start: 71}
+	if q.has(one.socket()) {
+		t.Error("nobody was silent yet")
+	}
+	q.add(one.socket())
+	if !q.has(one.socket()) || q.has(other.socket()) {
+		t.Errorf("%v, another one %v", q.has(one.socket()), q.has(other.socket()))
+	}
+}

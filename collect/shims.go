@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"path"
 	"slices"
@@ -70,6 +71,7 @@ func (l *looker) askShims(ctx context.Context) func() []shimAnswer {
 
 func (l *looker) askShimsLive(ctx context.Context) ([]byte, error) {
 	quiet := l.quiet()
+	quiet.identity[runtimes.Shim] = "the same" // as its pid and start are in its name
 	questions := slices.DeleteFunc(l.shimQuestions(), func(q shimQuestion) bool { return !l.AskAgain && quiet.has(q.socket()) })
 	if len(questions) == 0 {
 		return nil, nil
@@ -93,8 +95,10 @@ func (l *looker) askShimsLive(ctx context.Context) ([]byte, error) {
 	return out, err
 }
 
+// socket names the shim for the memory of the silent: by its process, since only the
+// child may walk a path that the shim has mounted.
 func (q shimQuestion) socket() runtimes.Socket {
-	return runtimes.Socket{Kind: runtimes.Shim, Path: q.Socket}
+	return runtimes.Socket{Kind: runtimes.Shim, Path: fmt.Sprintf("pid %d.%d", q.PID, q.Start)}
 }
 
 // shimQuestions lists the shims to ask.

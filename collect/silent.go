@@ -61,7 +61,7 @@ func (q *silentSockets) read() map[string]string {
 func (q *silentSockets) who(s runtimes.Socket) string {
 	var x unix.Statx_t
 	at := ""
-	if unix.Statx(unix.AT_FDCWD, s.Path, unix.AT_STATX_DONT_SYNC|unix.AT_NO_AUTOMOUNT, unix.STATX_INO|unix.STATX_CTIME, &x) == nil {
+	if filepath.IsAbs(s.Path) && unix.Statx(unix.AT_FDCWD, s.Path, unix.AT_STATX_DONT_SYNC|unix.AT_NO_AUTOMOUNT, unix.STATX_INO|unix.STATX_CTIME, &x) == nil {
 		text, _ := json.Marshal([]any{x.Dev_major, x.Dev_minor, x.Ino, x.Ctime.Sec, x.Ctime.Nsec})
 		at = string(text)
 	}

@@ -49,14 +49,7 @@ func TestRuntimeHung(t *testing.T) {
 			t.Errorf("its queue is not told: %+v", f.Evidence)
 		}
 	})
-	t.Run("d shim killed", func(t *testing.T) {
-		gone := h.run("gone", nil, "sleep", "1000")
-		if err := syscall.Kill(gone.shim(), syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		hosttest.Until(t, hang, "its container ends", func() bool { return gone.inspect("{{.State.Status}}") == "exited" })
-		h.quiet(t)
-	})
+	t.Run("d shim killed", func(t *testing.T) { h.shimKilled(t) })
 	t.Run("f frozen", func(t *testing.T) {
 		freeze(t, filepath.Join(filepath.Base(work), "docker", web.id))
 		h.names(t, "program", web.id, web.pid, "frozen by cgroup")
@@ -80,6 +73,16 @@ func TestRuntimeHung(t *testing.T) {
 			t.Error("docker does not answer")
 		}
 	})
+}
+
+// shimKilled ends a container by its shim, and nothing hangs.
+func (h *hungHost) shimKilled(t *testing.T) {
+	gone := h.run("gone", nil, "sleep", "1000")
+	if err := syscall.Kill(gone.shim(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	hosttest.Until(t, hang, "its container ends", func() bool { return gone.inspect("{{.State.Status}}") == "exited" })
+	h.quiet(t)
 }
 
 // inKernel has the first process of a container wait for a FUSE server that is gone.

@@ -41,13 +41,7 @@ func TestRuntimeHungContainerd(t *testing.T) {
 	d := startContainerd(t)
 	redis := d.run("redis", "/bin/sleep", "1000")
 	leavesNothing(t)
-	var shim int
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", redis))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, after, _ := strings.Cut(string(text), ") ")
-	fmt.Sscan(strings.Fields(after)[1], &shim)
+	shim := parentOf(t, redis)
 	stopDaemon(t, shim)
 	f := hungOne(t, world{containerd: d.socket}, "shim", shim)
 	if f.Subject.Container != "redis" || layersOf(f) != "client containerd shim program" {
