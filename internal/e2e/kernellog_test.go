@@ -86,8 +86,8 @@ func follow(t *testing.T, take func(record []byte, at time.Time)) {
 	t.Cleanup(func() { close(done); all.Wait(); unix.Close(fd) })
 }
 
-// ownLog makes a log that holds the out-of-memory reports of this run's control groups.
-func ownLog(t *testing.T) (file string) {
+// ownLog makes a log that holds the out-of-memory reports of control groups below one.
+func ownLog(t *testing.T, group string) (file string) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "kmsg")
 	out, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -100,7 +100,7 @@ func ownLog(t *testing.T) (file string) {
 		if report.Write(record); !bytes.Contains(record, []byte("Killed process")) {
 			return
 		}
-		if bytes.Contains(report.Bytes(), []byte("/"+filepath.Base(work)+"/")) {
+		if bytes.Contains(report.Bytes(), []byte("/"+group+"/")) {
 			if _, err := out.Write(report.Bytes()); err != nil {
 				t.Errorf("%s: %v", file, err)
 			}

@@ -5,11 +5,13 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -35,7 +37,8 @@ func newHost(t *testing.T, patience time.Duration) ownHost {
 		hosttest.Needs(t, name, err == nil, "scripts/install-test-needs.sh")
 	}
 	ready := filepath.Join(t.TempDir(), "ready")
-	log := ownLog(t)
+	group := fmt.Sprintf("%s/host%d", filepath.Base(work), hosts.Add(1))
+	log := ownLog(t, group)
 	cmd := exec.Command("unshare", "--pid", "--fork", "--kill-child", "--mount", "--ipc", "--mount-proc", "sh", "-ec",
 		fmt.Sprintf("mkdir -p /run/sexton; mount -t tmpfs -o size=4m sexton /run/sexton; mount --bind %s /dev/kmsg; : >%s; exec %s sleep 1000", log, ready, filepath.Join(work, "bin/sexton-init")))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -46,23 +49,26 @@ func newHost(t *testing.T, patience time.Duration) ownHost {
 	hosttest.Until(t, 20*time.Second, "the host is up", func() bool { return fileExists(ready) })
 	first := pidIn(t, fmt.Sprintf("/proc/%d/task/%[1]d/children", cmd.Process.Pid))
 	h := ownHost{
-		world{patience: patience, enter: []string{"nsenter", "-t", strconv.Itoa(first), "-m", "-p", "-i", "sh", "-c", inGroups()}},
+		world{patience: patience, enter: []string{"nsenter", "-t", strconv.Itoa(first), "-m", "-p", "-i", "sh", "-c", inGroup(group)}},
 		fmt.Sprintf("/proc/%d/root/proc", first),
 	}
 	hosttest.Until(t, 20*time.Second, "its init has started its child", func() bool { return h.pid("sleep") != 0 })
 	return h
 }
 
-// inGroups is a script that runs a command in control groups of this run, where there
-// are any: what the kernel tells of those below them is known as ours.
-func inGroups() string {
+// hosts counts them.
+var hosts atomic.Int32
+
+// inGroup is a script that runs a command in control groups of a host, where there are
+// any: what the kernel tells of those below them is known as that host's.
+func inGroup(group string) string {
 	return fmt.Sprintf(`for at in /sys/fs/cgroup /sys/fs/cgroup/memory /sys/fs/cgroup/freezer; do
 		test -e $at/cgroup.procs || continue
-		mkdir -p $at/%[1]s/host
-		test ! -e $at/cgroup.subtree_control || echo +memory >$at/%[1]s/cgroup.subtree_control
-		echo $$ >$at/%[1]s/host/cgroup.procs
+		mkdir -p $at/%[1]s/in
+		test ! -e $at/cgroup.subtree_control || for up in $at/%[2]s $at/%[1]s; do echo +memory >$up/cgroup.subtree_control; done
+		echo $$ >$at/%[1]s/in/cgroup.procs
 	done
-	exec "$0" "$@"`, filepath.Base(work))
+	exec "$0" "$@"`, group, path.Dir(group))
 }
 
 // pid finds the process with a name that has the lowest number, as the host itself
