@@ -78,6 +78,9 @@ func waitsForInit(p check.Pass, fifo *snapshot.Fifo) check.Finding {
 	f.Title = fmt.Sprintf("the start of container %s hangs: %s (pid %d) waits for its init in exec.fifo", f.Subject.Name, reader.Comm, reader.PID)
 	f.Harm = "runc start does not end, and the shim, containerd and docker wait for it: docker inspect, stop and exec of this container hang, with docker until 17.10 docker ps too; its pod stays ContainerCreating"
 	f.Evidence = append(f.Evidence, wait(fifo.Reader, fifo.Path, "reading"))
+	if parent := h.Process(reader.PPID); parent != nil && check.IsRuntime(parent.Comm) {
+		f.Evidence = append(f.Evidence, check.Evidence{Source: fmt.Sprintf("/proc/%d/stat", reader.PID), Text: check.Label(h, parent) + " started it, and waits for it"})
+	}
 	in := initOf(h, fifo)
 	f.Cause = in.says
 	f.Evidence = append(f.Evidence, in.evidence...)
