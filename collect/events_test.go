@@ -208,6 +208,25 @@ func TestFifos(t *testing.T) {
 	}
 }
 
+// runc's own path and that of the init's descriptor may be two of one fifo.
+func TestFifoOfTwoPaths(t *testing.T) {
+	f := newHost()
+	f["/proc/sys/kernel/arch"] = "x86_64\n"
+	const status = "Pid:\t1\nvoluntary_ctxt_switches:\t5\nnonvoluntary_ctxt_switches:\t2\n"
+	f.process(70, 1, "S", "runc", map[string]any{"task/70/syscall": "257 0xffffffffffffff9c 0x1 0x80000 0x0 0x0 0x0 0x0 0x0\n", "task/70/wchan": "wait_for_partner", "task/70/status": status})
+	f.process(60, 1, "T", "runc:[2:INIT]", map[string]any{"task/60/syscall": "257 0xffffffffffffff9c 0x1 0x80001 0x0 0x0 0x0 0x0 0x0\n", "task/60/wchan": "do_signal_stop", "task/60/status": status,
+		"fd/5": "-> /run/docker/web/exec.fifo"})
+	f["ask/cmdline/70"] = "runc\x00--root\x00/var/run/docker\x00start\x00web\x00"
+	f["ask/cmdline/60"] = "runc\x00init\x00"
+	for _, paths := range [][2]string{{"/var/run/docker/web/exec.fifo", "/run/docker/web/exec.fifo"}, {"/run/docker/web/exec.fifo", "/var/run/docker/web/exec.fifo"}} {
+		f["ask/exec-fifos"] = `[{"path":"` + paths[0] + `","device":"0:24","inode":9},{"path":"` + paths[1] + `","device":"0:24","inode":9}]`
+		h := look(t, f, snapshot.Fifos)
+		if len(h.Fifos) != 1 || h.Fifos[0].Path != "/var/run/docker/web/exec.fifo" || h.Fifos[0].Reader == nil || h.Fifos[0].Writer == nil || !h.Fifos[0].Writer.Held {
+			t.Errorf("%+v", h.Fifos)
+		}
+	}
+}
+
 func merge(a, b map[string]any) map[string]any {
 	for k, v := range b {
 		a[k] = v

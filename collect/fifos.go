@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"path"
@@ -47,7 +48,27 @@ func (l *looker) fifos(ctx context.Context) {
 			f.Device, f.Inode, f.Init, f.Err = a.Device, a.Inode, a.Init, a.Err
 		}
 	}
+	l.h.Fifos = oneEach(l.h.Fifos)
 	slices.SortFunc(l.h.Fifos, func(a, b snapshot.Fifo) int { return strings.Compare(a.Path, b.Path) })
+}
+
+// oneEach puts together what is the same fifo by several paths: runc was told one below
+// /var/run, which is a link to /run, and the init's descriptor says where that led.
+func oneEach(all []snapshot.Fifo) (out []snapshot.Fifo) {
+	for _, f := range all {
+		i := slices.IndexFunc(out, func(o snapshot.Fifo) bool { return f.Inode != 0 && o.Inode == f.Inode && o.Device == f.Device })
+		if i < 0 {
+			out = append(out, f)
+			continue
+		}
+		if f.Reader != nil {
+			f.Writer = cmp.Or(f.Writer, out[i].Writer)
+			out[i] = f // an act goes the reader's way
+		} else {
+			out[i].Writer = f.Writer
+		}
+	}
+	return out
 }
 
 // opensFifos reports whether a process has the name of a runc: one that a person or a
