@@ -117,7 +117,7 @@ func (d *Dialer) Dial(ctx context.Context) (net.Conn, error) {
 		}
 		// The end of the time says nothing of the socket: what is known of it stays.
 		// The dialer may notice it before the context does.
-		if ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		if ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
 			return nil, err
 		}
 		d.refused(err)
