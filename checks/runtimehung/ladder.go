@@ -3,6 +3,7 @@ package runtimehung
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"sexton.dev/check"
@@ -133,8 +134,7 @@ func (j *judge) shim(c culprit) *snapshot.Layer {
 }
 
 // daemons returns those above a shim: dockerd for containerd's namespace moby, and
-// containerd; above conmon what runs there. Of several of a kind the one at fault,
-// else the first.
+// containerd; above conmon what runs there.
 func (j *judge) daemons(c culprit, shim *snapshot.Layer) (out []*snapshot.Layer) {
 	want := []snapshot.Rung{snapshot.RungDockerd, snapshot.RungContainerd}
 	switch {
@@ -147,20 +147,53 @@ func (j *judge) daemons(c culprit, shim *snapshot.Layer) (out []*snapshot.Layer)
 	case c.rung == snapshot.RungCRIDockerd:
 		want = []snapshot.Rung{c.rung, snapshot.RungDockerd, snapshot.RungContainerd}
 	}
-	for _, r := range want {
+	near := c.process // the layer below the next one
+	for _, r := range slices.Backward(want) {
 		all := j.now.Ladder.Of(r)
 		if len(all) == 0 {
 			continue
 		}
-		chosen := all[0]
-		for _, x := range all {
-			if x.PID == c.process.PID || j.down[x.PID] && !j.down[chosen.PID] {
-				chosen = x
-			}
-		}
+		chosen := slices.MaxFunc(all, func(a, b *snapshot.Layer) int { return cmp.Compare(j.belongs(a, c, near), j.belongs(b, c, near)) })
 		out = append(out, chosen)
+		if p := j.now.Same(chosen.ID()); p != nil {
+			near = p
+		}
 	}
+	slices.Reverse(out)
 	return out
+}
+
+// belongs says how sure it is that a daemon is the one above a process: a host may have
+// several, each in a container of its own with docker in it.
+func (j *judge) belongs(d *snapshot.Layer, c culprit, below *snapshot.Process) int {
+	p := j.now.Same(d.ID())
+	switch {
+	case d.PID == c.process.PID:
+		return 5
+	case p == nil:
+		return 0
+	case j.listens(d.PID, addressOf(below.Argv)):
+		return 4
+	case below.PPID == p.PID:
+		return 3
+	case below.PPID == p.PPID && below.PPID != 1:
+		return 2
+	case j.down[d.PID]:
+		return 1
+	}
+	return 0
+}
+
+// addressOf is the socket of containerd that a shim was told: -address PATH.
+func addressOf(argv []string) string {
+	if i := slices.Index(argv, "-address"); i >= 0 && i+1 < len(argv) {
+		return argv[i+1]
+	}
+	return ""
+}
+
+func (j *judge) listens(pid int, path string) bool {
+	return path != "" && slices.ContainsFunc(j.now.Ladder.Listeners, func(l snapshot.Listener) bool { return l.Path == path && slices.Contains(l.PIDs, pid) })
 }
 
 // client says what sexton, as a client, met.
