@@ -21,6 +21,7 @@ var Check = &check.Check{
 	Name:  name,
 	Doc:   check.DocOf(doc, name),
 	Needs: []snapshot.Part{snapshot.Processes, snapshot.Places, snapshot.Threads, snapshot.Frozen, snapshot.Names, snapshot.Rungs, snapshot.Earlier},
+	Uses:  []snapshot.Part{snapshot.Configured}, // where debug and live-restore stand
 	Run:   run,
 }
 
