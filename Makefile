@@ -80,7 +80,7 @@ verify-undo: ## 60,000 unmounts while another swaps what is at the path, and onl
 
 verify-heal: ## 5,000 random hosts healed step by step, all mounts compared after each; 5,000 acts while all changes; 600 heals killed
 	CGO_ENABLED=0 SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m ./internal/harm
-	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m -run 'TestHeal$$/killed' ./internal/e2e
+	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m -run 'TestHeal$$/killed|TestActChurnDocker' ./internal/e2e
 
 verify-stacks: ## goroutine dumps of 1 GB each, in less than 200 MB
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 30m -run 'TestStream' ./runtimes/godump/stacks
