@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -114,8 +115,11 @@ func (s *session) readFiles(in *lintInput, name string) {
 	})
 }
 
-// readFile reads one file, as long as it is not too much.
+// readFile reads one file, as long as it is not too much, and once however often it is named.
 func (s *session) readFile(in *lintInput, f lint.File) {
+	if slices.ContainsFunc(in.files, func(has lint.File) bool { return filepath.Clean(has.Name) == filepath.Clean(f.Name) }) {
+		return
+	}
 	if len(in.files) >= mostFiles || in.bytes >= mostBytes {
 		if !f.Foreign || len(in.problems) == 0 || !errors.Is(in.problems[len(in.problems)-1].Err, errTooMuch) {
 			in.fail(f.Name, errTooMuch, "fewer of them at a time")
