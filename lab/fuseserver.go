@@ -19,8 +19,8 @@ import (
 type pageServer struct {
 	device int // descriptor of /dev/fuse; Go's poller cannot watch it before it is mounted
 	page   []byte
-	mute   atomic.Bool // it reads requests and answers none
-	asked  func()      // called for each of those
+	mute   atomic.Bool // it reads requests and answers none but the first, INIT
+	asked  func()      // called for each lookup of those
 }
 
 // Requests, by their number in enum fuse_opcode.
@@ -78,8 +78,10 @@ func (p *pageServer) serve() error {
 		r.Length, r.Opcode = order.Uint32(buffer), order.Uint32(buffer[4:])
 		r.Unique, r.Node = order.Uint64(buffer[8:]), order.Uint64(buffer[16:])
 		r.body = buffer[fuseHeader:n]
-		if p.mute.Load() {
-			p.asked()
+		if p.mute.Load() && r.Opcode != fuseInit { // until that is answered, who asks waits where a kill ends it
+			if r.Opcode == fuseLookup {
+				p.asked()
+			}
 			continue
 		}
 		if err := p.answer(r); err != nil {

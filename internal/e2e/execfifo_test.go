@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -77,12 +76,7 @@ func inFifo(comm, id string) (out []int) {
 
 // answers reports whether docker inspects a container within some seconds.
 func (d *dockerd) answers(id string) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	cmd := d.command("inspect", id)
-	stop := context.AfterFunc(ctx, func() { cmd.Process.Kill() })
-	defer stop()
-	return cmd.Run() == nil
+	return d.commandFor("3", "inspect", id).Run() == nil
 }
 
 // fifoOf is the fifo of a container of docker's.
