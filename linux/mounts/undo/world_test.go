@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -122,14 +123,20 @@ func (w world) find(point string, unique bool) (m Mount) {
 	return m
 }
 
-// ids are the mounts of the namespace, seen from outside if the kernel can.
+// ids are the mounts at and below dir, seen from outside if the kernel can. Others are not
+// the world's: whoever removes a directory of the machine takes the copy here along.
 func (w world) ids() (all []uint64) {
 	w.t.Helper()
+	add := func(id uint64, point string) {
+		if point == w.dir || strings.HasPrefix(point, w.dir+"/") {
+			all = append(all, id)
+		}
+	}
 	if !hasUnique() {
 		err := inside(w.fd, false, func(t table) error {
 			lines, err := t.mountinfo()
 			for _, l := range lines {
-				all = append(all, uint64(l.ID))
+				add(uint64(l.ID), l.MountPoint)
 			}
 			return err
 		})
@@ -138,9 +145,17 @@ func (w world) ids() (all []uint64) {
 		}
 		return all
 	}
+	c := statmount.NewCaller()
 	id, err := nsfs.ID(w.fd)
+	var listed []uint64
 	if err == nil {
-		all, err = statmount.NewCaller().List(id, nil)
+		listed, err = c.List(id, nil)
+	}
+	for _, of := range listed {
+		var m mounts.Mount
+		if _, _, gone := c.Stat(id, of, statmount.Point, &m); gone == nil {
+			add(of, m.MountPoint)
+		}
 	}
 	if err != nil {
 		w.t.Fatal(err)
