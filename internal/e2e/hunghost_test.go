@@ -49,6 +49,7 @@ func startHungHost(t *testing.T) *hungHost {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(h.endShims) // when dockerd has ended
 	tini, _ := exec.LookPath("tini-static")
 	h.dockerd = startDockerBy(t, tini, func(argv []string) []string {
 		return append(argv, "--containerd", c.socket, "--add-runtime", "trap="+c.dir+"/runc", "--default-runtime", "trap")
@@ -76,6 +77,15 @@ func (h *hungHost) free() {
 			syscall.Kill(pid, syscall.SIGKILL)
 		case stateOf(pid) == "T":
 			syscall.Kill(pid, syscall.SIGCONT)
+		}
+	}
+}
+
+// endShims ends what a dockerd that was ended amid a start leaves behind.
+func (h *hungHost) endShims() {
+	for _, pid := range pids() {
+		if argv, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); strings.Contains(string(argv), "containerd-shim") && strings.Contains(string(argv), h.c.socket) {
+			syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
 }
