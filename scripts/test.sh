@@ -22,7 +22,7 @@ half=$!
 go test -race -count=1 -timeout 25m -skip "$runtimes" ./internal/e2e &
 other=$!
 failed=0
-go test -race -count=1 -timeout 25m -p 1 $(go list ./... | grep -v -e '/propagation$' -e '/internal/harm$' -e '/internal/e2e$') || failed=$?
+go test -race -count=1 -timeout 25m $(go list ./... | grep -v -e '/propagation$' -e '/internal/harm$' -e '/internal/e2e$') || failed=$?
 wait $half || failed=$?
 wait $other || failed=$?
 [ $failed = 0 ] || exit $failed
