@@ -14,16 +14,16 @@ CGO_ENABLED=0 go build -trimpath -ldflags "./cmd/...=$entry" -o bin/ ./cmd/...
 # The race detector makes programs that need a C library; the processes of the
 # propagation and harm trials live in roots that have none.
 CGO_ENABLED=0 go test -count=1 -timeout 15m ./propagation ./internal/harm
-# The end-to-end tests wait more than they work: both halves run beside all others.
+# The end-to-end tests wait more than they work: in three parts they run beside all others.
 export CGO_ENABLED=1
-runtimes='^Test(Act|Runtime|LabRuntimes|Stacks|OOM|ExecFifo|HealDocker)'
-go test -race -count=1 -timeout 25m -run "$runtimes" ./internal/e2e &
-half=$!
-go test -race -count=1 -timeout 25m -skip "$runtimes" ./internal/e2e &
-other=$!
-failed=0
+silent='^Test(Runtime|LabRuntimes|Stacks)' docker='^Test(Act|OOM|ExecFifo|HealDocker)' parts="" failed=0
+for part in "-run=$silent" "-run=$docker" "-skip=$silent|$docker"; do
+	go test -race -count=1 -timeout 25m "$part" ./internal/e2e &
+	parts="$parts $!"
+done
 go test -race -count=1 -timeout 25m $(go list ./... | grep -v -e '/propagation$' -e '/internal/harm$' -e '/internal/e2e$') || failed=$?
-wait $half || failed=$?
-wait $other || failed=$?
+for part in $parts; do
+	wait "$part" || failed=$?
+done
 [ $failed = 0 ] || exit $failed
 scripts/fuzz.sh "${FUZZTIME:-3s}"
