@@ -171,20 +171,15 @@ func (r *fastReader) list(ns *mounts.Namespace, overlays *[]overlay) error {
 		return err
 	}
 	r.ids = ids
-	last := r.last[ns.Inode]
+	read := r.numbers
+	if r.req.Whole && (r.last != nil || r.req.Passes == 1) { // strings cost more than numbers, and are to be as new as these
+		read = r.whole
+	}
 	all := r.all[:0]
 	for _, id := range ids {
-		for len(last) > 0 && last[0].UniqueID < id {
-			last = last[1:]
-		}
 		all = append(all, mounts.Mount{})
 		m := &all[len(all)-1]
-		var magic uint64
-		if len(last) > 0 && last[0].UniqueID == id {
-			magic, err = r.again(ns.ID, &last[0], m)
-		} else {
-			magic, err = r.first(ns.ID, id, m)
-		}
+		magic, err := read(ns.ID, id, m)
 		if err == nil && magic == mounts.OverlayMagic && r.req.Device != nil && !r.req.Device(m.Major, m.Minor) {
 			*overlays = append(*overlays, overlay{id, m.Major, m.Minor})
 		}
@@ -200,9 +195,10 @@ func (r *fastReader) list(ns *mounts.Namespace, overlays *[]overlay) error {
 	ns.Hidden = max(0, ns.Hidden-len(all))
 	if r.req.Device == nil {
 		ns.Mounts = r.last[ns.Inode]
-		if !slices.Equal(ns.Mounts, all) { // where nothing moves, a host's mounts are kept once
+		if !slices.EqualFunc(ns.Mounts, all, same) {
 			ns.Mounts = slices.Clone(all)
 		}
+		copy(ns.Mounts, all) // where nothing moves, a host's mounts are kept once
 		return nil
 	}
 	ns.Mounts = r.req.ofDevice(all)
@@ -214,14 +210,11 @@ func (r *fastReader) list(ns *mounts.Namespace, overlays *[]overlay) error {
 	return nil
 }
 
-const numbers = statmount.Device | statmount.Basic
+const ofNumbers = statmount.Device | statmount.Basic
 
-// first reads a mount that is new.
-func (r *fastReader) first(ns, id uint64, m *mounts.Mount) (magic uint64, err error) {
-	if r.req.Whole {
-		return r.whole(ns, id, m)
-	}
-	_, magic, err = r.caller.Stat(ns, id, numbers, m)
+// numbers reads those of a mount; of one of nsfs also what it binds.
+func (r *fastReader) numbers(ns, id uint64, m *mounts.Mount) (magic uint64, err error) {
+	_, magic, err = r.caller.Stat(ns, id, ofNumbers, m)
 	if err == nil && magic == mounts.NamespaceMagic {
 		_, _, err = r.caller.Stat(ns, id, statmount.Root|statmount.Point|statmount.Type, m)
 	}
@@ -230,21 +223,10 @@ func (r *fastReader) first(ns, id uint64, m *mounts.Mount) (magic uint64, err er
 
 // whole reads the numbers and the strings of a mount.
 func (r *fastReader) whole(ns, id uint64, m *mounts.Mount) (magic uint64, err error) {
-	if _, magic, err = r.caller.Stat(ns, id, numbers|statmount.Root|statmount.Point, m); err != nil {
+	if _, magic, err = r.caller.Stat(ns, id, ofNumbers|statmount.Root|statmount.Point, m); err != nil {
 		return magic, err
 	}
 	return magic, r.supers.add(r.caller, ns, magic, m)
-}
-
-// again reads the numbers of a mount as they are now. Strings cost more than they:
-// they stay as they were told, but for one that was moved.
-func (r *fastReader) again(ns uint64, before, m *mounts.Mount) (magic uint64, err error) {
-	_, magic, err = r.caller.Stat(ns, before.UniqueID, numbers, m)
-	if err == nil && before.UniqueParent != m.UniqueParent {
-		return r.first(ns, before.UniqueID, m)
-	}
-	m.Root, m.MountPoint, m.Type, m.Source, m.Super = before.Root, before.MountPoint, before.Type, before.Source, before.Super
-	return magic, err
 }
 
 // unknown says what this way cannot see here.
