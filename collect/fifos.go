@@ -105,14 +105,50 @@ func (l *looker) fifoWaits(p *snapshot.Process) (out []waiting) {
 		}
 		tid, _ := strconv.Atoi(name)
 		w := waiting{snapshot.FifoWait{PID: p.PID, Start: p.Start, TID: tid, Held: open.Held}, open}
-		if text, err := l.ReadFile(dir + "/status"); err == nil {
-			s, err := procfs.ParseStatus(text)
-			l.unread(snapshot.Fifos, dir+"/status", err)
-			w.Switches = s.Voluntary + s.Forced
+		w.Switches = l.switches(dir)
+		out = append(out, w)
+	}
+	if len(out) == 0 && runc.FifoOf(p.Argv) != "" && l.readsFifo(p) {
+		w := waiting{FifoWait: snapshot.FifoWait{PID: p.PID, Start: p.Start, TID: p.PID, Opened: true}}
+		for _, name := range tids {
+			w.Switches += l.switches(tasks + "/" + name)
 		}
 		out = append(out, w)
 	}
 	return out
+}
+
+// switches is how often a thread has left the processor.
+func (l *looker) switches(task string) uint64 {
+	text, err := l.ReadFile(task + "/status")
+	if err != nil {
+		return 0
+	}
+	s, err := procfs.ParseStatus(text)
+	l.unread(snapshot.Fifos, task+"/status", err)
+	return s.Voluntary + s.Forced
+}
+
+// readsFifo reports whether a runc has a container's fifo open for reading: it came while
+// the init was in the open, and that was stopped or frozen before it wrote. Go waits for
+// what is written in the epoll_wait(2) of any thread, so a system call does not tell.
+//
+// Source: Linux 6.12 fs/proc/fd.c, seq_show; open(2) of x86 and arm64.
+func (l *looker) readsFifo(p *snapshot.Process) bool {
+	dir := "/proc/" + strconv.Itoa(p.PID)
+	fds, err := l.ReadDir(dir + "/fd")
+	l.unread(snapshot.Fifos, dir+"/fd", err)
+	return slices.ContainsFunc(fds, func(fd string) bool {
+		link, err := l.ReadLink(dir + "/fd/" + fd)
+		if err != nil || path.Base(link) != runc.Fifo {
+			return false
+		}
+		text, err := l.ReadFile(dir + "/fdinfo/" + fd)
+		l.unread(snapshot.Fifos, dir+"/fdinfo/"+fd, err)
+		const access, pathOnly = 0o3, 0o10000000
+		flags, err := strconv.ParseUint(procfs.ParseFDInfo(text)["flags"], 8, 64)
+		return err == nil && flags&(access|pathOnly) == 0
+	})
 }
 
 // fifoWait notes a wait, and what is to be asked of its fifo.

@@ -14,7 +14,7 @@ type Fifo struct {
 	Container string    `json:"container,omitempty"` // id
 	Device    string    `json:"device,omitempty"`    // of its file system, "0:24"
 	Inode     uint64    `json:"inode,omitempty"`     // 0: it could not be looked at
-	Reader    *FifoWait `json:"reader,omitempty"`    // who waits in the open for reading; nil: nobody
+	Reader    *FifoWait `json:"reader,omitempty"`    // who waits in the open for reading, or in the read after it; nil: nobody
 	Writer    *FifoWait `json:"writer,omitempty"`    // who waits in the open for writing; nil: nobody
 	Init      *ID       `json:"init,omitempty"`      // the container's init, as its state.json says; nil: not known
 	Err       string    `json:"err,omitempty"`       // why what the runtime wrote of it could not be read
@@ -25,8 +25,9 @@ type FifoWait struct {
 	PID      int    `json:"pid"`
 	Start    uint64 `json:"start"` // of the process
 	TID      int    `json:"tid"`
-	Switches uint64 `json:"switches"`       // context switches of the thread: equal in two looks, it did not run
-	Held     bool   `json:"held,omitempty"` // it is stopped or frozen in that open: it goes on with it when it runs again
+	Switches uint64 `json:"switches"`         // context switches of the thread, or of all: equal in two looks, it did not run
+	Opened   bool   `json:"opened,omitempty"` // it has opened the fifo for reading, as a writer was there, and waits for what that writes
+	Held     bool   `json:"held,omitempty"`   // it is stopped or frozen in that open: it goes on with it when it runs again
 }
 
 // ID returns the identity of the process.

@@ -90,7 +90,7 @@ func waitsForInit(p check.Pass, fifo *snapshot.Fifo) check.Finding {
 	switch {
 	case in.remedy != nil:
 		f.Remedies = []check.Remedy{*in.remedy}
-	case in.ended:
+	case in.ended && !fifo.Reader.Opened: // who has it open for writing is another
 		f.Remedies = []check.Remedy{{Action: "unblock-exec-fifo", Risk: "disruptive", Why: "runc start ends with an error, and all that waits for it goes on",
 			Targets: []check.Target{{Kind: "fifo", PID: reader.PID, Start: reader.Start, Comm: reader.Comm, Switches: fifo.Reader.Switches,
 				Path: fifo.Path, Device: fifo.Device, Inode: fifo.Inode, Container: fifo.Container}}}}
@@ -114,6 +114,10 @@ func finding(h *snapshot.Host, fifo *snapshot.Fifo, waits *snapshot.Process) che
 }
 
 func wait(w *snapshot.FifoWait, path, side string) check.Evidence {
+	if w.Opened {
+		return check.Evidence{Source: fmt.Sprintf("/proc/%d/fd", w.PID),
+			Text: fmt.Sprintf("%s is open for %s in both looks, and no thread had a context switch between them (%d)", path, side, w.Switches)}
+	}
 	return check.Evidence{Source: fmt.Sprintf("/proc/%d/task/%d/syscall", w.PID, w.TID),
 		Text: fmt.Sprintf("in the open of %s for %s in both looks, and no context switch between them (%d)", path, side, w.Switches)}
 }

@@ -68,11 +68,11 @@ func TestBaseImage(t *testing.T) {
 		t.Fatal("sv names no syslog daemon")
 	}
 	d.do("exec", c.id, "sh", "-c", "kill -KILL "+strings.TrimPrefix(first, "pid "))
-	hosttest.Until(t, 20*time.Second, "runit starts the service that died again", func() bool {
+	hosttest.Until(t, soon, "runit starts the service that died again", func() bool {
 		again := daemon()
 		return again != "" && again != first
 	})
-	hosttest.Until(t, 20*time.Second, "its socket is there", func() bool {
+	hosttest.Until(t, soon, "its socket is there", func() bool {
 		return d.command("exec", c.id, "sh", "-c", "logger -t app second-line").Run() == nil && strings.Contains(c.logs(), "app: second-line")
 	})
 	if left := zombies(c.pid); len(left) > 0 {

@@ -285,7 +285,7 @@ func (c *container) number(format string) int {
 // ready waits until the container's program says so.
 func (c *container) ready() *container {
 	c.d.t.Helper()
-	hosttest.Until(c.d.t, 20*time.Second, c.name+" says that it is ready", func() bool { return c.d.do("logs", c.id) == "ready" })
+	hosttest.Until(c.d.t, soon, c.name+" says that it is ready", func() bool { return c.d.do("logs", c.id) == "ready" })
 	return c
 }
 

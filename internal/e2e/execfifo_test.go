@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,7 +20,9 @@ const (
 	// a runc of today waits for ever, as one before 1.0.0-rc5 does for an init that has ended.
 	loseInit = findInit + `; kill -9 $pid; other=$PPID; since=$(cut -d' ' -f22 /proc/$other/stat)
 sed -i "s/\"init_process_pid\":[0-9]*/\"init_process_pid\":$other/; s/\"init_process_start\":[0-9]*/\"init_process_start\":$since/" $state`
-	stopInit = findInit + `; kill -STOP $pid`
+	stopInit = findInit + `; kill -STOP $pid; until grep -q '^State:.T' /proc/$pid/status; do sleep 0.01; done`
+	// holdOpen has the fifo open until the program runs, so that runc's open ends and its read waits.
+	holdOpen = stopInit + `; (while grep -q runc: /proc/$pid/comm; do sleep 0.1; done) 9<>$root/$id/exec.fifo >/dev/null 2>&1 &`
 )
 
 // startOld is a moment longer than after which a start that hangs counts.
@@ -34,12 +37,13 @@ type hanging struct {
 // hang makes a container whose start hangs, and waits until runc waits in its fifo.
 func (d *dockerd) hang(name, runtime string) hanging {
 	d.t.Helper()
+	d.t.Cleanup(freeRuntime)
 	h := hanging{d.do("create", "--runtime="+runtime, "--name", name, "--network=none", image, "sleep", "1000"), make(chan string, 1)}
 	go func() {
 		text, err := d.commandFor("300", "start", name).CombinedOutput()
 		h.start <- fmt.Sprintf("%v: %s", err, text)
 	}()
-	hosttest.Until(d.t, 20*time.Second, "runc waits for the init of "+name, func() bool { return len(inFifo("runc", h.id)) == 1 })
+	hosttest.Until(d.t, soon, "runc waits for the init of "+name, func() bool { return len(inFifo("runc", h.id)) == 1 })
 	return h
 }
 
@@ -55,12 +59,19 @@ func (h hanging) ended(t *testing.T) string {
 	}
 }
 
-// inFifo lists the processes of this name that wait in the open of a container's fifo.
+// inFifo lists the processes of this name that wait in a container's fifo.
 func inFifo(comm, id string) (out []int) {
 	for _, pid := range pids() {
 		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		if strings.TrimSpace(string(name)) != comm || !strings.Contains(string(line), id) {
+			continue
+		}
+		if links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid)); strings.Contains(string(line), "\x00start\x00") && slices.ContainsFunc(links, func(l string) bool {
+			to, _ := os.Readlink(l)
+			return filepath.Base(to) == "exec.fifo"
+		}) {
+			out = append(out, pid)
 			continue
 		}
 		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/wchan", pid))
@@ -158,22 +169,28 @@ func TestExecFifo(t *testing.T) {
 	same()
 }
 
-// An init that is stopped is not given up: it is let run on, and the container starts.
+// An init that is stopped is not given up, whether runc waits in the open of the fifo or
+// has it open: it is let run on, and the container starts.
 func TestExecFifoStopped(t *testing.T) {
-	d := startDockerAs(t, runtimeOf(t, "stopping", stopInit))
+	d := startDockerAs(t, runtimeOf(t, "stopping", stopInit), runtimeOf(t, "holding", holdOpen))
 	w := world{docker: d.socket, patience: 2 * time.Minute}
-	stopped := d.hang("stopped", "stopping")
+	opening, reading := d.hang("opening", "stopping"), d.hang("reading", "holding")
 	time.Sleep(startOld)
 	r := w.sexton(t, "scan", "--check", "exec-fifo", "-o", "json").exits(t, findings).report(t)
-	if f := r.only(t, "exec-fifo", "stopped"); len(f.Remedies) != 1 || f.Remedies[0].Action != "resume-process" || !strings.Contains(f.Cause, "lives and is stopped") {
-		t.Errorf("%+v", f)
+	for name, says := range map[string]string{"opening": "in the open of", "reading": "is open for reading"} {
+		f := r.only(t, "exec-fifo", name)
+		if len(f.Remedies) != 1 || f.Remedies[0].Action != "resume-process" || !strings.Contains(f.Cause, "lives and is stopped") || !strings.Contains(f.Evidence[0].Text, says) {
+			t.Errorf("%+v", f)
+		}
 	}
 	p := w.sexton(t, "heal", "--apply", "--yes", quick, "--check", "exec-fifo", "--journal", filepath.Join(t.TempDir(), "j"), "-o", "json").exits(t, clean).plan(t)
-	if s := p.only(t, "resume-process", "done"); s.Risk != "safe" {
-		t.Errorf("%+v", s)
+	if done := p.with("resume-process"); len(done) != 2 || slices.ContainsFunc(done, func(s step) bool { return s.Status != "done" || s.Risk != "safe" }) {
+		t.Errorf("%+v", p.Steps)
 	}
-	if text := stopped.ended(t); !strings.HasPrefix(text, "<nil>") || d.do("inspect", "-f", "{{.State.Status}}", "stopped") != "running" {
-		t.Errorf("docker start stopped: %s", text)
+	for name, h := range map[string]hanging{"opening": opening, "reading": reading} {
+		if text := h.ended(t); !strings.HasPrefix(text, "<nil>") || d.do("inspect", "-f", "{{.State.Status}}", name) != "running" {
+			t.Errorf("docker start %s: %s", name, text)
+		}
 	}
 	if r := w.scan(t, clean); len(r.of("exec-fifo")) > 0 {
 		t.Error(r.titles())

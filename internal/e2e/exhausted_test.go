@@ -58,7 +58,7 @@ func TestOutputFull(t *testing.T) {
 	sandboxed(t)
 	leavesNothing(t)
 	pid := program(t, "leave", "3", "default")
-	hosttest.Until(t, hang, "3 zombies", func() bool { return len(zombies(pid)) == 3 })
+	hosttest.Until(t, soon, "3 zombies", func() bool { return len(zombies(pid)) == 3 })
 	file := filepath.Join(t.TempDir(), "host.tar.zst")
 	for _, args := range []string{
 		"scan --interval=300ms", "scan --interval=300ms -o json", "scan --interval=300ms -o yaml", "scan --interval=300ms -o jsonl",
@@ -140,7 +140,7 @@ func limited(t *testing.T, which, name, limit string, files ...string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		hosttest.Until(t, hang, "the cgroup is empty", func() bool { return os.Remove(group) == nil })
+		hosttest.Until(t, soon, "the cgroup is empty", func() bool { return os.Remove(group) == nil })
 	})
 	for _, file := range files {
 		if fileExists(filepath.Join(group, file)) {

@@ -154,7 +154,7 @@ func awaitFound(t *testing.T, h ownHost, f labFault) {
 	if f.Name != "oom-init" {
 		return
 	}
-	hosttest.Until(t, 30*time.Second, "the start hangs for long enough", func() bool {
+	hosttest.Until(t, soon, "the start hangs for long enough", func() bool {
 		r := h.sexton(t, "scan", quick, "--check", "exec-fifo", "-o", "json").exits(t, clean, findings)
 		return len(r.report(t).Findings) > 0
 	})

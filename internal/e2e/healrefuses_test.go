@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -254,7 +253,7 @@ func refusesStopped(t *testing.T) {
 		if err := syscall.Kill(outside, s); err != nil {
 			t.Fatal(err)
 		}
-		hosttest.Until(t, hang, "state "+state, func() bool { return stateOf(outside) == state })
+		hosttest.Until(t, soon, "state "+state, func() bool { return stateOf(outside) == state })
 	}
 	signal(syscall.SIGSTOP, "T")
 	file, journal := filepath.Join(t.TempDir(), "plan"), filepath.Join(t.TempDir(), "journal")
@@ -283,7 +282,7 @@ func refusesStopped(t *testing.T) {
 		defer cmd.Process.Kill()
 		says := func() string { text, _ := os.ReadFile(said); return string(text) }
 		const must = "must stay stopped for a minute, or somebody stopped it for a moment only"
-		hosttest.Until(t, 20*time.Second, "it waits", func() bool {
+		hosttest.Until(t, soon, "it waits", func() bool {
 			_, err := os.Stat(h.proc + "/../run/sexton/heal.lock")
 			return err == nil && h.pid("sexton") != 0
 		})
@@ -293,7 +292,7 @@ func refusesStopped(t *testing.T) {
 				says(t, fmt.Sprintf("another sexton heals this host: pid %d, uid 0", healer), "try: wait for it to end; a plan without --apply can be made meanwhile")
 			h.sexton(t, "heal", quick).exits(t, clean)
 		})
-		hosttest.Until(t, 20*time.Second, "it says for what it waits", func() bool { return strings.Contains(says(), must) })
+		hosttest.Until(t, soon, "it says for what it waits", func() bool { return strings.Contains(says(), must) })
 		if err := syscall.Kill(h.outer(t, healer), syscall.SIGINT); err != nil {
 			t.Fatal(err)
 		}

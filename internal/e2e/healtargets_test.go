@@ -25,7 +25,7 @@ func TestHealFirstProcess(t *testing.T) {
 		return h.exec(t, append([]string{"nsenter", "-t", strconv.Itoa(first), "-p", "-m", sexton()}, args...)...)
 	}
 	outer := h.outer(t, first)
-	hosttest.Until(t, hang, "its orphans are dead", func() bool { return len(zombies(outer)) == 3 })
+	hosttest.Until(t, soon, "its orphans are dead", func() bool { return len(zombies(outer)) == 3 })
 	p := inside("heal", quick, "--apply", "--yes", "--nested", "--max-risk", "disruptive", "--journal", "/run/sexton/j", "-o", "json").exits(t, clean).plan(t)
 	if len(p.Steps) != 0 || len(p.Unplanned) != 1 || !strings.HasPrefix(p.Unplanned[0].Finding, "unreaped-children/1.") {
 		t.Errorf("it is planned for: %s", p.run)
@@ -60,7 +60,7 @@ func TestHealFiltered(t *testing.T) {
 	}
 	c := d.run("filtered", []string{"--security-opt=seccomp=" + profile}, "sleep", "1000")
 	command(t, "nsenter", "-t", strconv.Itoa(c.pid), "-p", "sh", "-c", orphaned) // docker exec would be killed
-	hosttest.Until(t, hang, "its orphans are dead", func() bool { return len(zombies(c.pid)) == 3 })
+	hosttest.Until(t, soon, "its orphans are dead", func() bool { return len(zombies(c.pid)) == 3 })
 	same := livesOn(t, c)
 	s := w.treat(t, "disruptive", unhealed).only(t, "reap-by-ptrace", "refused")
 	if s.Target.PID != c.pid || !strings.Contains(s.Why, "does not let waitid pass: it answers 0x0: ") {
@@ -128,7 +128,7 @@ func TestHealStealsNothing(t *testing.T) {
 	outer := h.outer(t, first)
 	for range 5 {
 		h.exec(t, "nsenter", "-t", strconv.Itoa(first), "-p", "-m", "bash", "-c", orphaned).exits(t, clean)
-		hosttest.Until(t, hang, "its orphans are dead", func() bool { return len(zombies(outer)) >= 3 })
+		hosttest.Until(t, soon, "its orphans are dead", func() bool { return len(zombies(outer)) >= 3 })
 		p := h.sexton(t, "heal", quick, "--apply", "--yes", "--max-risk", "disruptive", "--journal", "/run/sexton/j", "-o", "json").exits(t, clean).plan(t)
 		if s := p.only(t, "reap-by-ptrace", "done"); len(s.Target.Children) != 3 || s.Target.PID != first {
 			t.Errorf("%+v", s)
@@ -137,7 +137,7 @@ func TestHealStealsNothing(t *testing.T) {
 	if err := syscall.Kill(outer, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	hosttest.Until(t, hang, "it has ended", func() bool { return h.pid("waiting") == 0 })
+	hosttest.Until(t, soon, "it has ended", func() bool { return h.pid("waiting") == 0 })
 	var had, lost int
 	text, err := os.ReadFile(said)
 	if _, bad := fmt.Sscan(string(text), &had, &lost); err != nil || bad != nil || had < 50 || lost != 0 {

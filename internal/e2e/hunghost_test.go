@@ -67,9 +67,15 @@ func (h *hungHost) hang(operation string) {
 	}
 }
 
-// free ends all that hangs: the daemons' own cleanup waits for it else.
+// free ends all that hangs, and lets nothing more do so.
 func (h *hungHost) free() {
 	os.Remove(h.trap)
+	freeRuntime()
+}
+
+// freeRuntime ends what hangs of runc, and lets run what is stopped: the daemons' own
+// cleanup waits for it else.
+func freeRuntime() {
 	for _, pid := range pids() {
 		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 		switch {
@@ -169,7 +175,7 @@ func (h *hungHost) quiet(t *testing.T) {
 // childOf waits for a runc below a process that waits for its log, and returns it.
 func childOf(t *testing.T, parent int) (pid int) {
 	t.Helper()
-	hosttest.Until(t, hang, "a runc that hangs", func() bool {
+	hosttest.Until(t, soon, "a runc that hangs", func() bool {
 		for _, p := range pids() {
 			text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p))
 			_, after, _ := strings.Cut(string(text), "(runc) S ")

@@ -99,7 +99,7 @@ func TestInitAsEntrypoint(t *testing.T) {
 
 	visited := d.run("visited", entry, "--", "sh", "-c", `echo ready; trap "exit 3" TERM; while :; do sleep 0.05; done`).ready()
 	d.do("exec", "-d", visited.id, "sh", "-c", `trap "sleep 1; echo clean > /proc/1/fd/1; exit" TERM; echo guest > /proc/1/fd/1; while :; do sleep 0.05; done`)
-	hosttest.Until(t, 10*time.Second, "a guest by docker exec", func() bool { return strings.Contains(visited.logs(), "guest") })
+	hosttest.Until(t, soon, "a guest by docker exec", func() bool { return strings.Contains(visited.logs(), "guest") })
 	visited.stop()
 	visited.wantExit(3)
 	if logs := visited.logs(); !strings.Contains(logs, "clean") {
@@ -134,7 +134,7 @@ func TestInitFromScratch(t *testing.T) {
 	}
 	c := &container{d: d, name: "scratch", id: d.do("run", "-d", "--network=none", "scratch-init", "/busybox", "sleep", "1000")}
 	c.pid = c.number("{{.State.Pid}}")
-	hosttest.Until(t, 10*time.Second, "the program runs", func() bool { return len(children(c.pid)) > 0 })
+	hosttest.Until(t, soon, "the program runs", func() bool { return len(children(c.pid)) > 0 })
 	if took := c.stop(); took > 5*time.Second {
 		t.Errorf("stop took %v", took)
 	}

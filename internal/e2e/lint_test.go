@@ -113,7 +113,7 @@ func TestShells(t *testing.T) {
 			})
 			pid := cmd.Process.Pid
 			waits := false
-			hosttest.Until(t, hang, "it sleeps", func() bool {
+			hosttest.Until(t, soon, "it sleeps", func() bool {
 				line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 				text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 				for _, child := range strings.Fields(string(text)) {

@@ -73,7 +73,7 @@ func (d *unitDocker) unit(settings ...string) {
 func (d *unitDocker) again(verb string) {
 	d.t.Helper()
 	d.m.ctl(verb, "docker.service")
-	hosttest.Until(d.t, 30*time.Second, "docker answers: "+d.logged(), func() bool { return d.ping() == nil })
+	hosttest.Until(d.t, soon, "docker answers: "+d.logged(), func() bool { return d.ping() == nil })
 }
 
 func (d *unitDocker) sleeper(name string) *container {

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"sexton.dev/internal/hosttest"
 )
@@ -27,7 +26,7 @@ func unitIn(t *testing.T, propagation, script string) int {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); cmd.Wait() })
-	hosttest.Until(t, 20*time.Second, "the unit is ready", func() bool {
+	hosttest.Until(t, soon, "the unit is ready", func() bool {
 		text, err := os.ReadFile(ready)
 		return err == nil && len(text) > 1
 	})
@@ -84,7 +83,7 @@ var shareable = []string{"--ipc", "shareable"}
 func (c *container) ended(path string) {
 	c.d.t.Helper()
 	c.d.do("kill", c.id)
-	hosttest.Until(c.d.t, 20*time.Second, "docker has unmounted "+path, func() bool { return !slices.Contains(mountPoints(c.d.t), path) })
+	hosttest.Until(c.d.t, soon, "docker has unmounted "+path, func() bool { return !slices.Contains(mountPoints(c.d.t), path) })
 }
 
 // A container was stopped, and a private clone of the mount namespace keeps its

@@ -62,7 +62,7 @@ func TestOOMDocker(t *testing.T) {
 	t.Run("the first process, and the container is removed", func(t *testing.T) {
 		c := d.run("gone", append([]string{"--rm"}, limit...), "sh", "-c", "sleep 1; "+grow)
 		attributed(t, w, deathOf(t, c.id, "sh"), "oom-container", c.id)
-		hosttest.Until(t, 20*time.Second, "docker has removed it", func() bool { return d.do("ps", "-aqf", "id="+c.id) == "" })
+		hosttest.Until(t, soon, "docker has removed it", func() bool { return d.do("ps", "-aqf", "id="+c.id) == "" })
 		if _, err := os.Stat(filepath.Join("/sys/fs/cgroup/memory", filepath.Base(work), "docker", c.id)); err == nil {
 			t.Error("its cgroup is still there")
 		}

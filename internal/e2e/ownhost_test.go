@@ -46,13 +46,13 @@ func newHost(t *testing.T, patience time.Duration) ownHost {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); cmd.Wait() })
-	hosttest.Until(t, 20*time.Second, "the host is up", func() bool { return fileExists(ready) })
+	hosttest.Until(t, soon, "the host is up", func() bool { return fileExists(ready) })
 	first := pidIn(t, fmt.Sprintf("/proc/%d/task/%[1]d/children", cmd.Process.Pid))
 	h := ownHost{
 		world{patience: patience, enter: []string{"nsenter", "-t", strconv.Itoa(first), "-m", "-p", "-i", "sh", "-c", inGroup(group)}},
 		fmt.Sprintf("/proc/%d/root/proc", first),
 	}
-	hosttest.Until(t, 20*time.Second, "its init has started its child", func() bool { return h.pid("sleep") != 0 })
+	hosttest.Until(t, soon, "its init has started its child", func() bool { return h.pid("sleep") != 0 })
 	return h
 }
 
@@ -96,7 +96,7 @@ func (h ownHost) start(t *testing.T, script, comm string) int {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); cmd.Wait() })
-	hosttest.Until(t, 20*time.Second, comm+" runs", func() bool { return h.pid(comm) != 0 && h.settled(h.pid(comm)) })
+	hosttest.Until(t, soon, comm+" runs", func() bool { return h.pid(comm) != 0 && h.settled(h.pid(comm)) })
 	return h.pid(comm)
 }
 
@@ -152,7 +152,7 @@ func (h ownHost) debugger(t *testing.T, pid string) (end func()) {
 	}
 	end = func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); cmd.Wait() }
 	t.Cleanup(end)
-	hosttest.Until(t, 20*time.Second, "it is traced", func() bool { return len(h.state(t).traced) == 1 })
+	hosttest.Until(t, soon, "it is traced", func() bool { return len(h.state(t).traced) == 1 })
 	return end
 }
 

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"sexton.dev/internal/hosttest"
 )
@@ -91,7 +90,7 @@ func shellIn(t *testing.T, pid int, script string) string {
 // waitNumber waits for a file with a number.
 func waitNumber(t *testing.T, file string) (n int) {
 	t.Helper()
-	hosttest.Until(t, 20*time.Second, file, func() bool {
+	hosttest.Until(t, soon, file, func() bool {
 		text, err := os.ReadFile(file)
 		if err == nil {
 			n, err = strconv.Atoi(strings.TrimSpace(string(text)))

@@ -78,7 +78,7 @@ func TestInitOfPodman(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			id := run(tt.name, tt.options, "sh", "-c", cleaner("setsid", "1"))
-			hosttest.Until(t, 20*time.Second, "it is ready", func() bool { return podman("logs", id) == "ready" })
+			hosttest.Until(t, soon, "it is ready", func() bool { return podman("logs", id) == "ready" })
 			pid := podman("inspect", "-f", "{{.State.Pid}}", id)
 			if comm, _ := os.ReadFile("/proc/" + pid + "/comm"); string(comm) != "podman-init\n" {
 				t.Errorf("process 1 is %q", comm)

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"sexton.dev/internal/hosttest"
 )
@@ -63,7 +62,7 @@ func die(t *testing.T) *exec.Cmd {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	hosttest.Until(t, 5*time.Second, "the child is dead", func() bool { return strings.HasPrefix(stateOf(cmd.Process.Pid), "Z") })
+	hosttest.Until(t, soon, "the child is dead", func() bool { return strings.HasPrefix(stateOf(cmd.Process.Pid), "Z") })
 	return cmd
 }
 

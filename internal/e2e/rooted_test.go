@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -28,7 +27,7 @@ func TestRootedInContainer(t *testing.T) {
 	t.Cleanup(func() { os.Remove("/run/docker.sock") })
 	web := d.run("web", nil, "sleep", "1000")
 	web.leaveOrphans(2)
-	hosttest.Until(t, 30*time.Second, "4 zombies in web", func() bool { return len(zombies(web.pid)) >= 4 })
+	hosttest.Until(t, soon, "4 zombies in web", func() bool { return len(zombies(web.pid)) >= 4 })
 	for _, tt := range []struct{ name, volume string }{
 		{"docker run", "/:/host:rslave"},
 		{"kubectl debug node", "/:/host"},

@@ -81,7 +81,7 @@ func (h *hungHost) shimKilled(t *testing.T) {
 	if err := syscall.Kill(gone.shim(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	hosttest.Until(t, hang, "its container ends", func() bool { return gone.inspect("{{.State.Status}}") == "exited" })
+	hosttest.Until(t, soon, "its container ends", func() bool { return gone.inspect("{{.State.Status}}") == "exited" })
 	h.quiet(t)
 }
 
@@ -94,7 +94,7 @@ func (h *hungHost) inKernel(t *testing.T) {
 	if h.answers("stop", "-t", "1", "stuck") {
 		t.Error("docker stop succeeds")
 	}
-	hosttest.Until(t, 2*hang, "it is in D", func() bool { return stateOf(stuck.pid) == "D" })
+	hosttest.Until(t, soon, "it is in D", func() bool { return stateOf(stuck.pid) == "D" })
 	if !h.answers("ps") {
 		t.Error("docker ps does not answer")
 	}
@@ -131,7 +131,7 @@ func (h *hungHost) deafLog(t *testing.T) {
 	})
 	var last string
 	since := time.Now()
-	hosttest.Until(t, 8*hang, "it waits for a reader, and has not run for a second", func() bool {
+	hosttest.Until(t, soon, "it waits for a reader, and has not run for a second", func() bool {
 		wchan, _ := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", chatty.pid))
 		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", chatty.pid))
 		_, ran, _ := strings.Cut(string(status), "\nvoluntary_ctxt_switches:") // with those that were forced on it
@@ -156,7 +156,7 @@ func (h *hungHost) runcsHang(t *testing.T) (e *container, child, init int, start
 	child = childOf(t, e.shim())
 	h.hang("init")
 	h.pending("run", "--network=none", "--name", "start-hangs", image, "sleep", "1000")
-	hosttest.Until(t, hang, "an init that is stopped", func() bool {
+	hosttest.Until(t, soon, "an init that is stopped", func() bool {
 		for _, pid := range pids() {
 			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 			if string(comm) == "runc:[2:INIT]\n" && stateOf(pid) == "T" {
@@ -167,7 +167,7 @@ func (h *hungHost) runcsHang(t *testing.T) (e *container, child, init int, start
 	})
 	h.hang("")
 	var at string
-	hosttest.Until(t, hang, "docker lists it", func() bool { at = h.do("ps", "-aq", "--no-trunc", "-f", "name=start-hangs"); return at != "" })
+	hosttest.Until(t, soon, "docker lists it", func() bool { at = h.do("ps", "-aq", "--no-trunc", "-f", "name=start-hangs"); return at != "" })
 	hosttest.Until(t, time.Minute, "a runc is 30 s old", func() bool { return ageOf(t, child) > 31*time.Second })
 	return e, child, init, at
 }
@@ -273,7 +273,7 @@ func (h *hungHost) goroutines(t *testing.T) map[string]int {
 			t.Fatal(err)
 		}
 		size := int64(-1)
-		hosttest.Until(t, hang, who+"'s dump", func() bool {
+		hosttest.Until(t, soon, who+"'s dump", func() bool {
 			now, _ := filepath.Glob(d.pattern)
 			if len(now) == 0 {
 				return false

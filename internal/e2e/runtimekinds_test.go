@@ -55,7 +55,7 @@ func TestRuntimeHungPodman(t *testing.T) {
 	id := podman("run", "-d", "--network=none", "--cgroup-parent", "/"+filepath.Base(work)+"/podman", "--log-driver=k8s-file", "--name", "web", image, "sleep", "1000")
 	leavesNothing(t)
 	conmon := 0
-	hosttest.Until(t, hang, "its conmon", func() bool {
+	hosttest.Until(t, soon, "its conmon", func() bool {
 		for _, pid := range pids() {
 			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 			if string(comm) == "conmon\n" {

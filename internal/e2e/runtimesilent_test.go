@@ -63,7 +63,7 @@ func TestRuntimeSilent(t *testing.T) {
 		h.names(t, "shim", web.id, shim, "no answer to connect")
 	})
 	t.Run("all answer", func(t *testing.T) {
-		hosttest.Until(t, hang, "docker answers", func() bool { return h.ping() == nil })
+		hosttest.Until(t, soon, "docker answers", func() bool { return h.ping() == nil })
 		h.quiet(t)
 	})
 }

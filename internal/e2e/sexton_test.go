@@ -28,6 +28,9 @@ const (
 // hang is more than any command may take, but for the time it was given to look.
 const hang = 5 * time.Second
 
+// soon is more than anything takes that a test waits for, on a machine with much to do.
+const soon = time.Minute
+
 // sandboxed says what all tests need.
 func sandboxed(t testing.TB) {
 	t.Helper()
@@ -298,7 +301,7 @@ func leavesNothing(t testing.TB) {
 	t.Cleanup(func() {
 		nothingRuns(t)
 		// A daemon may come and go with mounts of its own; one of ours would stay.
-		hosttest.Until(t, 5*time.Second, "no more mounts than before", func() bool {
+		hosttest.Until(t, soon, "no more mounts than before", func() bool {
 			return !slices.ContainsFunc(mountPoints(t), func(at string) bool { return !slices.Contains(before, at) })
 		})
 	})

@@ -129,7 +129,7 @@ func TestStacksOfDaemons(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { asking.Process.Signal(syscall.SIGTERM); asking.Wait() })
-		hosttest.Until(t, hang, "dockerd waits for containerd", func() bool {
+		hosttest.Until(t, soon, "dockerd waits for containerd", func() bool {
 			return strings.Contains(here.stacks(t, fmt.Sprint(d.pid())).Conclusion, "waits less than a minute for containerd to answer")
 		})
 		s := here.stacks(t, "--twice", "--interval", "1500ms", fmt.Sprint(d.pid()))
@@ -138,7 +138,7 @@ func TestStacksOfDaemons(t *testing.T) {
 		}
 		here.sexton(t, "stacks", fmt.Sprint(shim)).exits(t, failed).says(t, fmt.Sprintf("containerd (pid %d), which has to write its log, is stopped", containerd))
 	})
-	hosttest.Until(t, hang, "docker answers", func() bool { return d.ping() == nil })
+	hosttest.Until(t, soon, "docker answers", func() bool { return d.ping() == nil })
 }
 
 // A containerd without docker has its dump and its shims' in places of its own.

@@ -24,7 +24,7 @@ func stopDaemon(t *testing.T, pid int) {
 			t.Error(err)
 		}
 	})
-	hosttest.Until(t, hang, "state T", func() bool { return stateOf(pid) == "T" })
+	hosttest.Until(t, soon, "state T", func() bool { return stateOf(pid) == "T" })
 }
 
 // namesStopped fails the test unless scan, why and ps are quick and say who is
@@ -78,7 +78,7 @@ func TestStoppedDocker(t *testing.T) {
 		namesStopped(t, here, "containerd-shim", "of container web", shim)
 	})
 	t.Run("all run on", func(t *testing.T) {
-		hosttest.Until(t, hang, "docker answers", func() bool { return d.ping() == nil })
+		hosttest.Until(t, soon, "docker answers", func() bool { return d.ping() == nil })
 		r := here.scan(t, clean)
 		if len(r.of("hung-task")) != 0 || len(r.Unknown) != 0 {
 			t.Errorf("after SIGCONT: %s", r.titles())
@@ -171,5 +171,5 @@ func freeze(t *testing.T, group string) {
 			t.Error(err)
 		}
 	})
-	hosttest.Until(t, hang, "frozen", seen)
+	hosttest.Until(t, soon, "frozen", seen)
 }

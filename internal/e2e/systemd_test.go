@@ -70,7 +70,7 @@ func startSystemd(t testing.TB) *manager {
 		t.Fatal(err)
 	}
 	t.Cleanup(m.stop)
-	hosttest.Until(t, 20*time.Second, "systemd answers", func() bool {
+	hosttest.Until(t, soon, "systemd answers", func() bool {
 		is := exec.Command("systemctl", "--user", "is-active", "default.target")
 		is.Env = m.env()
 		return is.Run() == nil
@@ -146,7 +146,7 @@ func TestUnitAsLoaded(t *testing.T) {
 	}
 
 	m.write("keeper.service", service(sleep, "ProtectHome=yes", "ReadOnlyPaths=/usr /etc"))
-	hosttest.Until(t, 10*time.Second, "systemd sees that the file was changed", func() bool {
+	hosttest.Until(t, soon, "systemd sees that the file was changed", func() bool {
 		return m.ctl("show", "-P", "NeedDaemonReload", "keeper.service") == "yes"
 	})
 	f = w.wantFinding(t, "private-unit", keeper)

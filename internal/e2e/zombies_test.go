@@ -41,7 +41,7 @@ func wards(t *testing.T, d *dockerd) map[string]*ward {
 		if w.parent = w.pid; name == "below" {
 			w.parent = w.top("children")[0]
 		}
-		hosttest.Until(t, 30*time.Second, fmt.Sprintf("%d zombies in %s", w.dead, name), func() bool { return len(zombies(w.parent)) >= w.dead })
+		hosttest.Until(t, soon, fmt.Sprintf("%d zombies in %s", w.dead, name), func() bool { return len(zombies(w.parent)) >= w.dead })
 	}
 	return all
 }
