@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -35,18 +34,9 @@ func Self(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := self.Command(syscall.SIGKILL, append([]string{childCommand}, args...)...)
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
-	r, w, err := os.Pipe()
+	r, err := self.Start(cmd)
 	if err != nil {
-		return nil, fmt.Errorf("start a child process: %w", err)
-	}
-	cmd.Stdout = w
-	runtime.LockOSThread() // see [self.Command]
-	defer runtime.UnlockOSThread()
-	err = cmd.Start()
-	w.Close()
-	if err != nil {
-		r.Close()
-		return nil, fmt.Errorf("start a child process: %w", err)
+		return nil, err
 	}
 	return await(ctx, cmd, r, &complaint)
 }

@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -108,19 +107,11 @@ func (j *Journal) child(ctx context.Context, p plan.Plan, do order) (Outcome, er
 	if err != nil {
 		return Outcome{}, err
 	}
-	r, w, err := os.Pipe()
+	r, err := self.Start(cmd)
 	if err != nil {
 		return Outcome{}, err
 	}
-	cmd.Stdout = w
-	runtime.LockOSThread() // see [self.Command]
-	defer runtime.UnlockOSThread()
-	err = cmd.Start()
-	w.Close()
 	defer r.Close()
-	if err != nil {
-		return Outcome{}, fmt.Errorf("start a child process: %w", err)
-	}
 	stop := context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Unix(1, 0)); in.Close() })
 	defer stop()
 	o, err := j.converse(p, do, in, r)

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -96,30 +95,20 @@ func (f failure) Hint() string { return f.try }
 // A Taken is a dump that is being read. It must be closed.
 type Taken struct {
 	Dump
-	in     *bufio.Reader
-	out    *os.File
-	cmd    *exec.Cmd
-	locked bool
+	in  *bufio.Reader
+	out *os.File
+	cmd *exec.Cmd // nil: it was left
 }
 
 // Take asks a process for its dump and returns it as it is read, at the latest when
 // wait is over or ctx ends. It must be read and closed by the goroutine that took it.
 func Take(ctx context.Context, pid int, wait time.Duration) (*Taken, error) {
-	r, w, err := os.Pipe()
+	cmd := self.Command(syscall.SIGKILL, childCommand, strconv.Itoa(pid), strconv.FormatInt(wait.Milliseconds(), 10))
+	r, err := self.Start(cmd)
 	if err != nil {
-		return nil, fmt.Errorf("start a child process: %w", err)
+		return nil, err
 	}
-	t := &Taken{out: r, in: bufio.NewReaderSize(r, maxHeader), cmd: self.Command(syscall.SIGKILL, childCommand, strconv.Itoa(pid), strconv.FormatInt(wait.Milliseconds(), 10))}
-	t.cmd.Stdout = w
-	runtime.LockOSThread() // see [self.Command]
-	t.locked = true
-	err = t.cmd.Start()
-	w.Close()
-	if err != nil {
-		t.cmd = nil
-		t.Close()
-		return nil, fmt.Errorf("start a child process: %w", err)
-	}
+	t := &Taken{out: r, in: bufio.NewReaderSize(r, maxHeader), cmd: cmd}
 	r.SetReadDeadline(time.Now().Add(wait + slack))
 	stop := context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -167,10 +156,7 @@ func (t *Taken) Close() error {
 	if t.cmd != nil {
 		t.cmd.Process.Kill()
 		self.Leave(context.Background(), t.cmd)
-	}
-	if t.locked {
-		runtime.UnlockOSThread()
-		t.locked = false
+		t.cmd = nil
 	}
 	return nil
 }
