@@ -27,7 +27,7 @@ func unblock(ctx context.Context, s plan.Step, note func(any) error) error {
 	t := s.Target
 	p, err := pidfd.Open(t.PID, t.Start)
 	if err != nil {
-		return sorted(err, []error{pidfd.ErrGone}, []error{pidfd.ErrRefused, pidfd.ErrTooOld})
+		return pinned(err)
 	}
 	defer p.Close()
 	if err := waitsStill(t); err != nil {
@@ -140,7 +140,7 @@ func endInit(ctx context.Context, t check.Target, p *pidfd.Process, note func(an
 	if err := note(released{0, t.Path, fmt.Sprintf("pid %d waits, and docker does not know the container", t.PID)}); err != nil {
 		return err
 	}
-	if err := sorted(p.End(ctx, t.Comm), []error{pidfd.ErrGone}, []error{pidfd.ErrRefused}); err != nil {
+	if err := pinned(p.End(ctx, t.Comm)); err != nil {
 		return err
 	}
 	if t.Socket == "" {

@@ -59,7 +59,7 @@ func stillMounted(t check.Target) error {
 func stillWaited(t check.Target) error {
 	p, err := pidfd.Open(t.PID, t.Start)
 	if err != nil {
-		return sorted(err, []error{pidfd.ErrGone}, []error{pidfd.ErrRefused, pidfd.ErrTooOld})
+		return pinned(err)
 	}
 	defer p.Close()
 	dir := fmt.Sprintf("/proc/%d/task/%d/", t.PID, t.TID)

@@ -29,6 +29,11 @@ func signalled(s plan.Step, send func(*pidfd.Process) error) error {
 		defer p.Close()
 		err = send(p)
 	}
+	return pinned(err)
+}
+
+// pinned sorts the errors of pidfd.
+func pinned(err error) error {
 	return sorted(err, []error{pidfd.ErrGone}, []error{pidfd.ErrRefused, pidfd.ErrTooOld})
 }
 

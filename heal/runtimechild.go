@@ -26,7 +26,7 @@ func endChild(ctx context.Context, s plan.Step, note func(any) error) error {
 	}
 	p, err := pidfd.Open(s.Target.PID, s.Target.Start)
 	if err != nil {
-		return endError(err)
+		return pinned(err)
 	}
 	defer p.Close()
 	parent, err := pidfd.Open(s.Parent.PID, s.Parent.Start)
@@ -37,11 +37,7 @@ func endChild(ctx context.Context, s plan.Step, note func(any) error) error {
 	if err := note(waitsOf(s.Target.PID)); err != nil {
 		return err
 	}
-	return endError(p.EndChild(ctx, pidfd.Child{Parent: parent, Names: childNames, Parents: parentNames, Switches: s.Target.Switches}))
-}
-
-func endError(err error) error {
-	return sorted(err, []error{pidfd.ErrGone}, []error{pidfd.ErrRefused, pidfd.ErrTooOld})
+	return pinned(p.EndChild(ctx, pidfd.Child{Parent: parent, Names: childNames, Parents: parentNames, Switches: s.Target.Switches}))
 }
 
 // A threadWait is where a thread was, for whoever asks later why it hung.
