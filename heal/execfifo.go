@@ -108,15 +108,10 @@ func comesNot(d *runc.Dir) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("who the container's init is cannot be told: %w", err)
 	}
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", init.PID))
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
-		return fmt.Sprintf("pid %d has ended", init.PID), nil
-	}
-	var stat procfs.Stat
-	if err == nil {
-		stat, err = procfs.ParseStat(text)
-	}
+	stat, err := readStat(init.PID)
 	switch {
+	case errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH):
+		return fmt.Sprintf("pid %d has ended", init.PID), nil
 	case err != nil:
 		return "", err
 	case stat.Start != init.Start:

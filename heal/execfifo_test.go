@@ -26,19 +26,6 @@ type fifoScene struct {
 	ended  chan error
 }
 
-func statOf(t *testing.T, pid int) procfs.Stat {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	stat, err := procfs.ParseStat(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return stat
-}
-
 func newFifoScene(t *testing.T, init procfs.Stat) *fifoScene {
 	t.Helper()
 	hosttest.NeedsRoot(t)
@@ -66,15 +53,7 @@ func newFifoScene(t *testing.T, init procfs.Stat) *fifoScene {
 	if err := unix.Stat(file, &st); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	status, err := procfs.ParseStatus(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.target = check.Target{Kind: "fifo", PID: pid, Start: statOf(t, pid).Start, Comm: "sh", Switches: status.Voluntary + status.Forced,
+	s.target = check.Target{Kind: "fifo", PID: pid, Start: statOf(t, pid).Start, Comm: "sh", Switches: switchesOf(t, pid),
 		Path: file, Device: deviceOf(unix.Major(st.Dev), unix.Minor(st.Dev)), Inode: st.Ino}
 	return s
 }

@@ -16,7 +16,6 @@ import (
 	"sexton.dev/check"
 	"sexton.dev/internal/hosttest"
 	"sexton.dev/linux/mounts/nsfs"
-	"sexton.dev/linux/procfs"
 	"sexton.dev/plan"
 )
 
@@ -88,15 +87,8 @@ func (m *silentFUSE) answerInit(fd int) {
 func (m *silentFUSE) step() (s plan.Step) {
 	m.t.Helper()
 	pid := m.reader.Process.Pid
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	status, err2 := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	st, err3 := procfs.ParseStat(stat)
-	is, err4 := procfs.ParseStatus(status)
-	if err := errors.Join(err, err2, err3, err4); err != nil {
-		m.t.Fatal(err)
-	}
 	s.Action = "abort-fuse"
-	s.Target = check.Target{Kind: "fuse", Device: m.device, PID: pid, TID: pid, Start: st.Start, Comm: "cat", Switches: is.Voluntary + is.Forced}
+	s.Target = check.Target{Kind: "fuse", Device: m.device, PID: pid, TID: pid, Start: statOf(m.t, pid).Start, Comm: "cat", Switches: switchesOf(m.t, pid)}
 	return s
 }
 
@@ -113,11 +105,8 @@ func TestAbortByWaiter(t *testing.T) {
 		{"nothing is known", func(t *check.Target) { *t = check.Target{Kind: "fuse", Device: t.Device} }, plan.Refused, "nothing tells whether " + m.device + " is still the file system that was seen"},
 		{"another process", func(t *check.Target) { t.Start++ }, plan.NotNeeded, "another"},
 		{"it has run since", func(t *check.Target) { t.Switches-- }, plan.Refused, "has run since it was seen to wait"},
-		{"it lives elsewhere", func(t *check.Target) {
-			t.PID, t.TID = os.Getpid(), os.Getpid()
-			text, _ := os.ReadFile("/proc/self/stat")
-			st, _ := procfs.ParseStat(text)
-			t.Start = st.Start
+		{"it lives elsewhere", func(to *check.Target) {
+			to.PID, to.TID, to.Start = os.Getpid(), os.Getpid(), statOf(t, os.Getpid()).Start
 		}, plan.Refused, "has no FUSE file system " + m.device + " mounted by now"},
 		{"no such connection", func(t *check.Target) { t.Device = "0:1048575" }, plan.NotNeeded, "has ended"},
 		{"it still waits", func(*check.Target) {}, "", ""},

@@ -3,10 +3,10 @@ package heal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -49,27 +49,27 @@ func newStopped(t *testing.T) *stopped {
 	return s
 }
 
-func (s *stopped) stat() procfs.Stat {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.pid), "stat"))
+func (s *stopped) stat() procfs.Stat { return statOf(s.t, s.pid) }
+
+func statOf(t *testing.T, pid int) procfs.Stat {
+	t.Helper()
+	st, err := readStat(pid)
 	if err != nil {
-		s.t.Fatal(err)
-	}
-	st, err := procfs.ParseStat(text)
-	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return st
 }
 
-// switches is how often it has run.
-func (s *stopped) switches() uint64 {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.pid), "status"))
+// switchesOf is how often a process's first thread has run.
+func switchesOf(t *testing.T, pid int) uint64 {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	st, err := procfs.ParseStatus(text)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return st.Voluntary + st.Forced
 }
@@ -77,7 +77,7 @@ func (s *stopped) switches() uint64 {
 // look is the host as far as this process goes, with a finding while it is stopped.
 func (s *stopped) look() Sight {
 	p := snapshot.Process{PID: s.pid, Start: s.id.Start, Comm: "sleep", State: snapshot.State(string(s.stat().State)),
-		Tasks: []snapshot.Task{{TID: s.pid, Switches: s.switches()}}}
+		Tasks: []snapshot.Task{{TID: s.pid, Switches: switchesOf(s.t, s.pid)}}}
 	h := &snapshot.Host{BootID: "b", Taken: time.Now().Add(-time.Hour), Processes: []snapshot.Process{p}}
 	out := Sight{Host: h}
 	if p.State == snapshot.Stopped {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 
 	"sexton.dev/linux/freezer"
 	"sexton.dev/linux/pidfd"
+	"sexton.dev/linux/procfs"
 	"sexton.dev/plan"
 )
 
@@ -35,6 +37,15 @@ func signalled(s plan.Step, send func(*pidfd.Process) error) error {
 // pinned sorts the errors of pidfd.
 func pinned(err error) error {
 	return sorted(err, []error{pidfd.ErrGone}, []error{pidfd.ErrRefused, pidfd.ErrTooOld})
+}
+
+// readStat reads how a process is, whoever has the number now.
+func readStat(pid int) (procfs.Stat, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return procfs.Stat{}, err
+	}
+	return procfs.ParseStat(text)
 }
 
 // thaw thaws the very cgroup that a step names.

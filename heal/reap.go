@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"sexton.dev/linux/procfs"
 	"sexton.dev/linux/ptrace"
 	"sexton.dev/plan"
 )
@@ -66,11 +65,7 @@ type status struct {
 // tells them any more.
 func statuses(dead []ptrace.Child) (out []status) {
 	for _, c := range dead {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.PID))
-		if err != nil {
-			continue // it has gone
-		}
-		if st, err := procfs.ParseStat(text); err == nil && st.Start == c.Start {
+		if st, err := readStat(c.PID); err == nil && st.Start == c.Start { // else it has gone
 			out = append(out, status{c.PID, st.ExitCode})
 		}
 	}

@@ -2,7 +2,6 @@ package heal
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -17,7 +16,6 @@ import (
 
 	"sexton.dev/check"
 	"sexton.dev/internal/hosttest"
-	"sexton.dev/linux/procfs"
 	"sexton.dev/plan"
 	"sexton.dev/runtimes/runtimestest"
 )
@@ -79,11 +77,7 @@ func (d *daemon) becomes(state string, more int) {
 
 func (d *daemon) step(socket string) (s plan.Step) {
 	d.t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.first.Process.Pid))
-	st, bad := procfs.ParseStat(text)
-	if err := errors.Join(err, bad); err != nil {
-		d.t.Fatal(err)
-	}
+	st := statOf(d.t, d.first.Process.Pid)
 	s.Action, s.Does = "restart-holder", "restart it"
 	s.Target = check.Target{Kind: "container", Runtime: "docker", Socket: socket, Container: id, PID: st.PID, Start: st.Start, Comm: "sleep"}
 	return s
@@ -210,12 +204,7 @@ func TestRestartOwn(t *testing.T) {
 	d := newDaemon(t)
 	s := d.step(runtimestest.HTTP(t, d))
 	for _, pid := range []int{os.Getpid(), os.Getppid()} {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		st, bad := procfs.ParseStat(text)
-		if err := errors.Join(err, bad); err != nil {
-			t.Fatal(err)
-		}
-		s.Target.PID, s.Target.Start = pid, st.Start
+		s.Target.PID, s.Target.Start = pid, statOf(t, pid).Start
 		out, err := openJournal(t, filepath.Join(t.TempDir(), "j")).Child(t.Context(), plan.Plan{}, s)
 		if err != nil || out.Status != plan.Refused || !strings.Contains(out.Why, "sexton runs in it, and would end with it") || len(d.acts) > 0 {
 			t.Errorf("%v, %q: %s, %q", err, out.Status, out.Why, d.acts)

@@ -12,7 +12,6 @@ import (
 	"sexton.dev/check"
 	"sexton.dev/linux/cgroupfs"
 	"sexton.dev/linux/pidfd"
-	"sexton.dev/linux/procfs"
 	"sexton.dev/linux/systemd"
 	"sexton.dev/plan"
 	"sexton.dev/runtimes"
@@ -73,11 +72,10 @@ func endsSexton(t check.Target) bool {
 	const deepest = 100
 	pid := os.Getpid()
 	for n := 0; pid > 0 && pid != t.PID && n < deepest; n++ {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		st, err := readStat(pid)
 		if err != nil {
 			return false
 		}
-		st, _ := procfs.ParseStat(text)
 		pid = st.PPID
 	}
 	return pid == t.PID
