@@ -34,7 +34,7 @@ func unblock(h *snapshot.Host, f check.Finding, r check.Remedy) (out []Step) {
 		case t.Inode == 0:
 			s.Refused = "the fifo could not be looked at, so it cannot be told from a later one"
 		case t.Switches == 0:
-			s.Refused = "how often it has run cannot be read, so nobody can tell whether it stays where it is; run sexton as root"
+			s.Refused = uncounted("stays where it is")
 		}
 		out = append(out, s)
 	}
@@ -42,7 +42,7 @@ func unblock(h *snapshot.Host, f check.Finding, r check.Remedy) (out []Step) {
 }
 
 func unblocked(h *snapshot.Host, s Step) (bool, string) {
-	p := h.Same(snapshot.ID{PID: s.Target.PID, Start: s.Target.Start})
+	p := targeted(h, s.Target)
 	switch {
 	case p == nil || p.State == snapshot.Dead:
 		return true, ""

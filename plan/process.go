@@ -42,7 +42,7 @@ func resume(h *snapshot.Host, f check.Finding, r check.Remedy) (out []Step) {
 			s.Refused = meant(h, p.Container)
 		}
 		if s.Refused == "" && t.Switches == 0 {
-			s.Refused = "how often it has run cannot be read, so nobody can tell whether it stays stopped; run sexton as root"
+			s.Refused = uncounted("stays stopped")
 		}
 		out = append(out, s)
 	}
@@ -92,6 +92,11 @@ func thaw(h *snapshot.Host, f check.Finding, r check.Remedy) (out []Step) {
 	return out
 }
 
+// uncounted is why a process is left alone of which the number of switches is not known.
+func uncounted(what string) string {
+	return fmt.Sprintf("how often it has run cannot be read, so nobody can tell whether it %s; run sexton as root", what)
+}
+
 // meant says why a container may stand still on purpose, "" if it does not.
 func meant(h *snapshot.Host, container string) string {
 	c := h.Container(container)
@@ -126,6 +131,11 @@ func same(t check.Target) string {
 	return fmt.Sprintf("pid %d is still the process that started %d ticks after boot", t.PID, t.Start)
 }
 
+// targeted is the process of a target, nil if it has ended.
+func targeted(h *snapshot.Host, t check.Target) *snapshot.Process {
+	return h.Same(snapshot.ID{PID: t.PID, Start: t.Start})
+}
+
 func deadOf(h *snapshot.Host, pid int) (dead []snapshot.ID) {
 	for _, c := range h.Children(pid) {
 		if c.Zombie() {
@@ -146,7 +156,7 @@ func reaped(h *snapshot.Host, s Step) (bool, string) {
 }
 
 func resumed(h *snapshot.Host, s Step) (bool, string) {
-	p := h.Same(snapshot.ID{PID: s.Target.PID, Start: s.Target.Start})
+	p := targeted(h, s.Target)
 	return p == nil || p.State != snapshot.Stopped, "it is still stopped"
 }
 

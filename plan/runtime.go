@@ -75,7 +75,7 @@ func byHand(c *snapshot.Container, verb string) string {
 }
 
 func restarted(h *snapshot.Host, s Step) (bool, string) {
-	p := h.Same(snapshot.ID{PID: s.Target.PID, Start: s.Target.Start})
+	p := targeted(h, s.Target)
 	return p == nil, process(s.Target) + " still runs"
 }
 

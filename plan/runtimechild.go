@@ -11,12 +11,15 @@ import (
 // its start is its parent, and that none of its threads has run since.
 func endChild(h *snapshot.Host, f check.Finding, r check.Remedy) (out []Step) {
 	for _, t := range r.Targets {
-		p := h.Same(snapshot.ID{PID: t.PID, Start: t.Start})
-		x := h.Ladder.Layer(snapshot.ID{PID: t.PID, Start: t.Start})
-		if p == nil || x == nil || h.Process(p.PPID) == nil {
+		p := targeted(h, t)
+		if p == nil {
 			continue
 		}
-		parent := check.ProcessTarget(h.Process(p.PPID))
+		x, up := h.Ladder.Layer(p.ID()), h.Process(p.PPID)
+		if x == nil || up == nil {
+			continue
+		}
+		parent := check.ProcessTarget(up)
 		t.Switches = x.Switches
 		does := x.Operation
 		if does == "" {
@@ -32,7 +35,7 @@ func endChild(h *snapshot.Host, f check.Finding, r check.Remedy) (out []Step) {
 			Affects: []string{"the " + does + " that it was for fails; its shim, and the container, go on"},
 		}
 		if t.Switches == 0 {
-			s.Refused = "how often it has run cannot be read, so nobody can tell whether it hangs; run sexton as root"
+			s.Refused = uncounted("hangs")
 		}
 		out = append(out, s)
 	}
@@ -40,6 +43,6 @@ func endChild(h *snapshot.Host, f check.Finding, r check.Remedy) (out []Step) {
 }
 
 func childEnded(h *snapshot.Host, s Step) (bool, string) {
-	p := h.Same(snapshot.ID{PID: s.Target.PID, Start: s.Target.Start})
+	p := targeted(h, s.Target)
 	return p == nil || p.Zombie(), process(s.Target) + " still runs"
 }
