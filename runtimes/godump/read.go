@@ -23,7 +23,7 @@ type reader struct {
 	last  *stack            // of the line before
 	dumps int               // that have begun
 	files bool              // source lines are in the text: not everybody keeps them
-	stray bool              // the line was part of a stack's line, as far as one can see
+	stray bool              // the text ends in the middle of a stack's line, as far as one can see
 	text  Text
 
 	pending []byte // a line that the next one may go on with, if waiting
@@ -120,7 +120,7 @@ func (d *reader) tear(s *stack) {
 func (d *reader) finish() {
 	for _, name := range d.order {
 		s := d.open[name]
-		if s.going && (s.due && d.files || d.stray && d.in.unended && s == d.last) {
+		if s.going && (s.due && d.files || d.stray && s == d.last) {
 			d.text.Cut = true
 		}
 		s.due = false
@@ -192,13 +192,13 @@ func (d *reader) mark(line []byte) {
 			d.last.Elided = d.last.going
 			d.end(d.last)
 		}
-	default:
-		d.stray = partial.Match(line)
+	case d.in.unended: // the last line
+		d.stray, _ = regexp.Match(partial, line)
 	}
 }
 
-// partial tells what may be the beginning of a function's name or of a path.
-var partial = regexp.MustCompile(`^\s*[\w./*()-]*[./][\w./*()-]*$`)
+// partial is what may be the beginning of a function's name or of a path.
+const partial = `^\s*[\w./*()-]*[./][\w./*()-]*$`
 
 // shim reads the fields that a shim's log line has behind its message. path is the
 // bundle that the shim was started in: of a pod that shares one shim, the sandbox's.
