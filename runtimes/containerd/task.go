@@ -36,10 +36,10 @@ func DeleteTask(ctx context.Context, socket, namespace, id string) error {
 	if err != nil || !hasTask {
 		return err
 	}
-	if err := r.act(ctx, "delete task", deleteTaskMethod); err != nil && rpc.CodeOf(err) != rpc.NotFound {
-		return err
+	if _, err = r.call(ctx, "delete task", deleteTaskMethod); rpc.CodeOf(err) == rpc.NotFound {
+		return nil
 	}
-	return nil
+	return rpc.ExplainAct(ctx, d, err)
 }
 
 // A remover removes the task of one container.
@@ -77,12 +77,6 @@ func (r *remover) stopped(ctx context.Context) (hasTask bool, err error) {
 		return false, r.refuse("its shim did not tell containerd its state: heal that first, a process may live")
 	}
 	return false, r.refuse(fmt.Sprintf("its task is %s, pid %d: stop it first, ctr -n %s task kill %s", state(p.status), p.pid, r.namespace, r.id))
-}
-
-// act makes a call that changes something.
-func (r *remover) act(ctx context.Context, what, method string) error {
-	_, err := r.call(ctx, what, method)
-	return rpc.ExplainAct(ctx, r.d, err)
 }
 
 // ends is [remover.stopped], but waits for that.
