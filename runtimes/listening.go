@@ -21,15 +21,14 @@ func listeners(table []byte) map[uint64]string {
 	twice := map[uint64]bool{}
 	for line := range bytes.Lines(table) {
 		if inode, at, ok := parseListener(string(line)); ok {
-			_, known := found[inode]
-			twice[inode] = twice[inode] || known
+			if _, known := found[inode]; known {
+				twice[inode] = true
+			}
 			found[inode] = at
 		}
 	}
 	for inode := range twice {
-		if twice[inode] {
-			delete(found, inode)
-		}
+		delete(found, inode)
 	}
 	return found
 }
