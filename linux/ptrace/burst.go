@@ -50,7 +50,7 @@ func (b *burst) run() error {
 		return errno
 	}
 	ptrace(unix.PTRACE_INTERRUPT, b.tid, 0, 0)
-	switch b.last = wait(b.tid, stopLimit); b.last.kind {
+	switch b.last = b.wait(b.tid, stopLimit); b.last.kind {
 	case late:
 		return refuse("resume its container if that is paused; else /proc/PID/wchan says what it waits for", "process %d did not stop within %v: it is frozen, or it waits without interruption", b.pid, stopLimit)
 	case byInterrupt:
@@ -177,10 +177,10 @@ func (b *burst) toCall() bool {
 			b.last.kind = gone
 			return false
 		}
-		b.last = wait(b.tid, stopLimit)
+		b.last = b.wait(b.tid, stopLimit)
 		if b.last.kind == late { // its container was paused just now: version 2 of cgroups stops it all the same
 			ptrace(unix.PTRACE_INTERRUPT, b.tid, 0, 0)
-			b.last = wait(b.tid, 0)
+			b.last = b.wait(b.tid, 0)
 			return false
 		}
 		if b.last.kind != byInterrupt {
@@ -223,7 +223,7 @@ func (b *burst) end() {
 	if b.changed && b.last.kind == byCall {
 		ptrace(unix.PTRACE_INTERRUPT, b.tid, 0, 0)
 		ptrace(unix.PTRACE_CONT, b.tid, 0, 0)
-		b.last = wait(b.tid, 0) // for as long as it takes: its registers are with us
+		b.last = b.wait(b.tid, 0) // for as long as it takes: its registers are with us
 	}
 	var s unix.Signal
 	if b.last.kind == bySignal {

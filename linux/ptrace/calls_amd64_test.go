@@ -79,12 +79,10 @@ func TestBurstAllocatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pinned.release()
-	r := newReaper(pinned, nil, bursts*each)
+	r := newReaper(pinned, waiterOf(t), nil, bursts*each)
 	if err := r.number(target.dead()); err != nil {
 		t.Fatal(err)
 	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	least := ^uint64(0) // others may allocate meanwhile
 	for all := r.left; len(all) > 0; {
 		hosttest.Until(t, patience, "it is at rest", func() bool { return target.stat().state == 'S' })

@@ -1,7 +1,6 @@
 package ptrace
 
 import (
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -65,41 +64,6 @@ const (
 	byCall             // at the entry or the exit of a system call
 	byOther
 )
-
-// spins are how often a stop is asked for before the first sleep. On two
-// processors under load 20 take half of the time that 200 take.
-const spins = 20
-
-// wait waits for the next stop, for at most limit unless that is 0.
-//
-// A stop comes within some microseconds, so it is asked for some times at once. Then
-// we sleep: on a busy machine the thread may need our processor to stop at all.
-func wait(tid int, limit time.Duration) stop {
-	began := time.Now()
-	nap := unix.Timespec{Nsec: 20_000}
-	for i := 0; ; i++ {
-		var status int32
-		got, _, errno := unix.RawSyscall6(unix.SYS_WAIT4, uintptr(tid), uintptr(unsafe.Pointer(&status)), unix.WNOHANG|unix.WALL, 0, 0, 0)
-		switch {
-		case errno == unix.EINTR:
-			continue
-		case errno != 0:
-			return stop{kind: gone}
-		case int(got) == tid:
-			return stopOf(uint32(status))
-		}
-		if i < spins {
-			continue
-		}
-		if limit != 0 && time.Since(began) > limit {
-			return stop{kind: late}
-		}
-		unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&nap)), 0, 0)
-		if nap.Nsec < 1_000_000 {
-			nap.Nsec += nap.Nsec / 8
-		}
-	}
-}
 
 // stopOf reads a wait status.
 //

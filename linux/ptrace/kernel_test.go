@@ -2,6 +2,7 @@ package ptrace
 
 import (
 	"os/exec"
+	"runtime"
 	"testing"
 	"time"
 
@@ -29,8 +30,21 @@ func TestStopOf(t *testing.T) {
 	}
 }
 
+// waiterOf is for the rest of a test, which stays on its thread.
+func waiterOf(t *testing.T) *waiter {
+	t.Helper()
+	runtime.LockOSThread()
+	w, err := newWaiter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.close(); runtime.UnlockOSThread() })
+	return w
+}
+
 func TestWait(t *testing.T) {
-	if got := wait(1<<22+1, 0); got.kind != gone {
+	w := waiterOf(t)
+	if got := w.wait(1<<22+1, 0); got.kind != gone {
 		t.Errorf("nobody: %+v", got)
 	}
 	c := exec.Command("/bin/sleep", "100")
@@ -39,7 +53,7 @@ func TestWait(t *testing.T) {
 	}
 	defer c.Wait()
 	defer c.Process.Kill()
-	if got := wait(c.Process.Pid, 20*time.Millisecond); got.kind != late {
+	if got := w.wait(c.Process.Pid, 20*time.Millisecond); got.kind != late {
 		t.Errorf("one that does not stop: %+v", got)
 	}
 }

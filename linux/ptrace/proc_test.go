@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestParseStat(t *testing.T) {
@@ -64,6 +65,7 @@ func TestNothingIsAllocated(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
+	w := waiterOf(t)
 	f := newFilters()
 	for range 20 {
 		f.insns = append(f.insns, insn{0x06, 0, 0, 0x7fff0000})
@@ -80,7 +82,7 @@ func TestNothingIsAllocated(t *testing.T) {
 		if _, err := f.judge(1, 2, waitidArgs(7)); err != nil {
 			t.Error(err)
 		}
-		wait(self, 1) // no child of ours
+		w.wait(self, time.Second) // no child of ours
 	})
 	if got != 0 {
 		t.Errorf("%v allocations", got)

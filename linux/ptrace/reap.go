@@ -87,7 +87,12 @@ func reap(ctx context.Context, q Request, said func(Outcome) error) error {
 		return err
 	}
 	defer t.release()
-	r := newReaper(t, said, len(q.Dead))
+	w, err := newWaiter()
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	r := newReaper(t, w, said, len(q.Dead))
 	if err := r.number(q.Dead); err != nil {
 		return err
 	}
@@ -98,6 +103,7 @@ func reap(ctx context.Context, q Request, said func(Outcome) error) error {
 // A reaper goes from burst to burst.
 type reaper struct {
 	*target
+	*waiter
 	said    func(Outcome) error
 	left    []numbered
 	out     []Outcome // of this burst
@@ -113,8 +119,8 @@ type numbered struct {
 	inner int
 }
 
-func newReaper(t *target, said func(Outcome) error, n int) *reaper {
-	return &reaper{target: t, said: said, left: make([]numbered, 0, n), out: make([]Outcome, 0, n), filters: newFilters()}
+func newReaper(t *target, w *waiter, said func(Outcome) error, n int) *reaper {
+	return &reaper{target: t, waiter: w, said: said, left: make([]numbered, 0, n), out: make([]Outcome, 0, n), filters: newFilters()}
 }
 
 // number reads what the parent calls its children.

@@ -223,7 +223,7 @@ func TestParentEnds(t *testing.T) {
 
 // A signal, or the end of time, ends it between two bursts.
 func TestTerm(t *testing.T) {
-	r := startTarget(t, "futex", 600, nil)
+	r := startTarget(t, "futex", 2000, nil)
 	i := startInjector(t, nil)
 	given := r.dead()
 	if err := i.in.Encode(order{Request: r.request(given)}); err != nil {

@@ -97,7 +97,7 @@ func TestInCritical(t *testing.T) {
 			t.Error(errno)
 		}
 		ptrace(unix.PTRACE_INTERRUPT, r.pid, 0, 0)
-		wait(r.pid, 0)
+		(&waiter{}).wait(r.pid, 0)
 		var area [3]uint64
 		ptraceN(unix.PTRACE_GET_RSEQ_CONFIGURATION, r.pid, 24, unsafe.Pointer(&area))
 		v.outside = inCritical(r.pid)
@@ -153,7 +153,7 @@ func trace(t *testing.T, r *runningTarget, stopped bool) {
 		attached <- errno
 		<-end
 		ptrace(unix.PTRACE_INTERRUPT, r.pid, 0, 0)
-		wait(r.pid, time.Second)
+		(&waiter{}).wait(r.pid, 0)
 		ptrace(unix.PTRACE_DETACH, r.pid, 0, 0)
 		end <- struct{}{}
 	}()
