@@ -36,8 +36,7 @@ func newFastReader(req Request) (*fastReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &fastReader{req: req, own: own, outside: -1, known: map[uint64]mounts.Namespace{}, caller: statmount.NewCaller()}
-	r.supers.texts, r.supers.sources = map[superblock]mounts.Mount{}, map[superblock]source{}
+	r := &fastReader{req: req, own: own, outside: -1, known: map[uint64]mounts.Namespace{}, supers: superblocks{}, caller: statmount.NewCaller()}
 	if r.inode, err = nsfs.Inode(own); err != nil {
 		r.close()
 		return nil, err

@@ -14,25 +14,34 @@ type superblock struct {
 	magic        uint64
 }
 
-// superblocks keeps the strings that were read: they cost more than all the rest.
-type superblocks struct {
-	texts   map[superblock]mounts.Mount
-	sources map[superblock]source // by which mount each was read
+// anyMagic is the key without what is known only while a mount is read.
+func (s superblock) anyMagic() superblock { s.magic = 0; return s }
+
+// A super is what the strings of a superblock are, and by which mount they were read.
+type super struct {
+	kind, source, options string
+	namespace, id         uint64
+	lives                 bool // that mount was there still at the end
 }
+
+// superblocks keeps the strings that were read: they cost more than all the rest.
+type superblocks map[superblock]*super
 
 // superStrings are the fields that depend on the superblock alone.
 const superStrings = statmount.Device | statmount.Type | statmount.Subtype | statmount.Source | statmount.Super
 
 // add fills the strings of the superblock of a mount whose root is known.
-func (s *superblocks) add(c *statmount.Caller, ns, magic uint64, m *mounts.Mount) error {
+func (s superblocks) add(c *statmount.Caller, ns, magic uint64, m *mounts.Mount) error {
 	key := superblock{m.Major, m.Minor, m.Root, magic}
-	from, ok := s.texts[key]
+	from, ok := s[key]
 	if !ok {
-		if _, _, err := c.Stat(ns, m.UniqueID, superStrings, &from); err != nil {
+		var told mounts.Mount
+		if _, _, err := c.Stat(ns, m.UniqueID, superStrings, &told); err != nil {
 			return err
 		}
-		s.texts[key], s.sources[key] = from, source{ns, m.UniqueID}
+		from = &super{kind: told.Type, source: told.Source, options: told.Super, namespace: ns, id: m.UniqueID}
+		s[key] = from
 	}
-	m.Type, m.Source, m.Super = from.Type, from.Source, from.Super
+	m.Type, m.Source, m.Super = from.kind, from.source, from.options
 	return nil
 }

@@ -10,30 +10,26 @@ import (
 	"sexton.dev/linux/mounts/statmount"
 )
 
-// A source is a mount by which the strings of its superblock were read.
-type source struct{ namespace, id uint64 }
-
 // recheck reads again what may have the strings of another file system. They are
 // read once for each device number, and the number of one that has gone is used
 // again at once. If the mount by which they were read still lives, all that had
 // its number since then was of its superblock.
 func (r *fastReader) recheck(ctx context.Context, spaces []mounts.Namespace) error {
-	if len(r.supers.sources) == 0 {
+	if len(r.supers) == 0 {
 		return nil
 	}
-	bySpace := map[uint64][]superblock{}
-	for key, from := range r.supers.sources {
-		bySpace[from.namespace] = append(bySpace[from.namespace], key)
+	bySpace := map[uint64][]*super{}
+	for _, s := range r.supers {
+		bySpace[s.namespace] = append(bySpace[s.namespace], s)
 	}
-	lives := map[superblock]bool{}
 	err := r.forEach(ctx, spaces, func(i int) error {
-		for _, key := range bySpace[spaces[i].ID] {
+		for _, s := range bySpace[spaces[i].ID] {
 			var m mounts.Mount
-			_, _, err := r.caller.Stat(spaces[i].ID, r.supers.sources[key].id, statmount.Device, &m)
+			_, _, err := r.caller.Stat(spaces[i].ID, s.id, statmount.Device, &m)
 			if err != nil && !errors.Is(err, unix.ENOENT) {
 				return err
 			}
-			lives[key] = err == nil
+			s.lives = err == nil
 		}
 		return nil
 	})
@@ -41,8 +37,8 @@ func (r *fastReader) recheck(ctx context.Context, spaces []mounts.Namespace) err
 		return err
 	}
 	torn := map[superblock]bool{}
-	for key := range r.supers.sources {
-		if !lives[key] {
+	for key, s := range r.supers {
+		if !s.lives {
 			torn[key.anyMagic()] = true
 		}
 	}
@@ -51,9 +47,6 @@ func (r *fastReader) recheck(ctx context.Context, spaces []mounts.Namespace) err
 	}
 	return r.forEach(ctx, spaces, func(i int) error { return r.reread(&spaces[i], torn) })
 }
-
-// anyMagic is the key without what is known only while a mount is read.
-func (s superblock) anyMagic() superblock { s.magic = 0; return s }
 
 // reread reads the strings of each mount of a torn superblock by itself. One that
 // is gone now is left out.
