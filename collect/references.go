@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -32,14 +31,15 @@ type refQuestion struct {
 	Devices []string `json:"devices,omitempty"` // of superblocks
 	Mounts  []uint64 `json:"mounts,omitempty"`  // ids; on btrfs and overlays a file may have another device than its mount
 	Layers  []Layer  `json:"layers,omitempty"`  // directories of overlays, to prove which one a detached mount is
-	Listed  []string `json:"listed,omitempty"`  // devices that are in the tables, so none of these detached ones
+	Listed  runs     `json:"listed,omitempty"`  // devices that are in the tables, so none of these detached ones
 }
 
 // Bounds of a question, which the kernel takes 128 KiB of. Over them it is
-// answered as well, but for a file on btrfs below one of over 2,000 mounts, and slower.
+// answered as well, but for a file on btrfs below one of over 2,000 mounts, and slower where the
+// device numbers have over 1,000 gaps.
 const (
 	mostMounts = 2000
-	mostListed = 4000
+	mostListed = 1000
 )
 
 // A refLine is one line of that child.
@@ -173,20 +173,6 @@ func sift(text []byte) (kept []byte, at int, done bool) {
 func lackLine(what, why string) []byte {
 	line, _ := json.Marshal(refLine{Lack: what, Why: why}) // two strings
 	return append(line, '\n')
-}
-
-// listed are the devices of all mounts, none if they are too many.
-func listed(table *snapshot.Mounts) []string {
-	seen := map[string]bool{}
-	for i := range table.Namespaces {
-		for k := range table.Namespaces[i].Mounts {
-			seen[table.Namespaces[i].Mounts[k].Device] = true
-		}
-	}
-	if len(seen) > mostListed {
-		return nil
-	}
-	return slices.Sorted(maps.Keys(seen))
 }
 
 // childReferences is the child's side. It ends itself where it stalls, so that

@@ -11,11 +11,12 @@ import (
 // A sieve keeps the references that a question is about, by numbers before any
 // text is read.
 type sieve struct {
-	narrow          bool
-	layers          layers
-	devices, listed map[string]bool
-	mounts          []uint64 // sorted
-	names           map[numbers]string
+	narrow  bool
+	layers  layers
+	devices map[string]bool
+	listed  runs
+	mounts  []uint64 // sorted
+	names   map[numbers]string
 }
 
 type numbers struct{ major, minor uint32 }
@@ -29,7 +30,7 @@ func numbersOf(name string) (n numbers, ok bool) {
 }
 
 func newSieve(q *refQuestion) *sieve {
-	s := &sieve{narrow: q.Narrow, layers: findLayers(q.Proc, q.Layers), devices: set(q.Devices), listed: set(q.Listed), names: map[numbers]string{}}
+	s := &sieve{narrow: q.Narrow, layers: findLayers(q.Proc, q.Layers), devices: set(q.Devices), listed: q.Listed, names: map[numbers]string{}}
 	s.mounts = slices.Sorted(slices.Values(q.Mounts))
 	return s
 }
@@ -54,7 +55,7 @@ func (s *sieve) name(major, minor uint32) string {
 // suspect reports whether a file with this device may be in a detached overlay
 // that is asked about.
 func (s *sieve) suspect(major, minor uint32) bool {
-	return len(s.layers) > 0 && !s.listed[s.name(major, minor)]
+	return len(s.layers) > 0 && !s.listed.has(major, minor)
 }
 
 // asked reports whether a reference is to a mount or superblock that is asked about.
