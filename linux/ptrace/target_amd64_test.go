@@ -1,6 +1,7 @@
 package ptrace
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,6 +25,9 @@ type runningTarget struct {
 	pid   int
 	start uint64
 	ended chan struct{}
+
+	waitsFor string // name of children that it waits for itself, which are not to be touched; "": none
+
 }
 
 const patience = 20 * time.Second // for what should come at once, on a machine that is busy
@@ -120,7 +124,7 @@ func (r *runningTarget) dead() (all []Child) {
 		for _, word := range strings.Fields(string(text)) {
 			pid, _ := strconv.Atoi(word)
 			text, err := os.ReadFile("/proc/" + word + "/stat")
-			if s, ok := parseStat(text); err == nil && ok && s.state == 'Z' {
+			if s, ok := parseStat(text); err == nil && ok && s.state == 'Z' && (r.waitsFor == "" || !bytes.Contains(text, []byte("("+r.waitsFor+")"))) {
 				all = append(all, Child{pid, s.start})
 			}
 		}
