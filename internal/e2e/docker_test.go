@@ -117,16 +117,16 @@ func needsDocker(t testing.TB) {
 const busybox = "/bin/busybox"
 
 // startDocker starts a private docker daemon, with the image loaded and tini as
-// the init of docker run --init.
-func startDocker(t testing.TB) *dockerd {
+// the init of docker run --init. more ends its command line.
+func startDocker(t testing.TB, more ...string) *dockerd {
 	t.Helper()
 	tini, _ := exec.LookPath("tini-static")
-	return startDockerWith(t, tini)
+	return startDockerWith(t, tini, more...)
 }
 
-func startDockerWith(t testing.TB, init string) *dockerd {
+func startDockerWith(t testing.TB, init string, more ...string) *dockerd {
 	t.Helper()
-	return startDockerBy(t, init, func(argv []string) []string { return argv })
+	return startDockerBy(t, init, func(argv []string) []string { return append(argv, more...) })
 }
 
 // startDockerBy starts one whose command line is changed first.
@@ -235,6 +235,16 @@ func (d *dockerd) commandFor(seconds string, args ...string) *exec.Cmd {
 	cmd := exec.Command("timeout", append([]string{seconds, "docker"}, args...)...)
 	cmd.Env = world{docker: d.socket}.env()
 	return cmd
+}
+
+// answers reports whether a docker command ends, and well, within 3 s.
+func (d *dockerd) answers(args ...string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "docker", args...)
+	cmd.Env = world{docker: d.socket}.env()
+	cmd.WaitDelay = time.Second
+	return cmd.Run() == nil && ctx.Err() == nil
 }
 
 // do runs a docker command and returns its stdout.

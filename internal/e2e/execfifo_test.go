@@ -85,11 +85,6 @@ func inFifo(comm, id string) (out []int) {
 	return out
 }
 
-// answers reports whether docker inspects a container within some seconds.
-func (d *dockerd) answers(id string) bool {
-	return d.commandFor("3", "inspect", id).Run() == nil
-}
-
 // fifoOf is the fifo of a container of docker's.
 func (d *dockerd) fifoOf(t *testing.T, id string) string {
 	t.Helper()
@@ -106,7 +101,7 @@ func (d *dockerd) fifoOf(t *testing.T, id string) string {
 // has ended is let go; one whose init is stopped goes on and starts; and an init that
 // docker gave up is ended, and its task deleted.
 func TestExecFifo(t *testing.T) {
-	d := startDockerAs(t, runtimeOf(t, "losing", loseInit), runtimeOf(t, "stopping", stopInit))
+	d := startDocker(t, runtimeOf(t, "losing", loseInit), runtimeOf(t, "stopping", stopInit))
 	w := world{docker: d.socket, containerd: d.dir + "/exec/containerd/containerd.sock", patience: 2 * time.Minute}
 	other := d.run("other", nil, "sleep", "1000")
 	same := livesOn(t, other)
@@ -115,7 +110,7 @@ func TestExecFifo(t *testing.T) {
 
 	time.Sleep(startOld)
 	t.Run("found", func(t *testing.T) {
-		if d.answers(lost.id) {
+		if d.answers("inspect", lost.id) {
 			t.Error("docker inspects it: its lock is not held")
 		}
 		r := w.sexton(t, "scan", "--check", "exec-fifo", "-o", "json").exits(t, findings).report(t)
@@ -148,7 +143,7 @@ func TestExecFifo(t *testing.T) {
 		if text := lost.ended(t); !strings.Contains(text, "exit status 1") {
 			t.Errorf("docker start lost: %s", text)
 		}
-		if !d.answers(lost.id) {
+		if !d.answers("inspect", lost.id) {
 			t.Error("docker does not inspect it")
 		}
 	})
@@ -172,7 +167,7 @@ func TestExecFifo(t *testing.T) {
 // An init that is stopped is not given up, whether runc waits in the open of the fifo or
 // has it open: it is let run on, and the container starts.
 func TestExecFifoStopped(t *testing.T) {
-	d := startDockerAs(t, runtimeOf(t, "stopping", stopInit), runtimeOf(t, "holding", holdOpen))
+	d := startDocker(t, runtimeOf(t, "stopping", stopInit), runtimeOf(t, "holding", holdOpen))
 	w := world{docker: d.socket, patience: 2 * time.Minute}
 	opening, reading := d.hang("opening", "stopping"), d.hang("reading", "holding")
 	time.Sleep(startOld)

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -50,10 +49,7 @@ func startHungHost(t *testing.T) *hungHost {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.endShims) // when dockerd has ended
-	tini, _ := exec.LookPath("tini-static")
-	h.dockerd = startDockerBy(t, tini, func(argv []string) []string {
-		return append(argv, "--containerd", c.socket, "--add-runtime", "trap="+c.dir+"/runc", "--default-runtime", "trap")
-	})
+	h.dockerd = startDocker(t, "--containerd", c.socket, "--add-runtime", "trap="+c.dir+"/runc", "--default-runtime", "trap")
 	h.here = world{docker: h.socket, containerd: c.socket, patience: wholeScan}
 	t.Cleanup(h.free)
 	return h
@@ -108,16 +104,6 @@ func (h *hungHost) pending(args ...string) chan error {
 	h.t.Cleanup(func() { cmd.Process.Kill() })
 	go func() { done <- cmd.Wait() }()
 	return done
-}
-
-// answers reports whether a docker command ends within 3 s.
-func (h *hungHost) answers(args ...string) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "docker", args...)
-	cmd.Env = h.here.env()
-	cmd.WaitDelay = time.Second
-	return cmd.Run() == nil && ctx.Err() == nil
 }
 
 // names scans and fails the test unless runtime-hung has one finding, at this layer,

@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -102,20 +101,13 @@ func runtimeOf(t *testing.T, name, beforeStart string) (flag string) {
 	return "--add-runtime=" + name + "=" + file
 }
 
-// startDockerAs starts a docker daemon with runtimes of its own.
-func startDockerAs(t *testing.T, runtimes ...string) *dockerd {
-	t.Helper()
-	tini, _ := exec.LookPath("tini-static")
-	return startDockerBy(t, tini, func(argv []string) []string { return append(argv, runtimes...) })
-}
-
 // runc's init counts against the limit of the container that it prepares. When that
 // kills it, the container is named, and that it was the init and not the program.
 // Here the limit shrinks to what the init has before it executes the program, whose
 // arguments then have no room.
 func TestOOMInit(t *testing.T) {
 	groups := "/sys/fs/cgroup/memory/" + filepath.Base(work) + "/docker/$id"
-	d := startDockerAs(t, runtimeOf(t, "tight", fmt.Sprintf("at=%[1]s; if test -d $at; then cat $at/memory.usage_in_bytes >$at/memory.limit_in_bytes\n"+
+	d := startDocker(t, runtimeOf(t, "tight", fmt.Sprintf("at=%[1]s; if test -d $at; then cat $at/memory.usage_in_bytes >$at/memory.limit_in_bytes\n"+
 		"else at=/sys/fs/cgroup/%[2]s/docker/$id; cat $at/memory.current >$at/memory.max; fi", groups, filepath.Base(work))))
 	w := world{docker: d.socket}
 	file := filepath.Join(t.TempDir(), "env")
