@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
@@ -324,9 +323,7 @@ func (c *container) top(comm string) []int {
 func zombies(parent int) []int {
 	var out []int
 	for _, pid := range pids() {
-		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		_, after, _ := strings.Cut(string(text), ") ")
-		if f := strings.Fields(after); len(f) > 1 && f[0] == "Z" && f[1] == strconv.Itoa(parent) {
+		if stat := statOf(pid); stat.state == "Z" && stat.parent == parent {
 			out = append(out, pid)
 		}
 	}

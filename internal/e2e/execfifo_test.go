@@ -62,9 +62,8 @@ func (h hanging) ended(t *testing.T) string {
 // inFifo lists the processes of this name that wait in a container's fifo.
 func inFifo(comm, id string) (out []int) {
 	for _, pid := range pids() {
-		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if strings.TrimSpace(string(name)) != comm || !strings.Contains(string(line), id) {
+		if statOf(pid).comm != comm || !strings.Contains(string(line), id) {
 			continue
 		}
 		if links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid)); strings.Contains(string(line), "\x00start\x00") && slices.ContainsFunc(links, func(l string) bool {

@@ -10,8 +10,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"sexton.dev/internal/hosttest"
 )
 
 // A hungHost is a private dockerd above a private containerd, as a machine has them,
@@ -73,9 +71,8 @@ func (h *hungHost) free() {
 // cleanup waits for it else.
 func freeRuntime() {
 	for _, pid := range pids() {
-		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 		switch {
-		case strings.HasPrefix(string(comm), "runc"):
+		case strings.HasPrefix(statOf(pid).comm, "runc"):
 			syscall.Kill(pid, syscall.SIGKILL)
 		case stateOf(pid) == "T":
 			syscall.Kill(pid, syscall.SIGCONT)
@@ -106,21 +103,27 @@ func (h *hungHost) pending(args ...string) chan error {
 	return done
 }
 
-// names scans and fails the test unless runtime-hung has one finding, at this layer,
-// of this container and process, which the ladder marks with a wait that has one of
-// these parts. It returns the finding.
+// names is hungAt of this host.
 func (h *hungHost) names(t *testing.T, layer, container string, pid int, waits ...string) finding {
 	t.Helper()
-	r := h.here.scan(t, findings)
+	return h.here.hungAt(t, layer, container, pid, waits...)
+}
+
+// hungAt scans and fails the test unless runtime-hung has one finding, at this layer,
+// of this container and process, which the ladder marks with a wait that has one of
+// these parts. It returns the finding.
+func (w world) hungAt(t *testing.T, layer, container string, pid int, waits ...string) finding {
+	t.Helper()
+	r := w.scan(t, findings)
 	all := r.of("runtime-hung")
 	if len(all) != 1 {
 		t.Fatalf("%d findings, want 1: %s", len(all), r.titles())
 	}
-	h.is(t, all[0], layer, container, pid, waits...)
+	all[0].isAt(t, layer, container, pid, waits...)
 	return all[0]
 }
 
-func (h *hungHost) is(t *testing.T, f finding, layer, container string, pid int, waits ...string) {
+func (f finding) isAt(t *testing.T, layer, container string, pid int, waits ...string) {
 	t.Helper()
 	if f.Subject.Container != container || f.Subject.PID != pid {
 		t.Errorf("it is of container %.12q, pid %d; want %.12q, %d: %s", f.Subject.Container, f.Subject.PID, container, pid, f.Title)
@@ -159,18 +162,11 @@ func (h *hungHost) quiet(t *testing.T) {
 }
 
 // childOf waits for a runc below a process that waits for its log, and returns it.
-func childOf(t *testing.T, parent int) (pid int) {
+func childOf(t *testing.T, parent int) int {
 	t.Helper()
-	hosttest.Until(t, soon, "a runc that hangs", func() bool {
-		for _, p := range pids() {
-			text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p))
-			_, after, _ := strings.Cut(string(text), "(runc) S ")
-			wchan, _ := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", p))
-			if strings.HasPrefix(after, fmt.Sprint(parent)+" ") && string(wchan) == "wait_for_partner" {
-				pid = p
-			}
-		}
-		return pid != 0
+	return awaitProcess(t, "a runc that hangs", func(pid int) bool {
+		stat := statOf(pid)
+		wchan, _ := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", pid))
+		return stat.comm == "runc" && stat.state == "S" && stat.parent == parent && string(wchan) == "wait_for_partner"
 	})
-	return pid
 }

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -122,11 +122,10 @@ func (v *victim) start(t *testing.T, here world) {
 // orphans lists the processes of sexton whose parent has ended.
 func orphans() []string {
 	return slices.DeleteFunc(running(sexton()), func(p string) bool {
-		pid, _, _ := strings.Cut(p, " ")
-		text, _ := os.ReadFile("/proc/" + pid + "/stat")
-		_, after, _ := strings.Cut(string(text), ") ")
-		f := strings.Fields(after)
-		return len(f) < 2 || f[0] == "Z" || f[1] != "1"
+		text, _, _ := strings.Cut(p, " ")
+		pid, _ := strconv.Atoi(text)
+		stat := statOf(pid)
+		return stat.state == "Z" || stat.parent != 1
 	})
 }
 

@@ -156,15 +156,7 @@ func (h *hungHost) runcsHang(t *testing.T) (e *container, child, init int, start
 	child = childOf(t, e.shim())
 	h.hang("init")
 	h.pending("run", "--network=none", "--name", "start-hangs", image, "sleep", "1000")
-	hosttest.Until(t, soon, "an init that is stopped", func() bool {
-		for _, pid := range pids() {
-			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-			if string(comm) == "runc:[2:INIT]\n" && stateOf(pid) == "T" {
-				init = pid
-			}
-		}
-		return init != 0
-	})
+	init = awaitProcess(t, "an init that is stopped", func(pid int) bool { return statOf(pid).comm == "runc:[2:INIT]" && stateOf(pid) == "T" })
 	h.hang("")
 	var at string
 	hosttest.Until(t, soon, "docker lists it", func() bool { at = h.do("ps", "-aq", "--no-trunc", "-f", "name=start-hangs"); return at != "" })
@@ -175,20 +167,19 @@ func (h *hungHost) runcsHang(t *testing.T) (e *container, child, init int, start
 // ageOf is how long a process has been there.
 func ageOf(t *testing.T, pid int) time.Duration {
 	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Fatal(err)
+	stat := statOf(pid)
+	if stat.state == "" {
+		t.Fatalf("process %d is gone", pid)
 	}
-	_, after, _ := strings.Cut(string(text), ") ")
-	var start, up float64
-	fmt.Sscan(strings.Fields(after)[19], &start)
-	if text, err = os.ReadFile("/proc/uptime"); err == nil {
+	var up float64
+	text, err := os.ReadFile("/proc/uptime")
+	if err == nil {
 		_, err = fmt.Sscan(string(text), &up)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return time.Duration((up - start/100) * float64(time.Second))
+	return time.Duration((up - stat.start/100) * float64(time.Second))
 }
 
 // A runc that does not end and an init that never comes are named, each with its
@@ -244,10 +235,10 @@ func (h *hungHost) twoHang(t *testing.T, e *container, child, init int, started 
 	}
 	for _, f := range all {
 		if f.Subject.PID == init {
-			h.is(t, f, "init", started, init, "state T")
+			f.isAt(t, "init", started, init, "state T")
 			continue
 		}
-		h.is(t, f, "runc", e.id, child, "wait_for_partner")
+		f.isAt(t, "runc", e.id, child, "wait_for_partner")
 		if !strings.Contains(f.Title, "was told to exec") || len(f.Remedies) != 1 || f.Remedies[0].Action != "end-runtime-child" {
 			t.Errorf("%s: %+v", f.Title, f.Remedies)
 		}

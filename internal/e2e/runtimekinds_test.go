@@ -1,13 +1,9 @@
 package e2e
 
 import (
-	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"sexton.dev/internal/hosttest"
 )
 
 // layersOf are the rungs of a ladder.
@@ -19,23 +15,6 @@ func layersOf(f finding) string {
 	return strings.Join(out, " ")
 }
 
-// hungOne scans and returns the one finding of runtime-hung, which must be at this rung.
-func hungOne(t *testing.T, here world, layer string, pid int) finding {
-	t.Helper()
-	here.patience = wholeScan
-	r := here.scan(t, findings)
-	all := r.of("runtime-hung")
-	if len(all) != 1 || all[0].Subject.PID != pid {
-		t.Fatalf("want one of pid %d: %s", pid, r.titles())
-	}
-	for _, r := range all[0].Ladder {
-		if r.Silent != (r.Layer == layer) {
-			t.Errorf("rung %+v, want %s silent\n%s", r, layer, drawn(all[0]))
-		}
-	}
-	return all[0]
-}
-
 // A shim of containerd alone has no dockerd above it.
 func TestRuntimeHungContainerd(t *testing.T) {
 	d := startContainerd(t)
@@ -43,8 +22,8 @@ func TestRuntimeHungContainerd(t *testing.T) {
 	leavesNothing(t)
 	shim := parentOf(t, redis)
 	stopDaemon(t, shim)
-	f := hungOne(t, world{containerd: d.socket}, "shim", shim)
-	if f.Subject.Container != "redis" || layersOf(f) != "client containerd shim program" {
+	f := world{containerd: d.socket, patience: wholeScan}.hungAt(t, "shim", "redis", shim, "state T")
+	if layersOf(f) != "client containerd shim program" {
 		t.Errorf("%+v\n%s", f.Subject, drawn(f))
 	}
 }
@@ -54,19 +33,10 @@ func TestRuntimeHungPodman(t *testing.T) {
 	podman := startPodman(t)
 	id := podman("run", "-d", "--network=none", "--cgroup-parent", "/"+filepath.Base(work)+"/podman", "--log-driver=k8s-file", "--name", "web", image, "sleep", "1000")
 	leavesNothing(t)
-	conmon := 0
-	hosttest.Until(t, soon, "its conmon", func() bool {
-		for _, pid := range pids() {
-			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-			if string(comm) == "conmon\n" {
-				conmon = pid
-			}
-		}
-		return conmon != 0
-	})
+	conmon := awaitProcess(t, "its conmon", func(pid int) bool { return statOf(pid).comm == "conmon" })
 	stopDaemon(t, conmon)
-	f := hungOne(t, world{}, "conmon", conmon)
-	if f.Subject.Container != id || layersOf(f) != "client conmon program" {
+	f := world{patience: wholeScan}.hungAt(t, "conmon", id, conmon, "state T")
+	if layersOf(f) != "client conmon program" {
 		t.Errorf("%+v\n%s", f.Subject, drawn(f))
 	}
 }

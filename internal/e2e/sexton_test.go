@@ -323,22 +323,51 @@ func nothingRuns(t testing.TB) {
 func running(exe string) []string {
 	var out []string
 	for _, pid := range pids() {
-		dir := "/proc/" + strconv.Itoa(pid)
-		link, _ := os.Readlink(dir + "/exe")
-		comm, _ := os.ReadFile(dir + "/comm")
-		name := strings.TrimSpace(string(comm))
-		if (link == exe || name == filepath.Base(exe)) && !strings.HasPrefix(name, "sexton-lab") {
-			out = append(out, fmt.Sprintf("%d %s %s", pid, name, stateOf(pid)))
+		link, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+		stat := statOf(pid)
+		if (link == exe || stat.comm == filepath.Base(exe)) && !strings.HasPrefix(stat.comm, "sexton-lab") {
+			out = append(out, fmt.Sprintf("%d %s %s", pid, stat.comm, stat.state))
 		}
 	}
 	return out
 }
 
+// A procStat is what stat says of a process.
+type procStat struct {
+	comm, state string
+	parent      int
+	start       float64 // ticks after boot, 100 a second
+}
+
+// statOf reads a process's stat; of one that is gone it says nothing.
+func statOf(pid int) (s procStat) {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')') // a name may have any of both
+	if open < 0 || end < open {
+		return s
+	}
+	fields := strings.Fields(string(text[end+1:]))
+	s.comm, s.state = string(text[open+1:end]), fields[0]
+	s.parent, _ = strconv.Atoi(fields[1])
+	s.start, _ = strconv.ParseFloat(fields[19], 64)
+	return s
+}
+
 // stateOf returns the state letter of a process, "" if it is gone.
-func stateOf(pid int) string {
-	text, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	_, after, _ := strings.Cut(string(text), ") ")
-	return after[:min(1, len(after))]
+func stateOf(pid int) string { return statOf(pid).state }
+
+// awaitProcess waits for a process that is the one, and returns it.
+func awaitProcess(t *testing.T, what string, is func(pid int) bool) (found int) {
+	t.Helper()
+	hosttest.Until(t, soon, what, func() bool {
+		for _, pid := range pids() {
+			if is(pid) {
+				found = pid
+			}
+		}
+		return found != 0
+	})
+	return found
 }
 
 func mountPoints(t testing.TB) []string {

@@ -91,16 +91,11 @@ func (c *container) shim() int { return parentOf(c.d.t, c.pid) }
 
 func parentOf(t testing.TB, pid int) int {
 	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Fatal(err)
+	stat := statOf(pid)
+	if stat.state == "" {
+		t.Fatalf("process %d is gone", pid)
 	}
-	_, after, _ := strings.Cut(string(text), ") ")
-	parent, err := strconv.Atoi(strings.Fields(after)[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return parent
+	return stat.parent
 }
 
 func pidIn(t *testing.T, file string) int {
