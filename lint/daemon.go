@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"cmp"
 	"errors"
 	"strconv"
 
@@ -20,25 +21,43 @@ func (r *reader) daemon(text []byte) {
 		return
 	}
 	lines := dockerd.Lines(text)
-	at := func(name, value string) *settings.Setting {
-		if value == "" {
-			return nil
-		}
-		return &settings.Setting{Value: value, Place: r.at(max(lines[name], 1))}
-	}
-	d := &settings.Daemon{Driver: at("storage-driver", f.StorageDriver), DataRoot: at("data-root", f.DataRoot)}
-	if f.Graph != "" {
-		d.DataRoot = at("graph", f.Graph)
-	}
-	if f.LiveRestore != nil {
-		d.LiveRestore = at("live-restore", strconv.FormatBool(*f.LiveRestore))
+	at := func(name string) settings.Place { return r.at(max(lines[name], 1)) }
+	d := &settings.Daemon{
+		LiveRestore: toldBool(f.LiveRestore, at("live-restore")),
+		DataRoot:    cmp.Or(told(f.Graph, at("graph")), told(f.DataRoot, at("data-root"))),
+		Driver:      told(f.StorageDriver, at("storage-driver")),
 	}
 	for i, option := range f.StorageOpts {
-		d.Options = append(d.Options, settings.Setting{Value: option, Place: r.at(max(lines["storage-opts."+strconv.Itoa(i)], 1))})
+		d.Options = append(d.Options, settings.Setting{Value: option, Place: at("storage-opts." + strconv.Itoa(i))})
 	}
 	if r.set.Daemon != nil {
 		r.fail(0, "one at a time: sexton lint --daemon-json "+r.file, "a second file of docker's settings")
 		return
 	}
 	r.set.Daemon = d
+}
+
+// flags is what the command line of a dockerd says.
+func flags(argv []string, at settings.Place) *settings.Daemon {
+	f := dockerd.ParseFlags(argv)
+	d := &settings.Daemon{LiveRestore: toldBool(f.LiveRestore, at), DataRoot: told(f.DataRoot, at), Driver: told(f.StorageDriver, at)}
+	for _, option := range f.StorageOpts {
+		d.Options = append(d.Options, settings.Setting{Value: option, Place: at})
+	}
+	return d
+}
+
+// told is a setting with its place, nil for one that is not set.
+func told(value string, at settings.Place) *settings.Setting {
+	if value == "" {
+		return nil
+	}
+	return &settings.Setting{Value: value, Place: at}
+}
+
+func toldBool(value *bool, at settings.Place) *settings.Setting {
+	if value == nil {
+		return nil
+	}
+	return told(strconv.FormatBool(*value), at)
 }

@@ -154,6 +154,7 @@ func TestHostile(t *testing.T) {
 		{"deep", "x.yaml", strings.Repeat("[", 20000), "problem: x.yaml:1: "},
 		{"nothing", "x.yaml", "", "problem: x.yaml: it holds nothing"},
 		{"bytes", "x.yaml", "\xff\xfe\x00a", "problem: x.yaml:"},
+		{"an empty option", "docker.service", "[Service]\nExecStart=dockerd --storage-opt \"\"\n", ""},
 		{"only wrong lines", "Dockerfile", strings.Repeat("what\n", 5000), "WHAT"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"sexton.dev/linux/systemd"
-	"sexton.dev/runtimes/dockerd"
 	"sexton.dev/settings"
 	"sexton.dev/snapshot"
 )
@@ -94,23 +92,4 @@ func listed(files []systemd.File, name string) (out []string) {
 		out = append(out, strings.Fields(d.Value)...)
 	}
 	return out
-}
-
-// flags is what the command line of a dockerd says.
-func flags(argv []string, at settings.Place) *settings.Daemon {
-	f := dockerd.ParseFlags(argv)
-	said := func(value string) *settings.Setting {
-		if value == "" {
-			return nil
-		}
-		return &settings.Setting{Value: value, Place: at}
-	}
-	d := &settings.Daemon{DataRoot: said(f.DataRoot), Driver: said(f.StorageDriver)}
-	if f.LiveRestore != nil {
-		d.LiveRestore = said(strconv.FormatBool(*f.LiveRestore))
-	}
-	for _, option := range f.StorageOpts {
-		d.Options = append(d.Options, *said(option))
-	}
-	return d
 }
