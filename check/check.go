@@ -4,7 +4,6 @@ package check
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"sexton.dev/snapshot"
@@ -13,17 +12,10 @@ import (
 // A Check is a pure function from what was seen to what is wrong.
 type Check struct {
 	Name  string // words; also the flag, the metric label and the page's anchor
-	Doc   string // the section of doc.go, first line "name: summary"
+	Doc   Page
 	Needs []snapshot.Part
 	Uses  []snapshot.Part // what makes it say more; without them it judges all the same
 	Run   func(Pass) []Finding
-}
-
-// Summary is the first line of the doc, without the name.
-func (c *Check) Summary() string {
-	line, _, _ := strings.Cut(c.Doc, "\n")
-	_, text, _ := strings.Cut(line, ": ")
-	return text
 }
 
 // Reads lists the parts of a look that a check has a use for.
@@ -228,23 +220,4 @@ func Run(checks []*Check, p Pass) Result {
 		return cmp.Or(cmp.Compare(b.Severity.Rank(), a.Severity.Rank()), cmp.Compare(a.Check, b.Check), cmp.Compare(a.ID, b.ID))
 	})
 	return r
-}
-
-// DocOf returns the section headed "# Check <name>" of a doc.go's package
-// comment, as plain text. It panics if there is none: a check without a page
-// is a mistake in the program.
-func DocOf(source, name string) string { return Section(source, "Check "+name) }
-
-// Section returns what stands below a heading of a package comment, as plain text.
-// It panics if there is no such heading.
-func Section(source, heading string) string {
-	text := strings.ReplaceAll(source, "\n// ", "\n")
-	text = strings.ReplaceAll(text, "\n//", "\n")
-	_, after, ok := strings.Cut(text, "# "+heading+"\n")
-	if !ok {
-		panic("check: doc.go has no heading '# " + heading + "'")
-	}
-	after, _, _ = strings.Cut(after, "\n# ")
-	doc, _, _ := strings.Cut(after, "\npackage ")
-	return strings.TrimSpace(doc)
 }

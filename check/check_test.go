@@ -95,11 +95,11 @@ func TestSeverities(t *testing.T) {
 func TestDocOf(t *testing.T) {
 	const source = "// Package x finds nothing.\n//\n// # Check dead-letter\n//\n// dead-letter: a letter that nobody reads: ever\n//\n// It says why.\n//\n//\tcode\n//\n// Sources: none.\npackage x\n\nvar doc string\n"
 	c := Check{Doc: DocOf(source, "dead-letter")}
-	if want := "dead-letter: a letter that nobody reads: ever\n\nIt says why.\n\n\tcode\n\nSources: none."; c.Doc != want {
+	if want := "dead-letter: a letter that nobody reads: ever\n\nIt says why.\n\n\tcode\n\nSources: none."; c.Doc.String() != want {
 		t.Errorf("got %q, want %q", c.Doc, want)
 	}
-	if want := "a letter that nobody reads: ever"; c.Summary() != want {
-		t.Errorf("summary %q", c.Summary())
+	if want := "a letter that nobody reads: ever"; c.Doc.Summary() != want {
+		t.Errorf("summary %q", c.Doc.Summary())
 	}
 	for _, name := range []string{"dead", "letter", "dead-letter-2", ""} {
 		func() {
@@ -108,7 +108,7 @@ func TestDocOf(t *testing.T) {
 					t.Errorf("%q: panic %q", name, said)
 				}
 			}()
-			t.Errorf("%q has the page %q", name, DocOf(source, name))
+			t.Errorf("%q has the page %q", name, DocOf(source, name).String())
 		}()
 	}
 }

@@ -44,11 +44,11 @@ func TestPages(t *testing.T) {
 			t.Errorf("%q is no name for a check, or comes twice", c.Name)
 		}
 		seen[c.Name] = true
-		if first, _, _ := strings.Cut(c.Doc, "\n"); first != c.Name+": "+c.Summary() || c.Summary() == "" || len(first) > 110 {
+		if first, _, _ := strings.Cut(c.Doc.String(), "\n"); first != c.Name+": "+c.Doc.Summary() || c.Doc.Summary() == "" || len(first) > 110 {
 			t.Errorf("%s: the page begins with %q", c.Name, first)
 		}
 		for _, part := range []string{`A finding is\s`, `([Ee]lse|Always) (warning|info)`, `\nSources: `} {
-			if !regexp.MustCompile(part).MatchString(c.Doc) {
+			if !regexp.MustCompile(part).MatchString(c.Doc.String()) {
 				t.Errorf("%s: the page does not say %q", c.Name, part)
 			}
 		}
@@ -81,8 +81,8 @@ func TestDocPage(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("# What sexton looks for\n\nThe pages of the checks, as `sexton checks NAME` prints them. Written by `go test ./checks -update`.\n")
 	for _, c := range All() {
-		_, text, _ := strings.Cut(c.Doc, "\n\n")
-		b.WriteString("\n## " + c.Name + "\n\n**" + c.Summary() + "**\n\n" + text + "\n")
+		_, text, _ := strings.Cut(c.Doc.String(), "\n\n")
+		b.WriteString("\n## " + c.Name + "\n\n**" + c.Doc.Summary() + "**\n\n" + text + "\n")
 	}
 	const page = "../docs/checks.md"
 	if *update {

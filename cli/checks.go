@@ -13,7 +13,7 @@ import (
 func (s *session) checksCommand() *cobra.Command {
 	return s.pagesCommand("checks", "check", "FINDS", "unreaped-children", func() (pages []docPage) {
 		for _, c := range checks.All() {
-			pages = append(pages, docPage{c.Name, c.Summary(), c.Doc})
+			pages = append(pages, docPage{c.Name, c.Doc.Summary(), c.Doc.String()})
 		}
 		return pages
 	})

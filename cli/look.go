@@ -61,7 +61,7 @@ func (f *hostFlags) addChecks(cmd *cobra.Command) {
 func checkNames() []string {
 	var names []string
 	for _, c := range checks.All() {
-		names = append(names, c.Name+"\t"+c.Summary())
+		names = append(names, c.Name+"\t"+c.Doc.Summary())
 	}
 	return names
 }

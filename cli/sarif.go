@@ -92,7 +92,7 @@ func sarifOf(found []check.Finding, problems []lint.Problem) sarifLog {
 	index := map[string]int{}
 	for i, r := range settings.Rules() {
 		index[r.Name] = i
-		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{r.Name, sarifText{r.Summary()}, sarifText{r.Doc}})
+		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{r.Name, sarifText{r.Doc.Summary()}, sarifText{r.Doc.String()}})
 	}
 	for _, f := range found {
 		text := []string{sentence(f.Title), sentence(f.Cause), sentence(f.Harm)}

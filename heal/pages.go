@@ -22,15 +22,14 @@ type Page struct {
 // Pages are those of all actions, by name.
 func Pages() (out []Page) {
 	for name, a := range acts {
-		text := check.Section(doc, "Action "+name)
-		first, _, _ := strings.Cut(text, "\n")
+		page := check.PageOf(doc, "Action", name)
 		var needs []string
 		for _, c := range a.needs {
 			needs = append(needs, c.String())
 		}
 		slices.Sort(needs)
-		out = append(out, Page{name, strings.TrimPrefix(first, name+": "),
-			fmt.Sprintf("%s\n\nIt needs %s and gives up all other capabilities before it begins. It is\ngiven up itself after %v.", text, strings.Join(needs, ", "), a.within)})
+		out = append(out, Page{name, page.Summary(),
+			fmt.Sprintf("%s\n\nIt needs %s and gives up all other capabilities before it begins. It is\ngiven up itself after %v.", page, strings.Join(needs, ", "), a.within)})
 	}
 	slices.SortFunc(out, func(a, b Page) int { return strings.Compare(a.Name, b.Name) })
 	return out

@@ -84,8 +84,8 @@ written; *info* is a risk, which depends on what else is there. It ends with 3 i
 if there is none and a file could not be read, else with 0. **sexton lint --help** says which files are read.
 `)
 	for _, r := range settings.Rules() {
-		_, text, _ := strings.Cut(r.Doc, "\n")
-		fmt.Fprintf(&b, "\n## %s\n\n**%s**\n\n%s\n", r.Name, r.Summary(), strings.TrimSpace(text))
+		_, text, _ := strings.Cut(r.Doc.String(), "\n")
+		fmt.Fprintf(&b, "\n## %s\n\n**%s**\n\n%s\n", r.Name, r.Doc.Summary(), strings.TrimSpace(text))
 	}
 	const page = "../docs/lint.md"
 	if *update {

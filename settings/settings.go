@@ -19,15 +19,8 @@ var doc string
 // judges a host by the same rule.
 type Rule struct {
 	Name  string
-	Doc   string // first line "name: summary"
+	Doc   check.Page
 	judge func(*Set) []check.Finding
-}
-
-// Summary is the first line of the page, without the name.
-func (r Rule) Summary() string {
-	line, _, _ := strings.Cut(r.Doc, "\n")
-	_, text, _ := strings.Cut(line, ": ")
-	return text
 }
 
 // Rules are all rules, in the order in which they are documented.
@@ -42,7 +35,7 @@ func Rules() []Rule {
 		{Name: forceName, judge: daemons(force)},
 	}
 	for i := range out {
-		out[i].Doc = check.Section(doc, "Rule "+out[i].Name)
+		out[i].Doc = check.PageOf(doc, "Rule", out[i].Name)
 	}
 	return out
 }

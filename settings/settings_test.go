@@ -259,11 +259,11 @@ func TestOrder(t *testing.T) {
 // Each rule's page says what a finding is, how severe, and its sources.
 func TestPages(t *testing.T) {
 	for _, r := range Rules() {
-		if first, _, _ := strings.Cut(r.Doc, "\n"); first != r.Name+": "+r.Summary() || r.Summary() == "" {
+		if first, _, _ := strings.Cut(r.Doc.String(), "\n"); first != r.Name+": "+r.Doc.Summary() || r.Doc.Summary() == "" {
 			t.Errorf("%s: the page begins with %q", r.Name, first)
 		}
 		for _, part := range []string{`A finding is\s`, `(Warning|Always warning)`, `\nSources: `} {
-			if !regexp.MustCompile(part).MatchString(r.Doc) {
+			if !regexp.MustCompile(part).MatchString(r.Doc.String()) {
 				t.Errorf("%s: the page does not say %q", r.Name, part)
 			}
 		}
