@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -144,12 +145,12 @@ func narrowTo(words []string) *collect.Narrow {
 	}
 }
 
-var fullID = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var fullID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{64}$`) })
 
 // mayBeName reports whether a word may be one that only a runtime or kubelet knows:
 // it is no path, device or full id.
 func mayBeName(word string) bool {
-	return !holding.IsDevice(word) && !strings.HasPrefix(word, "/") && !fullID.MatchString(word)
+	return !holding.IsDevice(word) && !strings.HasPrefix(word, "/") && !fullID().MatchString(word)
 }
 
 func newHoldersReport(h *snapshot.Host, word string, parts []snapshot.Part) *holdersReport {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"sexton.dev/linux/mounts"
 	"sexton.dev/snapshot"
@@ -26,7 +27,7 @@ type Place struct {
 	Mount     *snapshot.Mount
 }
 
-var device = regexp.MustCompile(`^[0-9]{1,7}:[0-9]{1,7}$`)
+var device = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9]{1,7}:[0-9]{1,7}$`) })
 
 // Find finds what a word means in the mount tables: a superblock or block device
 // (8:16, 0:50, /dev/rbd0, a device mapper's name), a mount's id, the path of a
@@ -77,7 +78,7 @@ func Alive(h *snapshot.Host, t Target) bool {
 
 // IsDevice reports whether a word is the number of a device, which needs no look
 // at names.
-func IsDevice(word string) bool { return device.MatchString(word) }
+func IsDevice(word string) bool { return device().MatchString(word) }
 
 // DeviceOf is the number of a block device or superblock that a word names, "" if it names none.
 func DeviceOf(all *snapshot.Mounts, word string) string {

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"sexton.dev/snapshot"
 )
@@ -12,7 +13,7 @@ import (
 // usual are the directories in which runtimes keep a layer each by its id.
 var usual = []string{"/var/lib/docker/overlay2", "/var/lib/containers/storage/overlay", "/var/lib/docker/fuse-overlayfs"}
 
-var layerID = regexp.MustCompile(`[0-9a-f]{64}`)
+var layerID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[0-9a-f]{64}`) })
 
 // A Layer is a directory that may hold the upper layer of an overlay, as a
 // process sees it.
@@ -45,7 +46,7 @@ func Layers(h *snapshot.Host, word string) []Layer {
 		}
 		return out
 	}
-	id := layerID.FindString(word)
+	id := layerID().FindString(word)
 	if id == "" {
 		return nil
 	}

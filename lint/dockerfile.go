@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"sexton.dev/settings"
 )
@@ -130,8 +131,8 @@ type instruction struct {
 }
 
 var (
-	escapeForm = regexp.MustCompile("(?i)^#\\s*escape\\s*=\\s*([`\\\\])\\s*$")
-	heredoc    = regexp.MustCompile(`<<-?\s*["']?([A-Za-z_][A-Za-z0-9_.]*)["']?`)
+	escapeForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("(?i)^#\\s*escape\\s*=\\s*([`\\\\])\\s*$") })
+	heredoc    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`<<-?\s*["']?([A-Za-z_][A-Za-z0-9_.]*)["']?`) })
 )
 
 // instructions cuts a Dockerfile: lines that end in the escape go on in the next
@@ -152,7 +153,7 @@ func (r *reader) instructions(text string) (out []instruction) {
 			continue
 		}
 		if line == "" || line[0] == '#' {
-			if m := escapeForm.FindStringSubmatch(line); m != nil && directives {
+			if m := escapeForm().FindStringSubmatch(line); m != nil && directives {
 				escape = m[1]
 			}
 			continue
@@ -172,7 +173,7 @@ func (r *reader) instructions(text string) (out []instruction) {
 			continue
 		}
 		if slices.Contains([]string{"RUN", "COPY", "ADD"}, in.name) {
-			for _, m := range heredoc.FindAllStringSubmatch(in.args, 16) {
+			for _, m := range heredoc().FindAllStringSubmatch(in.args, 16) {
 				ends = append(ends, m[1])
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"sexton.dev/settings"
 )
@@ -150,12 +151,12 @@ func firstLine(text []byte) string {
 	return ""
 }
 
-var lineNumber = regexp.MustCompile(`line (\d+): ?`)
+var lineNumber = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`line (\d+): ?`) })
 
 // lineIn takes the line out of the text of an error that tells it: 0 if it does not.
 func lineIn(err error) (line int, rest error) {
 	text := err.Error()
-	m := lineNumber.FindStringSubmatchIndex(text)
+	m := lineNumber().FindStringSubmatchIndex(text)
 	if m == nil {
 		return 0, err
 	}

@@ -4,6 +4,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // manifestLike tells a text that was meant to be a manifest, though it is broken.
-var manifestLike = regexp.MustCompile(`(?m)^(apiVersion|services):`)
+var manifestLike = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)^(apiVersion|services):`) })
 
 // manifest reads YAML or JSON: objects of Kubernetes, or a compose file.
 func (r *reader) manifest(f File) {
@@ -35,7 +36,7 @@ func (r *reader) manifest(f File) {
 		known = true
 	})
 	if f.Foreign && !known {
-		if !manifestLike.Match(f.Text) {
+		if !manifestLike().Match(f.Text) {
 			r.problems = r.problems[:bad] // some other YAML
 		}
 		return

@@ -5,9 +5,12 @@ import (
 	"math"
 	"regexp"
 	"strconv"
+	"sync"
 )
 
-var quantityForm = regexp.MustCompile(`^([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,3})?$`)
+var quantityForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,3})?$`)
+})
 
 var suffixes = map[string]float64{
 	"": 1, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
@@ -18,7 +21,7 @@ var suffixes = map[string]float64{
 //
 // Source: kubernetes apimachinery pkg/api/resource/quantity.go, the grammar.
 func quantity(text string) (int64, error) {
-	m := quantityForm.FindStringSubmatch(text)
+	m := quantityForm().FindStringSubmatch(text)
 	if m == nil {
 		return 0, fmt.Errorf("%.40q is no quantity", text)
 	}

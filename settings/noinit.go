@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"sexton.dev/check"
 )
@@ -64,7 +65,7 @@ var careless = map[string]string{
 const drops = ", and drops TERM unless it handles it"
 
 // versioned is a program's name with the version behind it: python3.11, node18.
-var versioned = regexp.MustCompile(`^(python|pypy|ruby|perl|php|node|java)-?[0-9.]*$`)
+var versioned = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(python|pypy|ruby|perl|php|node|java)-?[0-9.]*$`) })
 
 // steps are programs that execute what stands behind their options and n arguments.
 var steps = map[string]int{"exec": 0, "env": 0, "nohup": 0, "nice": 0, "ionice": 0, "setsid": 0, "stdbuf": 0, "gosu": 1, "su-exec": 1, "chpst": 0, "setpriv": 0}
@@ -91,7 +92,7 @@ func noInit(_ *Set, w *Workload, c *Container) []check.Finding {
 		return nil
 	}
 	name := path.Base(argv[0])
-	if m := versioned.FindStringSubmatch(name); m != nil {
+	if m := versioned().FindStringSubmatch(name); m != nil {
 		name = m[1]
 	}
 	term, known := careless[name]

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"sexton.dev/check"
 	"sexton.dev/holding"
@@ -26,7 +27,9 @@ var Check = &check.Check{
 
 // graphRoot matches where docker and containers/storage keep the layers,
 // whatever their data root is.
-var graphRoot = regexp.MustCompile(`^/var/lib/docker$|/(?:docker|storage|[0-9]+\.[0-9]+)/(?:overlay2?|aufs|devicemapper|btrfs|zfs|fuse-overlayfs)$`)
+var graphRoot = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^/var/lib/docker$|/(?:docker|storage|[0-9]+\.[0-9]+)/(?:overlay2?|aufs|devicemapper|btrfs|zfs|fuse-overlayfs)$`)
+})
 
 func run(p check.Pass) []check.Finding {
 	if p.Now.Mounts == nil {
@@ -59,7 +62,7 @@ func run(p check.Pass) []check.Finding {
 
 // isGraphRoot tells it by its name, or by a layer that is mounted right in it.
 func isGraphRoot(all *holding.Map, s *holding.Space, m *snapshot.Mount) bool {
-	if graphRoot.MatchString(m.Point) {
+	if graphRoot().MatchString(m.Point) {
 		return true
 	}
 	for i := range s.Mounts {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"sexton.dev/check"
 	"sexton.dev/holding"
@@ -26,7 +27,9 @@ var Check = &check.Check{
 }
 
 // privateTmp is the directory that systemd makes for a unit with PrivateTmp.
-var privateTmp = regexp.MustCompile(`/systemd-private-[0-9a-f]{32}-(.+\.service)-[A-Za-z0-9]{6}/tmp$`)
+var privateTmp = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`/systemd-private-[0-9a-f]{32}-(.+\.service)-[A-Za-z0-9]{6}/tmp$`)
+})
 
 func run(p check.Pass) []check.Finding {
 	if p.Now.Mounts == nil {
@@ -54,7 +57,7 @@ func unitOf(s *holding.Space) (unit string, tmp *snapshot.Mount) {
 	unit = s.Unit
 	for i := range s.Mounts {
 		if m := &s.Mounts[i]; m.Point == "/tmp" {
-			if found := privateTmp.FindStringSubmatch(m.Root); found != nil {
+			if found := privateTmp().FindStringSubmatch(m.Root); found != nil {
 				return found[1], m
 			}
 		}
