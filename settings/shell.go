@@ -96,7 +96,7 @@ func (c command) program() []string {
 func split(text string) (out []command) {
 	var c command
 	var word strings.Builder
-	begun := false
+	begun := false // a word, which may be empty: ""
 	endWord := func() {
 		if begun {
 			c.words = append(c.words, word.String())
@@ -113,50 +113,42 @@ func split(text string) (out []command) {
 		c = command{}
 	}
 	for i := 0; i < len(text); i++ {
-		switch b := text[i]; b {
-		case ' ', '\t', '\r':
+		switch b := text[i]; {
+		case b == ' ' || b == '\t' || b == '\r':
 			endWord()
-		case '\n', ';':
+		case b == '\n' || b == ';':
 			end(false)
-		case '|', '&':
-			if redirects(text, i) {
-				word.WriteByte(b)
-				begun = true
-				continue
-			}
+		case (b == '|' || b == '&') && !redirects(text, i):
 			end(true)
-		case '#':
-			if begun {
-				word.WriteByte(b)
-				continue
-			}
-			n := strings.IndexByte(text[i:], '\n')
-			if n < 0 {
-				n = len(text) - i
-			}
-			i += n - 1
-		case '\\':
-			if i++; i < len(text) && text[i] != '\n' {
-				word.WriteByte(text[i])
-				begun = true
-			}
-		case '\'', '"', '`':
-			n := quoted(text[i:])
-			word.WriteString(strings.Trim(text[i:i+n], string(b)))
-			begun = true
-			i += n - 1
-		case '$':
-			n := substituted(text[i:])
-			word.WriteString(text[i : i+n])
-			begun = true
-			i += n - 1
+		case b == '#' && !begun:
+			comment, _, _ := strings.Cut(text[i:], "\n")
+			i += len(comment) - 1
+		case text[i:] == `\` || strings.HasPrefix(text[i:], "\\\n"):
+			i++ // the line goes on
 		default:
-			word.WriteByte(b)
+			piece, n := part(text[i:])
+			word.WriteString(piece)
 			begun = true
+			i += n - 1
 		}
 	}
 	end(false)
 	return out
+}
+
+// part is what a word gets of the beginning of a text, and how long that is in the text.
+func part(text string) (piece string, n int) {
+	switch text[0] {
+	case '\\':
+		return text[1:2], 2
+	case '\'', '"', '`':
+		n = quoted(text)
+		return strings.Trim(text[:n], text[:1]), n
+	case '$':
+		n = substituted(text)
+		return text[:n], n
+	}
+	return text[:1], 1
 }
 
 // redirects tells a "&" that is no end of a command: 2>&1, &>log.
