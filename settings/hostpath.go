@@ -47,16 +47,20 @@ func Propagate(f Format, host, at string) string {
 // receiving are the propagations by which a bind learns of the host's unmounts.
 var receiving = []string{"HostToContainer", "Bidirectional", "rslave", "slave", "rshared", "shared"}
 
-func hostPath(s *Set, w *Workload, c *Container) (found []check.Finding) {
-	var more []string
+func hostPaths(s *Set) []check.Finding {
+	var roots []string // of docker's data
 	for _, d := range s.daemons() {
 		if d.DataRoot != nil {
-			more = append(more, hostDir(d.DataRoot.Value))
+			roots = append(roots, hostDir(d.DataRoot.Value))
 		}
 	}
+	return each(func(w *Workload, c *Container) []check.Finding { return hostPath(roots, w, c) })(s)
+}
+
+func hostPath(roots []string, w *Workload, c *Container) (found []check.Finding) {
 	for _, b := range c.Binds {
 		dir := hostDir(b.Host)
-		if b.Shallow || slices.Contains(receiving, b.Propagation) || !path.IsAbs(dir) || !ComeAndGo(dir, more) {
+		if b.Shallow || slices.Contains(receiving, b.Propagation) || !path.IsAbs(dir) || !ComeAndGo(dir, roots) {
 			continue
 		}
 		f := finding(w, c, b.Place, b.At)
@@ -69,7 +73,7 @@ func hostPath(s *Set, w *Workload, c *Container) (found []check.Finding) {
 		}
 		f.Evidence = []check.Evidence{seen(b.Place, fmt.Sprintf("%s at %s, %s", b.Host, b.At, said))}
 		f.Advice = []string{Propagate(w.Format, b.Host, b.At)}
-		if w.Format == Compose && b.Propagation == "" && ofDocker(dir, more) {
+		if w.Format == Compose && b.Propagation == "" && ofDocker(dir, roots) {
 			f.Severity = check.Info
 			f.Title = fmt.Sprintf("%s takes the host's %s in at %s and leaves it to docker whether it receives unmounts", w.label(c), b.Host, b.At)
 			f.Cause = "Docker since 18.03 makes a bind that has its data root below it rslave, where the host's mount is shared; older ones, podman and others make it private"

@@ -23,7 +23,7 @@ const (
 	GiveInit   = "give it 16 MiB at least, besides what its program needs"
 )
 
-func memory(_ *Set, w *Workload, c *Container) []check.Finding {
+func memory(w *Workload, c *Container) []check.Finding {
 	m := c.Memory
 	if m.Bytes <= 0 || m.Bytes >= enoughMemory {
 		return nil

@@ -70,7 +70,7 @@ var versioned = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile
 // steps are programs that execute what stands behind their options and n arguments.
 var steps = map[string]int{"exec": 0, "env": 0, "nohup": 0, "nice": 0, "ionice": 0, "setsid": 0, "stdbuf": 0, "gosu": 1, "su-exec": 1, "chpst": 0, "setpriv": 0}
 
-func noInit(_ *Set, w *Workload, c *Container) []check.Finding {
+func noInit(w *Workload, c *Container) []check.Finding {
 	argv, hasInit := behind(c.Program.Argv)
 	hasInit = hasInit || c.Init || w.OtherPID1
 	for range mostShells {

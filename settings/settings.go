@@ -26,7 +26,7 @@ type Rule struct {
 // Rules are all rules, in the order in which they are documented.
 func Rules() []Rule {
 	out := []Rule{
-		{Name: hostPathName, judge: each(hostPath)},
+		{Name: hostPathName, judge: hostPaths},
 		{Name: noInitName, judge: each(noInit)},
 		{Name: memoryName, judge: each(memory)},
 		{Name: liveRestoreName, judge: liveRestore},
@@ -97,12 +97,12 @@ func Judge(s *Set) []check.Finding {
 }
 
 // each makes a rule of one that judges a container.
-func each(judge func(*Set, *Workload, *Container) []check.Finding) func(*Set) []check.Finding {
+func each(judge func(*Workload, *Container) []check.Finding) func(*Set) []check.Finding {
 	return func(s *Set) (found []check.Finding) {
 		for i := range s.Workloads {
 			w := &s.Workloads[i]
 			for k := range w.Containers {
-				found = append(found, judge(s, w, &w.Containers[k])...)
+				found = append(found, judge(w, &w.Containers[k])...)
 			}
 		}
 		return found
