@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -63,7 +62,7 @@ docs/lint.md has a page for each rule.`,
 			if daemon == "" && len(units)+len(args) == 0 {
 				return withHint(wrongUse{errors.New("no file is named")}, "sexton lint FILE, or sexton lint . for all below this directory")
 			}
-			var in lintInput
+			in := lintInput{named: map[string]bool{}}
 			if daemon != "" {
 				s.readFile(&in, lint.File{Name: daemon, Kind: lint.DaemonFile})
 			}
@@ -88,6 +87,7 @@ docs/lint.md has a page for each rule.`,
 // A lintInput are the files that were read, and those that could not be.
 type lintInput struct {
 	files    []lint.File
+	named    map[string]bool // files by their clean names; "" is standard input
 	bytes    int
 	problems []lint.Problem
 }
@@ -117,7 +117,11 @@ func (s *session) readFiles(in *lintInput, name string) {
 
 // readFile reads one file, as long as it is not too much, and once however often it is named.
 func (s *session) readFile(in *lintInput, f lint.File) {
-	if slices.ContainsFunc(in.files, func(has lint.File) bool { return filepath.Clean(has.Name) == filepath.Clean(f.Name) }) {
+	name := filepath.Clean(f.Name)
+	if f.Name == "-" {
+		name = ""
+	}
+	if in.named[name] {
 		return
 	}
 	if len(in.files) >= mostFiles || in.bytes >= mostBytes {
@@ -135,7 +139,7 @@ func (s *session) readFile(in *lintInput, f lint.File) {
 		f.Name = "stdin"
 	}
 	in.bytes += len(text)
-	in.files = append(in.files, f)
+	in.files, in.named[name] = append(in.files, f), true
 }
 
 var errTooMuch = fmt.Errorf("not read: there are over %d files, or they have over %d MiB", mostFiles, mostBytes>>20)
