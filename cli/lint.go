@@ -155,8 +155,7 @@ func (s *session) judgeFiles(out outputFlags, least check.Severity, in *lintInpu
 		r.Looked.Checks = append(r.Looked.Checks, rule.Name)
 	}
 	for _, p := range problems {
-		what, _, _ := strings.Cut(p.Error(), ": "+p.Err.Error())
-		r.Unknown = append(r.Unknown, check.Unknown{What: what, Why: p.Err.Error(), Whole: true})
+		r.Unknown = append(r.Unknown, check.Unknown{What: p.Where(), Why: p.Err.Error(), Whole: true})
 		fmt.Fprintf(s.Stderr, "sexton lint: %s\n  try: %s\n", printable(p.Error()), printable(p.Try))
 	}
 	var items []any

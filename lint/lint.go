@@ -38,17 +38,12 @@ type File struct {
 
 // A Problem is what of a file could not be read, and what to do about it.
 type Problem struct {
-	settings.Place // Line 0: the whole file
-	Err            error
-	Try            string
+	settings.Place
+	Err error
+	Try string
 }
 
-func (p Problem) Error() string {
-	if p.Line == 0 {
-		return fmt.Sprintf("%s: %v", p.File, p.Err)
-	}
-	return fmt.Sprintf("%s:%d: %v", p.File, p.Line, p.Err)
-}
+func (p Problem) Error() string { return p.Where() + ": " + p.Err.Error() }
 
 // Read reads files. What can be read of one with a problem is in the set all the same.
 func Read(files []File) (*settings.Set, []Problem) {

@@ -163,5 +163,5 @@ func finding(w *Workload, c *Container, at Place, what string) check.Finding {
 
 // seen is evidence at a place.
 func seen(at Place, text string) check.Evidence {
-	return check.Evidence{Source: fmt.Sprintf("%s:%d", at.File, at.Line), Text: text}
+	return check.Evidence{Source: at.Where(), Text: text}
 }

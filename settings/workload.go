@@ -1,11 +1,22 @@
 package settings
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // A Place is where in a file something stands.
 type Place struct {
 	File string
-	Line int // from 1
+	Line int // from 1; 0: the whole file
+}
+
+// Where is the place as compilers write it.
+func (p Place) Where() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d", p.File, p.Line)
 }
 
 // A Workload are containers that one object asks for: a pod or what makes pods, a
