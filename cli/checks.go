@@ -50,17 +50,15 @@ func (s *session) pagesCommand(many, one, column, example string, pages func() [
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list := docPages{APIVersion: apiVersion, Kind: strings.ToUpper(many[:1]) + many[1:]}
-			var items []any
 			for _, p := range pages() {
 				if len(args) == 0 || args[0] == p.Name {
 					list.Items = append(list.Items, p)
-					items = append(items, p)
 				}
 			}
-			if len(items) == 0 {
+			if len(list.Items) == 0 {
 				return withHint(wrongUse{fmt.Errorf("no %s is named %q", one, args[0])}, "sexton "+many)
 			}
-			return s.print(out, list, items, func(p *page, _ bool) {
+			return s.print(out, list, itemsOf(list.Items), func(p *page, _ bool) {
 				if len(args) == 1 {
 					fmt.Fprintln(p.w, list.Items[0].Page)
 					return

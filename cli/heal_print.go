@@ -11,11 +11,7 @@ import (
 )
 
 func (s *session) printPlan(out outputFlags, p healPlan) error {
-	items := make([]any, len(p.Steps))
-	for i := range p.Steps {
-		items[i] = p.Steps[i]
-	}
-	return s.print(out, p, items, p.draw)
+	return s.print(out, p, itemsOf(p.Steps), p.draw)
 }
 
 // draw prints a plan for people.

@@ -190,10 +190,7 @@ func idOf(h *snapshot.Host, word string) string {
 }
 
 func (s *session) printHolders(out outputFlags, all []*holdersReport) error {
-	var items []any
-	for _, r := range all {
-		items = append(items, r)
-	}
+	items := itemsOf(all)
 	var whole any = items
 	if len(all) == 1 {
 		whole = all[0]

@@ -29,11 +29,7 @@ and how it ended. An act without an end was cut short: sexton heal --resume.`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(*cobra.Command, []string) error {
 			entries, err := heal.ReadJournal(path)
-			items := make([]any, len(entries))
-			for i := range entries {
-				items[i] = entries[i]
-			}
-			if printErr := s.print(out, healJournal{apiVersion, "Journal", entries}, items, drawJournal(entries)); printErr != nil {
+			if printErr := s.print(out, healJournal{apiVersion, "Journal", entries}, itemsOf(entries), drawJournal(entries)); printErr != nil {
 				return printErr
 			}
 			return err

@@ -79,18 +79,16 @@ func (s *session) kernelLog(ctx context.Context, out outputFlags, file string, f
 	}
 	fold.Sort()
 	list := kernelLog{APIVersion: apiVersion, Kind: "KernelLog", Left: fold.Left, Lost: lost}
-	var items []any
 	for _, e := range fold.Events {
 		list.Items = append(list.Items, kernelItem(e))
-		items = append(items, kernelItem(e))
 	}
-	if err != nil && len(items) == 0 {
+	if err != nil && len(list.Items) == 0 {
 		return err
 	}
 	if fold.Left > 0 {
 		fmt.Fprintf(s.Stderr, "%d events more than the %d that are shown\n", fold.Left, mostKernelEvents)
 	}
-	return errors.Join(s.print(out, list, items, drawKernelLog(fold.Events)), err)
+	return errors.Join(s.print(out, list, itemsOf(list.Items), drawKernelLog(fold.Events)), err)
 }
 
 // readKernelLog gives the events of a log, and how many records were lost.

@@ -172,11 +172,7 @@ func labNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirect
 }
 
 func (s *session) printLab(out outputFlags, items []lab.Status, draw func(*page, bool)) error {
-	var lines []any
-	for _, st := range items {
-		lines = append(lines, st)
-	}
-	return s.print(out, labList{apiVersion, "Lab", items}, lines, draw)
+	return s.print(out, labList{apiVersion, "Lab", items}, itemsOf(items), draw)
 }
 
 func drawLab(items []lab.Status) func(*page, bool) {

@@ -158,11 +158,7 @@ func (s *session) judgeFiles(out outputFlags, least check.Severity, in *lintInpu
 		r.Unknown = append(r.Unknown, check.Unknown{What: p.Where(), Why: p.Err.Error(), Whole: true})
 		fmt.Fprintf(s.Stderr, "sexton lint: %s\n  try: %s\n", printable(p.Error()), printable(p.Try))
 	}
-	var items []any
-	for i := range r.Findings {
-		items = append(items, r.Findings[i])
-	}
-	if err := s.printLint(out, r, items, problems); err != nil {
+	if err := s.printLint(out, r, problems); err != nil {
 		return err
 	}
 	v := sight{Result: check.Result{Findings: r.Findings, Unknown: r.Unknown}}
@@ -171,9 +167,9 @@ func (s *session) judgeFiles(out outputFlags, least check.Severity, in *lintInpu
 	return nil
 }
 
-func (s *session) printLint(out outputFlags, r *report, items []any, problems []lint.Problem) error {
+func (s *session) printLint(out outputFlags, r *report, problems []lint.Problem) error {
 	if out.format != "sarif" {
-		return s.print(out, r, items, r.drawLint)
+		return s.print(out, r, itemsOf(r.Findings), r.drawLint)
 	}
 	text, err := exactjson.Marshal(sarifOf(r.Findings, problems))
 	if err != nil {

@@ -51,6 +51,14 @@ func (f *outputFlags) add(cmd *cobra.Command) {
 	}
 }
 
+// itemsOf is a list as [session.print] takes it.
+func itemsOf[T any](all []T) (items []any) {
+	for i := range all {
+		items = append(items, all[i])
+	}
+	return items
+}
+
 // print writes v in the chosen form. items are what jsonl prints, one a line;
 // forPeople draws a table and is told whether it may be wide.
 func (s *session) print(f outputFlags, v any, items []any, forPeople func(p *page, wide bool)) error {

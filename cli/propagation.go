@@ -83,11 +83,7 @@ there, unmounts one and looks what went with it. Both end with the test.`,
 			if out.format == "dot" {
 				return copyAll(s.Stdout, []byte(r.dot()))
 			}
-			items := make([]any, len(r.Verdicts))
-			for i := range r.Verdicts {
-				items[i] = r.Verdicts[i]
-			}
-			return s.print(out, r, items, r.draw)
+			return s.print(out, r, itemsOf(r.Verdicts), r.draw)
 		},
 	}
 	f.host.add(cmd)

@@ -51,13 +51,10 @@ with SIGCHLD. Unlike ps(1) it does not hang on a process whose mmap_lock is held
 				return err
 			}
 			list := processList{APIVersion: apiVersion, Kind: "Processes"}
-			var items []any
 			for i := range now.Processes {
-				item := itemOf(now, &now.Processes[i])
-				list.Items = append(list.Items, item)
-				items = append(items, item)
+				list.Items = append(list.Items, itemOf(now, &now.Processes[i]))
 			}
-			return s.print(out, list, items, func(p *page, wide bool) { drawTree(p, now, wide) })
+			return s.print(out, list, itemsOf(list.Items), func(p *page, wide bool) { drawTree(p, now, wide) })
 		},
 	}
 	host.add(cmd)

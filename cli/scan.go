@@ -34,11 +34,7 @@ tell, as without root. It sends no signal and changes nothing.`,
 				return err
 			}
 			r := v.report()
-			items := make([]any, len(r.Findings))
-			for i := range r.Findings {
-				items[i] = r.Findings[i]
-			}
-			if err := s.print(out, r, items, r.draw); err != nil {
+			if err := s.print(out, r, itemsOf(r.Findings), r.draw); err != nil {
 				return err
 			}
 			s.code = v.code(least)

@@ -70,11 +70,7 @@ shim a dump is from.`,
 			if r == nil {
 				return err
 			}
-			items := make([]any, len(r.Groups))
-			for i := range r.Groups {
-				items[i] = r.Groups[i]
-			}
-			return errors.Join(s.print(out, r, items, r.draw), err)
+			return errors.Join(s.print(out, r, itemsOf(r.Groups), r.draw), err)
 		},
 	}
 	out.add(cmd)
