@@ -26,15 +26,25 @@ type propagationReport struct {
 type propagationFlags struct {
 	host   hostFlags
 	tables []string // --mountinfo
+	in     []string
+	lazy   bool // --detach
 	kernel string
 	probe  probeFlags
+}
+
+func (f *propagationFlags) add(cmd *cobra.Command) {
+	f.host.add(cmd)
+	f.probe.add(cmd)
+	cmd.Flags().StringArrayVar(&f.tables, "mountinfo", nil, "judge this excerpt, as `NAME=FILE`; repeat for each namespace; FILE - is stdin")
+	cmd.Flags().StringArrayVar(&f.in, "in", nil, "unmount in this namespace only: a pid, an inode, or a NAME of --mountinfo")
+	cmd.Flags().BoolVar(&f.lazy, "detach", false, "as umount -l does: with all that is mounted below, and whoever uses it")
+	cmd.Flags().StringVar(&f.kernel, "kernel", "", "by the rules of which kernel: before-6.17 or 6.17 (default: this one's, or the recording's)")
+	cmd.RegisterFlagCompletionFunc("kernel", cobra.FixedCompletions([]string{"before-6.17", "6.17"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func (s *session) propagationCommand() *cobra.Command {
 	out := outputFlags{more: []string{"dot"}}
 	var f propagationFlags
-	var in []string
-	var lazy bool
 	cmd := &cobra.Command{
 		Use:   "propagation TARGET",
 		Short: "say what an unmount would do in every mount namespace, without making it",
@@ -72,7 +82,7 @@ there, unmounts one and looks what went with it. Both end with the test.`,
 			return exactly(1, "one TARGET")(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			q := verdict.Question{Lazy: lazy, From: in, Older: f.kernel == "before-6.17"}
+			q := verdict.Question{Lazy: f.lazy, From: f.in, Older: f.kernel == "before-6.17"}
 			if len(args) > 0 {
 				q.Target = args[0]
 			}
@@ -86,14 +96,8 @@ there, unmounts one and looks what went with it. Both end with the test.`,
 			return s.print(out, r, itemsOf(r.Verdicts), r.draw)
 		},
 	}
-	f.host.add(cmd)
-	f.probe.add(cmd)
+	f.add(cmd)
 	out.add(cmd)
-	cmd.Flags().StringArrayVar(&f.tables, "mountinfo", nil, "judge this excerpt, as `NAME=FILE`; repeat for each namespace; FILE - is stdin")
-	cmd.Flags().StringArrayVar(&in, "in", nil, "unmount in this namespace only: a pid, an inode, or a NAME of --mountinfo")
-	cmd.Flags().BoolVar(&lazy, "detach", false, "as umount -l does: with all that is mounted below, and whoever uses it")
-	cmd.Flags().StringVar(&f.kernel, "kernel", "", "by the rules of which kernel: before-6.17 or 6.17 (default: this one's, or the recording's)")
-	cmd.RegisterFlagCompletionFunc("kernel", cobra.FixedCompletions([]string{"before-6.17", "6.17"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
