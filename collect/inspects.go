@@ -44,37 +44,46 @@ func (l *looker) inspects(ctx context.Context) {
 	if l.h.Ladder == nil {
 		return
 	}
+	lives := map[string]bool{} // by container: a process of it is there
+	for i := range l.h.Processes {
+		if p := &l.h.Processes[i]; p.State != snapshot.Dead {
+			lives[p.Container] = true
+		}
+	}
 	for _, r := range l.h.Runtimes {
 		if r.Kind != string(runtimes.Docker) || r.Err != "" {
 			continue
 		}
 		for i := range l.h.Containers {
 			c := &l.h.Containers[i]
-			if why := l.unexplained(c); why != "" && c.Runtime == r.Kind && len(l.h.Ladder.Inspected) < maxInspects {
+			why := differs(c, lives[c.ID])
+			if why != "" && c.Runtime == r.Kind && len(l.h.Ladder.Inspected) < maxInspects && !l.explained(c) {
 				l.inspect(ctx, r, c.ID, why)
 			}
 		}
 	}
 }
 
-// unexplained says in what a container differs from what its runtime lists, "" if in nothing.
-func (l *looker) unexplained(c *snapshot.Container) string {
-	lives := func(p snapshot.Process) bool { return p.Container == c.ID && p.State != snapshot.Dead }
+// differs says in what a container differs from what its runtime lists, "" if in nothing.
+func differs(c *snapshot.Container, lives bool) string {
+	switch {
+	case c.State == "running" && !lives:
+		return "docker lists it as running, and no process of it is there"
+	case c.State == "exited" && lives:
+		return "docker lists it as exited, and processes of it are there"
+	}
+	return ""
+}
+
+// explained reports whether the ladder tells why a container differs.
+func (l *looker) explained(c *snapshot.Container) bool {
 	stopped := func(x *snapshot.Layer) bool {
 		p := l.h.Process(x.PID)
 		return x.Container == c.ID && p != nil && p.State == snapshot.Stopped
 	}
 	hangs := func(x *snapshot.Layer) bool { return x.Container == c.ID }
-	switch {
-	case slices.ContainsFunc(l.h.Ladder.Of(snapshot.RungShim), stopped), slices.ContainsFunc(l.h.Ladder.Of(snapshot.RungChild), hangs),
-		slices.ContainsFunc(l.h.Ladder.Of(snapshot.RungInit), hangs), l.stopped("containerd"), l.stopped("dockerd"):
-		return "" // explained
-	case c.State == "running" && !slices.ContainsFunc(l.h.Processes, lives):
-		return "docker lists it as running, and no process of it is there"
-	case c.State == "exited" && slices.ContainsFunc(l.h.Processes, lives):
-		return "docker lists it as exited, and processes of it are there"
-	}
-	return ""
+	return slices.ContainsFunc(l.h.Ladder.Of(snapshot.RungShim), stopped) || slices.ContainsFunc(l.h.Ladder.Of(snapshot.RungChild), hangs) ||
+		slices.ContainsFunc(l.h.Ladder.Of(snapshot.RungInit), hangs) || l.stopped("containerd") || l.stopped("dockerd")
 }
 
 func (l *looker) inspect(ctx context.Context, r snapshot.Runtime, id, why string) {
