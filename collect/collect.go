@@ -11,6 +11,7 @@ package collect
 import (
 	"context"
 	"strings"
+	"sync"
 	"time"
 
 	"sexton.dev/collect/door"
@@ -45,6 +46,8 @@ type looker struct {
 	places  placeCache
 	known   memo
 	spaces  []mounts.Namespace // of a narrow question, as the census had them
+
+	listening func() (listenersReply, error) // asks once for listening sockets: the ladder is made twice
 }
 
 // Looks takes one look at a host through first, and a second one through the
@@ -73,6 +76,7 @@ func Looks(ctx context.Context, first door.Door, second func() door.Door, o Opti
 
 func begin(ctx context.Context, d door.Door, o Options) *looker {
 	l := &looker{Door: d, Options: o, needs: map[snapshot.Part]bool{}, h: &snapshot.Host{Taken: d.Taken()}}
+	l.listening = sync.OnceValues(func() (listenersReply, error) { return l.readListeners(ctx) })
 	for _, part := range o.Parts {
 		l.needs[part] = true
 	}
@@ -117,7 +121,7 @@ func (l *looker) finish(ctx context.Context, replies []reply, shims []shimAnswer
 	if last {
 		l.kernelLog(ctx)
 	}
-	l.layers(ctx)
+	l.layers()
 	l.outputs()
 	l.shimsAnswered(shims)
 	if last && !l.lean() {

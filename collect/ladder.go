@@ -1,7 +1,6 @@
 package collect
 
 import (
-	"context"
 	"path"
 	"regexp"
 	"slices"
@@ -36,7 +35,7 @@ var fullID = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // layers finds the processes of runtimes and what hangs on them. After the
 // command lines are known it is called again, and then names containers.
-func (l *looker) layers(ctx context.Context) {
+func (l *looker) layers() {
 	if !l.wants(snapshot.Rungs) {
 		return
 	}
@@ -48,7 +47,7 @@ func (l *looker) layers(ctx context.Context) {
 			l.h.Ladder.Layers = append(l.h.Ladder.Layers, l.layer(p, r))
 		}
 	}
-	l.listeners(ctx)
+	l.listeners()
 }
 
 // rungOf says where a process stands, "" if on no rung. What runs inside of a

@@ -38,12 +38,8 @@ type socketAt struct {
 
 // listeners notes on which sockets the daemons and shims of runtimes listen, and
 // how many connections wait there.
-func (l *looker) listeners(ctx context.Context) {
-	text, err := l.Ask("listeners", func() ([]byte, error) { return json.Marshal(l.askListeners(ctx)) })
-	var r listenersReply
-	if err == nil {
-		err = json.Unmarshal(text, &r)
-	}
+func (l *looker) listeners() {
+	r, err := l.listening()
 	l.unread(snapshot.Rungs, "listening unix sockets", err)
 	l.h.Ladder.Queues = r.Queues
 	byInode := map[string]*snapshot.Listener{}
@@ -69,6 +65,15 @@ func (l *looker) listeners(ctx context.Context) {
 		}
 	}
 	slices.SortFunc(l.h.Ladder.Listeners, func(a, b snapshot.Listener) int { return strings.Compare(a.Path, b.Path) })
+}
+
+// readListeners asks for the sockets on which anybody listens.
+func (l *looker) readListeners(ctx context.Context) (r listenersReply, err error) {
+	text, err := l.Ask("listeners", func() ([]byte, error) { return json.Marshal(l.askListeners(ctx)) })
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	return r, err
 }
 
 // serves reports whether a rung answers on sockets.

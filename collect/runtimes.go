@@ -51,7 +51,7 @@ func (l *looker) askRuntimes(ctx context.Context) func() []reply {
 		err = json.Unmarshal(text, &sockets)
 	}
 	l.unread(snapshot.Names, "runtime sockets", err)
-	l.layers(ctx)
+	l.layers()
 	sockets = append(sockets, l.ownSockets(sockets)...)
 	replies := make([]reply, len(sockets))
 	quiet := l.quiet()
