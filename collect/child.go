@@ -3,6 +3,7 @@ package collect
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,27 @@ import (
 // its own and returns what it wrote, also what it wrote before ctx ended; then
 // the error wraps [door.ErrDeadline]. It is for reads that may block for ever.
 type Child func(ctx context.Context, args ...string) ([]byte, error)
+
+// ask runs a command with a question, in JSON, as its last argument, and has it
+// answer within some time.
+func (c Child) ask(ctx context.Context, within time.Duration, question any, args ...string) ([]byte, error) {
+	text, err := json.Marshal(question)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	return c(ctx, append(args, string(text))...)
+}
+
+// askFor asks a door what the answer is JSON to.
+func askFor[T any](d door.Door, name string, live func() ([]byte, error)) (answer T, err error) {
+	text, err := d.Ask(name, live)
+	if err == nil {
+		err = json.Unmarshal(text, &answer)
+	}
+	return answer, err
+}
 
 const (
 	childCommand = "__child"

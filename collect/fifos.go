@@ -3,7 +3,6 @@ package collect
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"path"
 	"slices"
 	"strconv"
@@ -33,11 +32,9 @@ func (l *looker) fifos(ctx context.Context) {
 	if len(questions) == 0 {
 		return
 	}
-	text, err := l.Ask("exec-fifos", func() ([]byte, error) { return l.askFifos(ctx, questions) })
-	var answers []fifoAnswer
-	if err == nil {
-		err = json.Unmarshal(text, &answers)
-	}
+	answers, err := askFor[[]fifoAnswer](l, "exec-fifos", func() ([]byte, error) {
+		return l.Child.ask(ctx, fifosLimit, questions, "fifos", l.Proc)
+	})
 	if err != nil {
 		l.unread(snapshot.Fifos, "the state of containers whose exec.fifo is waited in", err)
 	}

@@ -1,7 +1,6 @@
 package collect
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -33,18 +32,8 @@ type fifoAnswer struct {
 
 const fifosLimit = 3 * time.Second
 
-// askFifos asks a child process: the directories are a runtime's, and their file
-// system may be a dead one.
-func (l *looker) askFifos(ctx context.Context, questions []fifoQuestion) ([]byte, error) {
-	text, err := json.Marshal(questions)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, fifosLimit)
-	defer cancel()
-	return l.Child(ctx, "fifos", l.Proc, string(text))
-}
-
+// childFifos is a child's part: the directories are a runtime's, and their file system
+// may be a dead one.
 func childFifos(out io.Writer, proc, text string) error {
 	var questions []fifoQuestion
 	if err := json.Unmarshal([]byte(text), &questions); err != nil {

@@ -88,30 +88,21 @@ func (l *looker) explained(c *snapshot.Container) bool {
 
 func (l *looker) inspect(ctx context.Context, r snapshot.Runtime, id, why string) {
 	in := snapshot.Inspect{Container: id, Runtime: r.Kind, Socket: r.Socket, Why: why}
-	text, err := l.Ask("inspect/"+id, func() ([]byte, error) {
+	a, err := askFor[inspectAnswer](l, "inspect/"+id, func() ([]byte, error) {
 		quiet := l.quiet()
 		as := runtimes.Socket{Kind: runtimes.Kind("inspect " + id), Path: r.Socket}
 		quiet.identity[as.Kind] = quiet.identity[runtimes.Docker]
 		if !l.AskAgain && quiet.has(as) {
 			return json.Marshal(inspectAnswer{Err: "not asked: it was silent before and the daemon has not been restarted since; --ask-again asks all the same"})
 		}
-		q, err := json.Marshal(inspectQuestion{runtimes.Docker, r.Socket, id, l.Proc, l.serving(r.Socket)})
-		if err != nil {
-			return nil, err
-		}
-		own, cancel := context.WithTimeout(ctx, inspectWithin+inspectWithin/5)
-		defer cancel()
-		text, err := l.Child(own, "inspect", string(q))
+		q := inspectQuestion{runtimes.Docker, r.Socket, id, l.Proc, l.serving(r.Socket)}
+		text, err := l.Child.ask(ctx, inspectWithin+inspectWithin/5, q, "inspect")
 		var a inspectAnswer
 		if err == nil && json.Unmarshal(text, &a) == nil && a.Silent && !a.Ran {
 			quiet.add(as)
 		}
 		return text, err
 	})
-	var a inspectAnswer
-	if err == nil {
-		err = json.Unmarshal(text, &a)
-	}
 	if err != nil {
 		a.Err = cause(err)
 	}

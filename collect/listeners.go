@@ -68,12 +68,8 @@ func (l *looker) listeners() {
 }
 
 // readListeners asks for the sockets on which anybody listens.
-func (l *looker) readListeners(ctx context.Context) (r listenersReply, err error) {
-	text, err := l.Ask("listeners", func() ([]byte, error) { return json.Marshal(l.askListeners(ctx)) })
-	if err == nil {
-		err = json.Unmarshal(text, &r)
-	}
-	return r, err
+func (l *looker) readListeners(ctx context.Context) (listenersReply, error) {
+	return askFor[listenersReply](l, "listeners", func() ([]byte, error) { return json.Marshal(l.askListeners(ctx)) })
 }
 
 // serves reports whether a rung answers on sockets.

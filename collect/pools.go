@@ -102,7 +102,7 @@ type usersQuestion struct {
 // A usersReply is its answer: of the files it has what concerns thin pools alone.
 type usersReply struct {
 	Docker     *dockerd.File     `json:"docker,omitempty"`
-	Used       bool              `json:"used,omitempty"` // docker\'s data root has records of devicemapper
+	Used       bool              `json:"used,omitempty"` // docker's data root has records of devicemapper
 	Containerd *containerdPool   `json:"containerd,omitempty"`
 	LVM        *snapshot.LVM     `json:"lvm,omitempty"`
 	Lacks      []snapshot.Unread `json:"lacks,omitempty"`
@@ -120,19 +120,7 @@ func (l *looker) poolUsers(ctx context.Context, p *snapshot.Pools) {
 	if containerd != nil {
 		q.Containerd = cmp.Or(containerdConfig(containerd.Argv), q.Containerd)
 	}
-	var r usersReply
-	text, err := l.Ask("pools", func() ([]byte, error) {
-		question, err := json.Marshal(q)
-		if err != nil {
-			return nil, err
-		}
-		ctx, cancel := context.WithTimeout(ctx, settingsWithin)
-		defer cancel()
-		return l.Child(ctx, "pools", string(question))
-	})
-	if err == nil {
-		err = json.Unmarshal(text, &r)
-	}
+	r, err := askFor[usersReply](l, "pools", func() ([]byte, error) { return l.Child.ask(ctx, settingsWithin, q, "pools") })
 	if err != nil {
 		l.missing(snapshot.Storage, "who was told to use a thin pool", cause(err))
 		return

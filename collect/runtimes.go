@@ -45,11 +45,7 @@ func (l *looker) askRuntimes(ctx context.Context) func() []reply {
 	if !l.wants(snapshot.Names) {
 		return func() []reply { return nil }
 	}
-	text, err := l.Ask("sockets", func() ([]byte, error) { return json.Marshal(runtimes.Sockets(l.Root, os.Getenv)) })
-	var sockets []runtimes.Socket
-	if err == nil {
-		err = json.Unmarshal(text, &sockets)
-	}
+	sockets, err := askFor[[]runtimes.Socket](l, "sockets", func() ([]byte, error) { return json.Marshal(runtimes.Sockets(l.Root, os.Getenv)) })
 	l.unread(snapshot.Names, "runtime sockets", err)
 	l.layers()
 	sockets = append(sockets, l.ownSockets(sockets)...)
@@ -76,7 +72,7 @@ func (l *looker) askOne(ctx context.Context, s question, quiet *silentSockets, a
 	fail := func(why string) reply {
 		return reply{Answer: runtimes.Answer{Kind: s.Kind, Socket: s.Path}, Err: why}
 	}
-	text, err := l.Ask("runtime/"+string(s.Kind)+s.Path, func() ([]byte, error) {
+	r, err := askFor[reply](l, "runtime/"+string(s.Kind)+s.Path, func() ([]byte, error) {
 		if why := l.notAsked(s, quiet); why != "" {
 			return json.Marshal(fail(why))
 		}
@@ -95,10 +91,6 @@ func (l *looker) askOne(ctx context.Context, s question, quiet *silentSockets, a
 		}
 		return json.Marshal(r)
 	})
-	var r reply
-	if err == nil {
-		err = json.Unmarshal(text, &r)
-	}
 	if err != nil {
 		return fail(cause(err))
 	}

@@ -80,15 +80,7 @@ func (l *looker) settings(ctx context.Context) {
 
 func (l *looker) askSettings(ctx context.Context, q settingsQuestion) (settingsReply, error) {
 	var r settingsReply
-	text, err := l.Ask("settings", func() ([]byte, error) {
-		question, err := json.Marshal(q)
-		if err != nil {
-			return nil, err
-		}
-		ctx, cancel := context.WithTimeout(ctx, settingsWithin)
-		defer cancel()
-		return l.Child(ctx, "settings", string(question))
-	})
+	text, err := l.Ask("settings", func() ([]byte, error) { return l.Child.ask(ctx, settingsWithin, q, "settings") })
 	if err != nil {
 		return r, err
 	}

@@ -45,7 +45,7 @@ func (l *looker) loadedUnits(ctx context.Context, units []string) []systemd.Unit
 	if len(units) == 0 {
 		return nil
 	}
-	text, err := l.Ask("systemd", func() ([]byte, error) {
+	r, err := askFor[unitsReply](l, "systemd", func() ([]byte, error) {
 		s := runtimes.Socket{Kind: "systemd", Path: strings.TrimSuffix(l.Root, "/") + systemd.Socket}
 		quiet := silentSockets{file: silentFile, identity: map[runtimes.Kind]string{s.Kind: l.initNow()}}
 		if !l.AskAgain && quiet.has(s) {
@@ -57,10 +57,6 @@ func (l *looker) loadedUnits(ctx context.Context, units []string) []systemd.Unit
 		}
 		return json.Marshal(r)
 	})
-	var r unitsReply
-	if err == nil {
-		err = json.Unmarshal(text, &r)
-	}
 	if err == nil && r.Err != "" {
 		err = errors.New(r.Err)
 	}
@@ -80,13 +76,7 @@ func (l *looker) initNow() string {
 }
 
 func (l *looker) askSystemd(ctx context.Context, units []string) unitsReply {
-	question, err := json.Marshal(unitsQuestion{strings.TrimSuffix(l.Root, "/"), units})
-	if err != nil {
-		return unitsReply{Err: err.Error()}
-	}
-	ctx, cancel := context.WithTimeout(ctx, systemdWithin+startWithin)
-	defer cancel()
-	text, err := l.Child(ctx, "units", string(question))
+	text, err := l.Child.ask(ctx, systemdWithin+startWithin, unitsQuestion{strings.TrimSuffix(l.Root, "/"), units}, "units")
 	var r unitsReply
 	if err == nil {
 		err = json.Unmarshal(text, &r)

@@ -59,14 +59,20 @@ func (l *looker) askShims(ctx context.Context) func() []shimAnswer {
 		if err != nil && !errors.Is(err, door.ErrDeadline) {
 			return // nobody was heard: the rungs say nothing of them
 		}
-		for line := range bytes.Lines(text) {
-			var a shimAnswer
-			if json.Unmarshal(line, &a) == nil {
-				answers = append(answers, a)
-			}
-		}
+		answers = shimAnswers(text)
 	})
 	return func() []shimAnswer { wait.Wait(); return answers }
+}
+
+// shimAnswers reads the child's lines; the last may be cut off.
+func shimAnswers(text []byte) (answers []shimAnswer) {
+	for line := range bytes.Lines(text) {
+		var a shimAnswer
+		if json.Unmarshal(line, &a) == nil {
+			answers = append(answers, a)
+		}
+	}
+	return answers
 }
 
 func (l *looker) askShimsLive(ctx context.Context) ([]byte, error) {
@@ -76,16 +82,9 @@ func (l *looker) askShimsLive(ctx context.Context) ([]byte, error) {
 	if len(questions) == 0 {
 		return nil, nil
 	}
-	text, err := json.Marshal(shimsQuestion{l.Proc, questions})
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, shimsWithin+shimsWithin/5)
-	defer cancel()
-	out, err := l.Child(ctx, "shims", string(text))
-	for line := range bytes.Lines(out) {
-		var a shimAnswer
-		if json.Unmarshal(line, &a) == nil && !a.Ran && slices.ContainsFunc(a.Said, func(s runtimes.Said) bool { return s.Silent }) {
+	out, err := l.Child.ask(ctx, shimsWithin+shimsWithin/5, shimsQuestion{l.Proc, questions}, "shims")
+	for _, a := range shimAnswers(out) {
+		if !a.Ran && slices.ContainsFunc(a.Said, func(s runtimes.Said) bool { return s.Silent }) {
 			i := slices.IndexFunc(questions, func(q shimQuestion) bool { return q.PID == a.PID })
 			if i >= 0 {
 				quiet.add(questions[i].socket())
