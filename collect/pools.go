@@ -110,13 +110,9 @@ type usersReply struct {
 
 // poolUsers reads who was told to use which pool, and what LVM's files say.
 func (l *looker) poolUsers(ctx context.Context, p *snapshot.Pools) {
-	q := usersQuestion{Root: l.Root, Docker: dockerd.DefaultFile, Containerd: containerdFile}
-	var flags dockerd.Flags
-	docker, containerd := l.daemon("dockerd"), l.daemon("containerd")
-	if docker != nil {
-		flags = dockerd.ParseFlags(docker.Argv)
-		q.Docker, q.DataRoot = cmp.Or(flags.Config, q.Docker), flags.DataRoot
-	}
+	docker, flags, file := l.toldDocker()
+	q := usersQuestion{Root: l.Root, Docker: file, DataRoot: flags.DataRoot, Containerd: containerdFile}
+	containerd := l.daemon("containerd")
 	if containerd != nil {
 		q.Containerd = cmp.Or(containerdConfig(containerd.Argv), q.Containerd)
 	}

@@ -48,13 +48,11 @@ func childUsers(out io.Writer, text string) error {
 			r.Lacks = append(r.Lacks, snapshot.Unread{Part: snapshot.Storage, Path: what, Err: cause(err)})
 		}
 	}
-	file, err := readSome(path.Join("/", q.Root, q.Docker), maxSettings)
-	if err == nil {
-		r.Docker, err = dockerd.ParseFile(file)
-	}
+	var err error
+	r.Docker, err = readDocker(path.Join("/", q.Root, q.Docker))
 	lack(q.Docker, err)
 	r.Used = usedBefore(q, r.Docker)
-	file, err = readSome(path.Join("/", q.Root, q.Containerd), maxSettings)
+	file, err := readSome(path.Join("/", q.Root, q.Containerd), maxSettings)
 	if err == nil {
 		r.Containerd, err = parseContainerd(file)
 	}
@@ -115,8 +113,11 @@ func containerdConfig(argv []string) string {
 //
 // Source: moby v24 daemon/graphdriver/devmapper/deviceset.go, NewDeviceSet; device_setup.go.
 func dockerPool(flags dockerd.Flags, file *dockerd.File, name string) *snapshot.PoolUser {
-	u := &snapshot.PoolUser{Daemon: "docker", Root: dockerd.DefaultDataRoot}
-	driver := flags.StorageDriver
+	if file == nil {
+		file = &dockerd.File{} // sets nothing either
+	}
+	driver := cmp.Or(flags.StorageDriver, file.StorageDriver)
+	u := &snapshot.PoolUser{Daemon: "docker", Root: cmp.Or(flags.DataRoot, file.Root(), dockerd.DefaultDataRoot)}
 	take := func(where string, options []string) {
 		for _, o := range options {
 			key, value, _ := strings.Cut(o, "=")
@@ -133,19 +134,8 @@ func dockerPool(flags dockerd.Flags, file *dockerd.File, name string) *snapshot.
 			}
 		}
 	}
-	if file != nil {
-		if driver == "" {
-			driver = file.StorageDriver
-		}
-		if root := file.Root(); root != "" {
-			u.Root = root
-		}
-		take(name+": storage-opts: ", file.StorageOpts)
-	}
+	take(name+": storage-opts: ", file.StorageOpts)
 	take("command line of dockerd: --storage-opt ", flags.StorageOpts)
-	if flags.DataRoot != "" {
-		u.Root = flags.DataRoot
-	}
 	if u.Pool == "" || driver != "" && driver != "devicemapper" {
 		return nil
 	}

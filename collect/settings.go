@@ -49,19 +49,12 @@ func (l *looker) settings(ctx context.Context) {
 	text, err := l.ReadFile("/proc/sys/fs/may_detach_mounts")
 	l.unread(snapshot.Configured, "/proc/sys/fs/may_detach_mounts", err)
 	l.h.Settings.MayDetach = strings.TrimSpace(string(text))
-	daemon := l.daemon("dockerd")
+	daemon, flags, file := l.toldDocker()
 	units := l.unitsThatMatter()
 	loaded := l.loadedUnits(ctx, units)
-	q := settingsQuestion{Root: l.Root, Units: units, Docker: dockerd.DefaultFile}
-	var flags dockerd.Flags
-	if daemon != nil {
-		if len(daemon.Argv) == 0 { // which file it has, and what holds, is on it
-			l.missing(snapshot.Configured, fmt.Sprintf("the command line of dockerd (pid %d)", daemon.PID), door.ErrDeadline.Error())
-		}
-		flags = dockerd.ParseFlags(daemon.Argv)
-		if flags.Config != "" {
-			q.Docker = flags.Config
-		}
+	q := settingsQuestion{Root: l.Root, Units: units, Docker: file}
+	if daemon != nil && len(daemon.Argv) == 0 { // which file it has, and what holds, is on it
+		l.missing(snapshot.Configured, fmt.Sprintf("the command line of dockerd (pid %d)", daemon.PID), door.ErrDeadline.Error())
 	}
 	r, err := l.askSettings(ctx, q)
 	l.h.Settings.Units = mergeUnits(r.Units, loaded)
@@ -159,11 +152,8 @@ func childSettings(out io.Writer, text string) error {
 			r.Units = append(r.Units, *u)
 		}
 	}
-	file, err := readSome(path.Join(q.Root, "/", q.Docker), maxSettings)
-	if err == nil {
-		r.Docker, err = dockerd.ParseFile(file)
-	}
-	if err != nil && !door.Gone(err) {
+	var err error
+	if r.Docker, err = readDocker(path.Join(q.Root, "/", q.Docker)); err != nil && !door.Gone(err) {
 		lack(q.Docker, err)
 	}
 	return json.NewEncoder(out).Encode(r)

@@ -1,11 +1,30 @@
 package collect
 
 import (
+	"cmp"
 	"fmt"
 
 	"sexton.dev/runtimes/dockerd"
 	"sexton.dev/snapshot"
 )
+
+// toldDocker is the host's own dockerd, nil if none runs, what its command line says,
+// and where its file of settings is.
+func (l *looker) toldDocker() (p *snapshot.Process, flags dockerd.Flags, file string) {
+	if p = l.daemon("dockerd"); p != nil {
+		flags = dockerd.ParseFlags(p.Argv)
+	}
+	return p, flags, cmp.Or(flags.Config, dockerd.DefaultFile)
+}
+
+// readDocker reads docker's file of settings, in a child.
+func readDocker(file string) (*dockerd.File, error) {
+	text, err := readSome(file, maxSettings)
+	if err != nil {
+		return nil, err
+	}
+	return dockerd.ParseFile(text)
+}
 
 // mergeDocker joins both. dockerd refuses to start with a setting in both, so
 // where that is so the file was changed since, and the flag holds.
