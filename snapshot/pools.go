@@ -42,7 +42,6 @@ type Pool struct {
 	NeedsCheck  bool   `json:"needsCheck,omitempty"`
 	Holds       []Held `json:"holds,omitempty"`  // by id
 	Listed      bool   `json:"listed,omitempty"` // Holds was read
-	Unlisted    string `json:"unlisted,omitempty"`
 }
 
 // A Held is a thin device that a pool holds, mapped or not.
