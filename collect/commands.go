@@ -95,11 +95,7 @@ func readBatch(ctx context.Context, child Child, proc string, pids []int) map[in
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandsLimit)
 	defer cancel()
-	args := []string{"cmdline", proc}
-	for _, pid := range pids {
-		args = append(args, strconv.Itoa(pid))
-	}
-	text, err := child(ctx, args...)
+	text, err := child(ctx, append([]string{"cmdline", proc}, words(pids)...)...)
 	left := pids[min(parseCommands(text, out), len(pids)):]
 	if err != nil && !errors.Is(err, door.ErrDeadline) {
 		return fill(out, left, fmt.Errorf("child process ended early: %w", err))

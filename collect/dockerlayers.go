@@ -17,6 +17,7 @@ import (
 	"sexton.dev/snapshot"
 )
 
+// hexID is how docker names layers, and docker, containerd's CRI, CRI-O and podman containers.
 var hexID = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // A layerStore is where a storage driver of docker keeps its layers.

@@ -2,7 +2,6 @@ package collect
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,9 +29,6 @@ const cutName = "docker-containe"
 // command line interface; runc(8), crun(1).
 var operations = []string{"create", "start", "run", "exec", "kill", "delete", "state", "ps", "events", "update", "pause", "resume", "checkpoint", "restore"}
 
-// fullID is how docker, containerd's CRI, CRI-O and podman name containers.
-var fullID = regexp.MustCompile(`^[0-9a-f]{64}$`)
-
 // layers finds the processes of runtimes and what hangs on them. After the
 // command lines are known it is called again, and then names containers.
 func (l *looker) layers() {
@@ -54,7 +50,7 @@ func (l *looker) layers() {
 // container is that one's affair, but for runc's init on its way to be the program.
 func (l *looker) rungOf(p *snapshot.Process) snapshot.Rung {
 	parent := l.h.Process(p.PPID)
-	if strings.HasPrefix(p.Comm, "runc:[") {
+	if snapshot.RuncInit(p.Comm) {
 		return snapshot.RungInit
 	}
 	if p.Container != "" || p.Kernel {
@@ -132,7 +128,7 @@ func operationOf(argv []string) (operation, id string) {
 		if i > 0 && operation == "" && slices.Contains(operations, a) {
 			operation = a
 		}
-		if fullID.MatchString(a) {
+		if hexID.MatchString(a) {
 			id = a
 		}
 	}

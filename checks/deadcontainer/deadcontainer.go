@@ -69,7 +69,7 @@ func finding(h *snapshot.Host, c *snapshot.Container) check.Finding {
 	f := check.Finding{
 		ID:       name + "/" + c.ID,
 		Severity: check.Warning,
-		Subject:  check.Subject{Kind: "container", Name: check.ContainerName(h, c.ID), Container: c.ID, Pod: c.Pod},
+		Subject:  check.ContainerSubject(h, c.ID),
 		Harm:     "Its name, and the space of its layer, stay taken, and its pod stays Terminating; nobody tries again by itself",
 		Evidence: []check.Evidence{{Source: c.Runtime, Text: "state " + c.State}},
 		Remedies: []check.Remedy{{Action: "retry-remove", Risk: "disruptive", Why: "a removal that somebody asked for succeeds when nothing holds its layer any more"}},

@@ -96,10 +96,8 @@ func (j *judge) frozenGroup(g *snapshot.Cgroup) (f check.Finding, ok bool) {
 // group makes a cgroup the subject of a finding.
 func (j *judge) group(g *snapshot.Cgroup) check.Subject {
 	if g.Container != "" {
-		s := check.Subject{Kind: "container", Name: check.ContainerName(j.now, g.Container), Container: g.Container, Path: g.Path}
-		if c := j.now.Container(g.Container); c != nil {
-			s.Pod = c.Pod
-		}
+		s := check.ContainerSubject(j.now, g.Container)
+		s.Path = g.Path
 		return s
 	}
 	switch path.Ext(g.Path) {

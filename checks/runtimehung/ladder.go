@@ -89,7 +89,7 @@ func (j *judge) below(c culprit, shim *snapshot.Layer, add func(snapshot.Rung, *
 func (j *judge) program(container string, shim *snapshot.Layer) *snapshot.Process {
 	if box := j.now.Container(container); box != nil {
 		if p := j.now.Process(box.Init); p != nil {
-			if strings.HasPrefix(p.Comm, "runc:[") {
+			if snapshot.RuncInit(p.Comm) {
 				return nil
 			}
 			return p
