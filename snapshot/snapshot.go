@@ -159,6 +159,16 @@ type Task struct {
 	Killed   bool   `json:"killed,omitempty"`   // it was told to end: SIGKILL is pending, or it is in its exit
 }
 
+// Task returns one of the threads that are kept of a process, nil if it is none of them.
+func (p *Process) Task(tid int) *Task {
+	for i := range p.Tasks {
+		if p.Tasks[i].TID == tid {
+			return &p.Tasks[i]
+		}
+	}
+	return nil
+}
+
 // InFUSE reports whether a thread waits for a FUSE server.
 func (t Task) InFUSE() bool {
 	return strings.Contains(t.Wchan, "fuse") || t.Wchan == "request_wait_answer" || strings.Contains(t.Stack, "fuse_")

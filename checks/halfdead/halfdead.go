@@ -57,11 +57,11 @@ type survivor struct {
 func stillThere(was, now *snapshot.Process) []survivor {
 	var out []survivor
 	for _, t := range now.Tasks {
-		i := slices.IndexFunc(was.Tasks, func(b snapshot.Task) bool { return b.TID == t.TID })
-		if i < 0 || t.State == snapshot.Dead || t.TID == now.PID {
+		b := was.Task(t.TID)
+		if b == nil || t.State == snapshot.Dead || t.TID == now.PID {
 			continue
 		}
-		out = append(out, survivor{t, t.State == snapshot.Uninterruptible && was.Tasks[i].State == t.State})
+		out = append(out, survivor{t, t.State == snapshot.Uninterruptible && b.State == t.State})
 	}
 	return out
 }

@@ -96,32 +96,12 @@ func (j *judge) describe(f *check.Finding, now *snapshot.Process, stuck []snapsh
 	}
 }
 
-// stillBlocked returns the threads that were in D in both looks and did not run
-// in between. A count of 0 was not read: nobody comes to sleep without a switch.
+// stillBlocked returns the threads that stayed in D, but for those that sleep in the
+// freezer, where they were before.
 func (j *judge) stillBlocked(was, now *snapshot.Process) []snapshot.Task {
 	g := j.now.Cgroup(now.Cgroup)
 	freezing := g != nil && g.Freezing
-	var out []snapshot.Task
-	for _, t := range now.Tasks {
-		b := task(was, t.TID)
-		if b == nil || t.State != snapshot.Uninterruptible || b.State != snapshot.Uninterruptible || t.Switches != b.Switches || t.Switches == 0 {
-			continue
-		}
-		if freezing && classOf(t).cause == "" {
-			continue // it sleeps in the freezer, where it was before
-		}
-		out = append(out, t)
-	}
-	return out
-}
-
-func task(p *snapshot.Process, tid int) *snapshot.Task {
-	for i := range p.Tasks {
-		if p.Tasks[i].TID == tid {
-			return &p.Tasks[i]
-		}
-	}
-	return nil
+	return slices.DeleteFunc(check.StillBlocked(was, now), func(t snapshot.Task) bool { return freezing && classOf(t).cause == "" })
 }
 
 // manyWaits is how many different waits of one process are shown.

@@ -1,28 +1,18 @@
 package hungtask
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
+	"sexton.dev/check"
 	"sexton.dev/snapshot"
 )
 
 const unseen = "where is hidden from this user"
 
 // where names the kernel function and the system call that a thread waits in.
-func where(t snapshot.Task) string {
-	var parts []string
-	if t.Wchan != "" && t.Wchan != "0" {
-		parts = append(parts, t.Wchan)
-	}
-	if t.Syscall != "" {
-		parts = append(parts, "system call "+t.Syscall)
-	}
-	if len(parts) == 0 {
-		return unseen
-	}
-	return strings.Join(parts, ", ")
-}
+func where(t snapshot.Task) string { return cmp.Or(check.Wait(t), unseen) }
 
 // A class is a kind of wait, told by the names of kernel functions.
 type class struct {

@@ -42,7 +42,7 @@ func (j *judge) waitedFor(p *snapshot.Process) bool {
 // traced reports a process that a debugger held from one look to the other.
 // strace stops what it follows as well, for an instant at each system call.
 func (j *judge) traced(was, now *snapshot.Process) []check.Finding {
-	before, after := task(was, now.PID), task(now, now.PID)
+	before, after := was.Task(now.PID), now.Task(now.PID)
 	if was.State != snapshot.Traced || now.State != snapshot.Traced || before == nil || after == nil ||
 		before.Switches != after.Switches || after.Switches == 0 || j.now.Frozen(now) != nil {
 		return nil

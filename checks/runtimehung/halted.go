@@ -85,13 +85,8 @@ func (j *judge) programs() {
 
 // stuck returns a thread that stayed in D and did not run between the looks, nil if there is none.
 func stuck(was, now *snapshot.Process) *snapshot.Task {
-	for i := range now.Tasks {
-		t := &now.Tasks[i]
-		for _, old := range was.Tasks {
-			if old.TID == t.TID && old.State == snapshot.Uninterruptible && t.State == snapshot.Uninterruptible && old.Switches == t.Switches && t.Switches > 0 {
-				return t
-			}
-		}
+	if all := check.StillBlocked(was, now); len(all) > 0 {
+		return &all[0]
 	}
 	return nil
 }

@@ -1,11 +1,13 @@
 package runtimehung
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"sexton.dev/check"
 	"sexton.dev/snapshot"
 )
 
@@ -138,17 +140,7 @@ func debugFlag(argv []string) (on, known bool) {
 
 // where says what a thread waits in.
 func where(t snapshot.Task) string {
-	var parts []string
-	if t.Wchan != "" && t.Wchan != "0" {
-		parts = append(parts, t.Wchan)
-	}
-	if t.Syscall != "" {
-		parts = append(parts, "system call "+t.Syscall)
-	}
-	if len(parts) == 0 {
-		return "what it waits in could not be read"
-	}
-	return strings.Join(parts, ", ")
+	return cmp.Or(check.Wait(t), "what it waits in could not be read")
 }
 
 // said tells how one question went.
