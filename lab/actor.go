@@ -128,6 +128,21 @@ func (s stage) hello() error {
 	return s.wait()
 }
 
+// first is hello of the first process of a namespace. It refuses to play where it would
+// not end with one, and without its n args; what these are is in wants.
+func (s stage) first(n int, wants string) error {
+	if err := s.hello(); err != nil {
+		return err
+	}
+	if os.Getpid() != 1 {
+		return errors.New("not the first process of a PID namespace of its own")
+	}
+	if len(s.args) != n {
+		return errors.New(wants)
+	}
+	return nil
+}
+
 // reach reports a step and waits for the next order.
 func (s stage) reach(step string) error {
 	if err := s.tell(report{Step: step}); err != nil {

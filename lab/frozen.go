@@ -32,23 +32,17 @@ func frozenBuild(s *site) error {
 	if err != nil {
 		return err
 	}
-	init, err := s.start(roleInit, "frozen-init", &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID, Setsid: true}, dir)
+	init, err := s.startInit("frozen-init", 0, dir)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(init.order(), init.heard(s.ctx, "frozen")); err != nil {
+	if err := init.next(s.ctx, "frozen"); err != nil {
 		return err
 	}
 	if err := s.noteChildren("app", "app"); err != nil {
 		return err
 	}
-	if err := s.shows(frozenLook); err != nil {
-		return err
-	}
-	if err := s.proved(); err != nil {
-		return err
-	}
-	return init.order()
+	return s.stands(init, frozenLook)
 }
 
 func frozenLook(r record) (sight, error) {
@@ -69,14 +63,8 @@ func frozenLook(r record) (sight, error) {
 // of the namespace would wait for what is frozen in it.
 func frozenInit(s stage) error {
 	signal.Ignore(syscall.SIGHUP)
-	if err := s.hello(); err != nil {
+	if err := s.first(1, "frozen-init wants a control group"); err != nil {
 		return err
-	}
-	if err := isFirst(); err != nil {
-		return err
-	}
-	if len(s.args) != 1 {
-		return errors.New("frozen-init wants a control group")
 	}
 	thaw := func() { thawAll(s.args) }
 	s.late.Stop()

@@ -54,6 +54,19 @@ func (s *site) start(recorded, role string, attr *syscall.SysProcAttr, args ...s
 	return p, nil
 }
 
+// startInit starts init, the first process of a PID namespace. more can make it one of
+// a mount namespace too, whose last arg then is the one of up, which it must not be in.
+func (s *site) startInit(role string, more uintptr, args ...string) (*play, error) {
+	if more&syscall.CLONE_NEWNS != 0 {
+		here, err := os.Readlink("/proc/self/ns/mnt")
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, here)
+	}
+	return s.start(roleInit, role, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | more, Setsid: true}, args...)
+}
+
 // note adds a process to the state file.
 func (s *site) note(role string, pid int) error {
 	id, err := identify(role, pid)
@@ -68,6 +81,25 @@ func (s *site) note(role string, pid int) error {
 func (s *site) proved() error {
 	s.rec.Complete = true
 	return s.dir.write(s.rec)
+}
+
+// shows waits until the kernel shows all of a fault.
+func (s *site) shows(look func(record) (sight, error)) error {
+	return s.until("the kernel shows all that was made", func() (bool, error) {
+		seen, err := look(s.rec)
+		return seen.all, err
+	})
+}
+
+// stands proves a fault and lets init go on, which until then ends if we do.
+func (s *site) stands(init *play, look func(record) (sight, error)) error {
+	if err := s.shows(look); err != nil {
+		return err
+	}
+	if err := s.proved(); err != nil {
+		return err
+	}
+	return init.order()
 }
 
 // letGo closes the pipes: a process that was not told to stay ends.
@@ -206,6 +238,12 @@ func (p *play) heard(ctx context.Context, step string) error {
 		return fmt.Errorf("%s reported step %q, not %q", role, r.Step, step)
 	}
 	return nil
+}
+
+// next lets the process go on and waits until it reports a step. One that has ended may
+// have said why.
+func (p *play) next(ctx context.Context, step string) error {
+	return errors.Join(p.order(), p.heard(ctx, step))
 }
 
 func (p *play) letGo() {

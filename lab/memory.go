@@ -86,20 +86,14 @@ func oomBuild(s *site) error {
 	if err != nil {
 		return err
 	}
-	init, err := s.start(roleInit, "oom-init", &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID, Setsid: true}, dir)
+	init, err := s.startInit("oom-init", 0, dir)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(init.order(), init.heard(s.ctx, "eaten")); err != nil {
+	if err := init.next(s.ctx, "eaten"); err != nil {
 		return err
 	}
-	if err := s.shows(oomLook); err != nil {
-		return err
-	}
-	if err := s.proved(); err != nil {
-		return err
-	}
-	return init.order()
+	return s.stands(init, oomLook)
 }
 
 // group is the innermost one of a fault, "" if it was not made.
@@ -119,14 +113,8 @@ func oomLook(r record) (sight, error) {
 // that lives on, and its child that is killed.
 func oomContainerInit(s stage) error {
 	signal.Ignore(syscall.SIGHUP)
-	if err := s.hello(); err != nil {
+	if err := s.first(1, "oom-init wants a control group"); err != nil {
 		return err
-	}
-	if err := isFirst(); err != nil {
-		return err
-	}
-	if len(s.args) != 1 {
-		return errors.New("oom-init wants a control group")
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), s.until)
 	defer cancel()

@@ -100,19 +100,11 @@ func mountReady(name string) error {
 }
 
 func mountBuild(s *site, look func(record) (sight, error)) error {
-	here, err := os.Readlink("/proc/self/ns/mnt")
+	init, err := s.startInit("mount-init", syscall.CLONE_NEWNS, s.rec.Name, s.dir.path)
 	if err != nil {
 		return err
 	}
-	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Setsid: true}
-	init, err := s.start(roleInit, "mount-init", attr, s.rec.Name, s.dir.path, here)
-	if err != nil {
-		return err
-	}
-	if err := init.order(); err != nil {
-		return err
-	}
-	if err := init.heard(s.ctx, "kept"); err != nil {
+	if err := init.next(s.ctx, "kept"); err != nil {
 		return err
 	}
 	all, err := children(s.rec.role(roleInit).PID)

@@ -60,14 +60,8 @@ var mountDisks = map[string]func(dir string) error{
 // mountInit is the first process of the fault's PID and mount namespaces.
 func mountInit(s stage) error {
 	signal.Ignore(syscall.SIGHUP)
-	if err := s.hello(); err != nil {
+	if err := s.first(3, "mount-init wants a fault, a directory and the mount namespace of up"); err != nil {
 		return err
-	}
-	if err := isFirst(); err != nil {
-		return err
-	}
-	if len(s.args) != 3 {
-		return errors.New("mount-init wants a fault, a directory and the mount namespace of up")
 	}
 	if err := leaveSharing(s.args[2]); err != nil {
 		return err
@@ -90,11 +84,7 @@ func mountInit(s stage) error {
 		return err
 	}
 	s.alone()
-	for { // until our time is over
-		if _, err := syscall.Wait4(-1, nil, 0, nil); err != nil && !errors.Is(err, syscall.EINTR) {
-			select {} // a namespace without processes: nobody to wait for
-		}
-	}
+	return reapUntil(s)
 }
 
 // hostRoot gives this mount namespace a root of its own, shared as systemd's
@@ -215,7 +205,7 @@ func (h mountHost) unit(flags uintptr, words ...string) (*play, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(p.order(), p.heard(h.ctx, "ready")); err != nil {
+	if err := p.next(h.ctx, "ready"); err != nil {
 		return nil, err
 	}
 	return p, nil

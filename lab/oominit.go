@@ -35,20 +35,15 @@ const runcRoot = "/run/runc"
 func (r record) runcDir() string { return filepath.Join(runcRoot, containerID(r.Name, "app")) }
 
 func oomInitBuild(s *site) error {
-	here, err := os.Readlink("/proc/self/ns/mnt")
-	if err != nil {
-		return err
-	}
 	dir, err := s.limited(containerID(s.rec.Name, "app"))
 	if err != nil {
 		return err
 	}
-	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Setsid: true}
-	init, err := s.start(roleInit, "fifo-init", attr, s.dir.path, here)
+	init, err := s.startInit("fifo-init", syscall.CLONE_NEWNS, s.dir.path)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(init.order(), init.heard(s.ctx, "created")); err != nil {
+	if err := init.next(s.ctx, "created"); err != nil {
 		return err
 	}
 	if err := s.noteChildren("start", "runc"); err != nil {
@@ -58,16 +53,10 @@ func oomInitBuild(s *site) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(join(dir, victim.PID), s.writeState(victim), init.order(), init.heard(s.ctx, "waits")); err != nil {
+	if err := errors.Join(join(dir, victim.PID), s.writeState(victim), init.next(s.ctx, "waits")); err != nil {
 		return err
 	}
-	if err := s.shows(oomInitLook); err != nil {
-		return err
-	}
-	if err := s.proved(); err != nil {
-		return err
-	}
-	return init.order()
+	return s.stands(init, oomInitLook)
 }
 
 // writeState writes what runc does of a container's init, by the numbers of this PID
@@ -102,14 +91,8 @@ func oomInitLook(r record) (sight, error) {
 // starts it.
 func fifoInit(s stage) error {
 	signal.Ignore(syscall.SIGHUP)
-	if err := s.hello(); err != nil {
+	if err := s.first(2, "fifo-init wants a directory and the mount namespace of up"); err != nil {
 		return err
-	}
-	if err := isFirst(); err != nil {
-		return err
-	}
-	if len(s.args) != 2 {
-		return errors.New("fifo-init wants a directory and the mount namespace of up")
 	}
 	if err := leaveSharing(s.args[1]); err != nil {
 		return err
@@ -141,7 +124,7 @@ func fifoInit(s stage) error {
 	if err := wasKilled(ctx, victim); err != nil {
 		return err
 	}
-	if err := errors.Join(starter.order(), starter.heard(ctx, "opens")); err != nil {
+	if err := starter.next(ctx, "opens"); err != nil {
 		return err
 	}
 	if err := s.reach("waits"); err != nil {

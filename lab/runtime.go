@@ -89,10 +89,7 @@ func runtimeReady(Options) error {
 }
 
 func runtimeBuild(s *site, sign sign) error {
-	here, err := os.Readlink("/proc/self/ns/mnt")
-	if err != nil {
-		return err
-	}
+	var err error
 	// A directory that the host sees, for the sockets, and short: a socket's path has 107 bytes.
 	if s.rec.Dir, err = os.MkdirTemp("/run", "sexton-lab-"); err != nil {
 		return err
@@ -100,15 +97,11 @@ func runtimeBuild(s *site, sign sign) error {
 	if err := s.dir.write(s.rec); err != nil {
 		return err
 	}
-	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Setsid: true}
-	init, err := s.start(roleInit, "runtime-init", attr, s.rec.Name, s.rec.Dir, here)
+	init, err := s.startInit("runtime-init", syscall.CLONE_NEWNS, s.rec.Name, s.rec.Dir)
 	if err != nil {
 		return err
 	}
-	if err := init.order(); err != nil {
-		return err
-	}
-	if err := init.heard(s.ctx, "stuck"); err != nil {
+	if err := init.next(s.ctx, "stuck"); err != nil {
 		return err
 	}
 	err = s.until(sign.comm+" is "+sign.text, func() (bool, error) {

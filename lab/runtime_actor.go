@@ -48,14 +48,12 @@ var runtimeScenes = map[string]func(h runtimeHost) error{
 // runtimeInit is the first process of the fault's PID and mount namespaces.
 func runtimeInit(s stage) error {
 	signal.Ignore(syscall.SIGHUP)
-	if err := s.hello(); err != nil {
+	if err := s.first(3, "runtime-init wants a fault, a directory and the mount namespace of up"); err != nil {
 		return err
 	}
-	if err := isFirst(); err != nil {
-		return err
-	}
-	if len(s.args) != 3 || runtimeScenes[s.args[0]] == nil {
-		return errors.New("runtime-init wants a fault, a directory and the mount namespace of up")
+	scene := runtimeScenes[s.args[0]]
+	if scene == nil {
+		return fmt.Errorf("runtime-init knows no scene of %s", s.args[0])
 	}
 	if err := leaveSharing(s.args[2]); err != nil {
 		return err
@@ -69,20 +67,14 @@ func runtimeInit(s stage) error {
 	if err := h.daemons(); err != nil {
 		return err
 	}
-	if err := runtimeScenes[s.args[0]](h); err != nil {
+	if err := scene(h); err != nil {
 		return err
 	}
 	if err := s.reach("stuck"); err != nil {
 		return err
 	}
 	s.alone()
-	for { // shims and what they leave become its children
-		if _, err := syscall.Wait4(-1, nil, 0, nil); errors.Is(err, syscall.ECHILD) {
-			break
-		}
-	}
-	time.Sleep(time.Until(s.until))
-	return nil
+	return reapUntil(s) // shims and what they leave become its children
 }
 
 // mounts gives the scene a /proc and a /run of its own. The directory of its

@@ -87,19 +87,11 @@ func kernelSetting(name string) (int, error) {
 
 // fuseBuild makes a fault of a FUSE server and a process that waits for it.
 func fuseBuild(s *site, look func(record) (sight, error)) error {
-	here, err := os.Readlink("/proc/self/ns/mnt")
+	init, err := s.startInit("stuck-init", syscall.CLONE_NEWNS, s.rec.Name, s.dir.path)
 	if err != nil {
 		return err
 	}
-	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Setsid: true}
-	init, err := s.start(roleInit, "stuck-init", attr, s.rec.Name, s.dir.path, here)
-	if err != nil {
-		return err
-	}
-	if err := init.order(); err != nil {
-		return err
-	}
-	if err := init.heard(s.ctx, "stuck"); err != nil {
+	if err := init.next(s.ctx, "stuck"); err != nil {
 		return err
 	}
 	if err := s.noteChildren("server", "fuse", "reader", "read"); err != nil {
@@ -117,14 +109,6 @@ func fuseBuild(s *site, look func(record) (sight, error)) error {
 		return err
 	}
 	return init.order() // until then init ends if we do
-}
-
-// shows waits until the kernel shows all of a fault.
-func (s *site) shows(look func(record) (sight, error)) error {
-	return s.until("the kernel shows all that was made", func() (bool, error) {
-		seen, err := look(s.rec)
-		return seen.all, err
-	})
 }
 
 // fuseStates returns the states of the reader and the server, 0 for one that is gone,

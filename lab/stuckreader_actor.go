@@ -26,14 +26,8 @@ const (
 // then lets the reader unmap it. Its own end is the end of both.
 func stuckInit(s stage) error {
 	signal.Ignore(syscall.SIGHUP)
-	if err := s.hello(); err != nil {
+	if err := s.first(3, "stuck-init wants a fault, a directory and the mount namespace of up"); err != nil {
 		return err
-	}
-	if err := isFirst(); err != nil {
-		return err
-	}
-	if len(s.args) != 3 {
-		return errors.New("stuck-init wants a fault, a directory and the mount namespace of up")
 	}
 	fault := s.args[0]
 	if err := leaveSharing(s.args[2]); err != nil {
@@ -58,7 +52,7 @@ func stuckInit(s stage) error {
 		return err
 	}
 	for _, p := range []*play{server, reader} { // the reader uses what the server serves
-		if err := errors.Join(p.order(), p.heard(ctx, "ready")); err != nil {
+		if err := p.next(ctx, "ready"); err != nil {
 			return err
 		}
 	}

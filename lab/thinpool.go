@@ -68,12 +68,7 @@ func thinReady(Options) error {
 // thinBuild starts init, which waits, then the keeper, which makes the devices, and
 // lets init mount one.
 func thinBuild(s *site) error {
-	here, err := os.Readlink("/proc/self/ns/mnt")
-	if err != nil {
-		return err
-	}
-	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Setsid: true}
-	init, err := s.start(roleInit, "mount-init", attr, s.rec.Name, s.dir.path, here)
+	init, err := s.startInit("mount-init", syscall.CLONE_NEWNS, s.rec.Name, s.dir.path)
 	if err != nil {
 		return err
 	}
@@ -86,10 +81,7 @@ func thinBuild(s *site) error {
 		who  *play
 		step string
 	}{{keeper, "made"}, {init, "kept"}, {keeper, "broken"}} {
-		if err := turn.who.order(); err != nil {
-			return err
-		}
-		if err := turn.who.heard(s.ctx, turn.step); err != nil {
+		if err := turn.who.next(s.ctx, turn.step); err != nil {
 			return err
 		}
 	}

@@ -55,14 +55,11 @@ func zombiesBuild(s *site) error {
 	if err != nil {
 		return err
 	}
-	init, err := s.start(roleInit, "zombies-init", &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID, Setsid: true}, sleep)
+	init, err := s.startInit("zombies-init", 0, sleep)
 	if err != nil {
 		return err
 	}
-	if err := init.order(); err != nil {
-		return err
-	}
-	if err := init.heard(s.ctx, "children"); err != nil {
+	if err := init.next(s.ctx, "children"); err != nil {
 		return err
 	}
 	if err := s.until("the children of init are dead", func() (bool, error) {
@@ -74,10 +71,7 @@ func zombiesBuild(s *site) error {
 	if err := s.noteChildren("half-dead", "half"); err != nil {
 		return err
 	}
-	if err := init.order(); err != nil {
-		return err
-	}
-	if err := init.heard(s.ctx, ""); err != nil { // it executed sleep, which closed the pipe
+	if err := init.next(s.ctx, ""); err != nil { // it executed sleep, which closed the pipe
 		return err
 	}
 	p := s.rec.role(roleInit)
@@ -85,10 +79,7 @@ func zombiesBuild(s *site) error {
 	if err != nil {
 		return err
 	}
-	if err := feeder.order(); err != nil {
-		return err
-	}
-	if err := feeder.heard(s.ctx, "fed"); err != nil {
+	if err := feeder.next(s.ctx, "fed"); err != nil {
 		return err
 	}
 	if err := s.shows(zombiesLook); err != nil {

@@ -23,14 +23,8 @@ import (
 // All is forked on the main thread, since the other threads end at exec and
 // the kernel would then hand their children on, which looks like adoption.
 func zombiesInit(s stage) error {
-	if err := s.hello(); err != nil {
+	if err := s.first(1, "zombies-init wants the path of sleep"); err != nil {
 		return err
-	}
-	if err := isFirst(); err != nil {
-		return err
-	}
-	if len(s.args) != 1 {
-		return errors.New("zombies-init wants the path of sleep")
 	}
 	for range ownChildren {
 		if err := self("zombies", "zombies-child", s.until).Start(); err != nil {
@@ -47,14 +41,6 @@ func zombiesInit(s stage) error {
 	// busybox chooses what to be by argv[0].
 	err := syscall.Exec(s.args[0], []string{"sleep", strconv.Itoa(seconds)}, os.Environ())
 	return fmt.Errorf("execute %s: %w", s.args[0], err)
-}
-
-// isFirst refuses to play where it would not end with a namespace.
-func isFirst() error {
-	if os.Getpid() != 1 {
-		return errors.New("not the first process of a PID namespace of its own")
-	}
-	return nil
 }
 
 // zombiesHalf ends its main thread alone. The process stays a zombie with
