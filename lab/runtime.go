@@ -104,17 +104,16 @@ func runtimeBuild(s *site, sign sign) error {
 	if err := init.next(s.ctx, "stuck"); err != nil {
 		return err
 	}
-	err = s.until(sign.comm+" is "+sign.text, func() (bool, error) {
-		seen, err := runtimeLook(s.rec, sign)
-		return seen.all, err
+	var silent procfs.Stat
+	err = s.until(sign.comm+" is "+sign.text, func() (found bool, err error) {
+		silent, found = showing(s.rec, sign)
+		return found, nil
 	})
 	if err != nil {
 		return err
 	}
-	if p, ok := showing(s.rec, sign); ok {
-		if err := s.note("silent", p.PID); err != nil {
-			return err
-		}
+	if err := s.note("silent", silent.PID); err != nil {
+		return err
 	}
 	if err := s.proved(); err != nil {
 		return err
@@ -133,20 +132,21 @@ func runtimeLook(r record, sign sign) (sight, error) {
 
 // showing finds the process below init that has the sign.
 func showing(r record, sign sign) (found procfs.Stat, ok bool) {
+	var all []procfs.Stat
+	if err := everyProcess(func(s procfs.Stat) { all = append(all, s) }); err != nil {
+		return found, false
+	}
 	below := map[int]bool{r.role(roleInit).PID: true}
 	for grown := true; grown; {
 		grown = false
-		err := everyProcess(func(s procfs.Stat) {
+		for _, s := range all {
 			if !below[s.PPID] || below[s.PID] {
-				return
+				continue
 			}
 			below[s.PID], grown = true, true
 			if s.Comm == sign.comm && sign.is(s) {
 				found, ok = s, true
 			}
-		})
-		if err != nil {
-			return found, false
 		}
 	}
 	return found, ok
