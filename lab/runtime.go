@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -152,16 +151,19 @@ func showing(r record, sign sign) (found procfs.Stat, ok bool) {
 	return found, ok
 }
 
-// runtimeDir is what a scene's directory may be named: down removes it and the
-// control groups of its name.
-var runtimeDir = regexp.MustCompile(`^/run/sexton-lab-[0-9]+$`)
+// isRuntimeDir reports whether a path may be that of a scene's directory: down removes
+// it and the control groups of its name, and no other.
+func isRuntimeDir(path string) bool {
+	number, ok := strings.CutPrefix(path, "/run/sexton-lab-")
+	return ok && number != "" && strings.Trim(number, "0123456789") == ""
+}
 
 // clean removes what a scene left besides processes: its directory and its control groups.
 func (r record) clean() error {
 	if r.Dir == "" {
 		return nil
 	}
-	if !runtimeDir.MatchString(r.Dir) {
+	if !isRuntimeDir(r.Dir) {
 		return fmt.Errorf("not a directory of the lab: %.80q", r.Dir)
 	}
 	groups, err := groupsNamed(filepath.Base(r.Dir))

@@ -99,7 +99,7 @@ func parseRecord(text []byte, name string) (record, error) {
 		return record{}, errors.New("not a state file: no bootID")
 	case r.Until.IsZero():
 		return record{}, errors.New("not a state file: no until")
-	case r.Dir != "" && !runtimeDir.MatchString(r.Dir):
+	case r.Dir != "" && !isRuntimeDir(r.Dir):
 		return record{}, fmt.Errorf("not a state file: directory %.80q", r.Dir)
 	case len(r.Processes) > maxProcesses:
 		return record{}, fmt.Errorf("not a state file: %d processes", len(r.Processes))
