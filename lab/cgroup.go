@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sexton.dev/linux/cgroupfs"
-	"sexton.dev/linux/mounts"
 )
 
 // A hierarchy is where the control groups of a fault are made.
@@ -24,15 +23,11 @@ type hierarchy struct {
 // our own; in version 2 a group with processes has no room for groups with memory
 // limits, so these are made below the nearest one that has.
 func hierarchyOf(controller string) (hierarchy, error) {
-	text, err := os.ReadFile("/proc/self/mountinfo")
+	table, err := mountedHere()
 	if err != nil {
 		return hierarchy{}, err
 	}
-	table, err := mounts.ParseMountinfo(text)
-	if err != nil {
-		return hierarchy{}, err
-	}
-	text, err = os.ReadFile("/proc/self/cgroup")
+	text, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return hierarchy{}, err
 	}

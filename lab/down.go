@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"sexton.dev/linux/mounts"
 	"sexton.dev/linux/procfs"
 )
 
@@ -220,11 +219,7 @@ func (ns namespaces) left() error {
 
 // noMounts proves that no mount of a fault reached the caller's own namespace.
 func noMounts() error {
-	text, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return err
-	}
-	table, err := mounts.ParseMountinfo(text)
+	table, err := mountedHere()
 	if err != nil {
 		return err
 	}

@@ -137,10 +137,17 @@ const (
 	globalMount = "/var/lib/kubelet/plugins/kubernetes.io/csi/sexton-lab/volume/globalmount"
 )
 
-// mountedBy returns the mount points of the fault's own mounts as a process's
-// thread sees them. Reading mountinfo never blocks.
+// mountedHere returns the mounts of this process's namespace.
+func mountedHere() ([]mounts.Mount, error) { return mountTable("/proc/self/mountinfo") }
+
+// mountedBy returns the mounts as a process's thread sees them.
 func mountedBy(pid, tid int) ([]mounts.Mount, error) {
-	text, err := os.ReadFile(procPath(pid, fmt.Sprintf("task/%d/mountinfo", tid)))
+	return mountTable(procPath(pid, fmt.Sprintf("task/%d/mountinfo", tid)))
+}
+
+// mountTable reads a file of mountinfo, which never blocks.
+func mountTable(file string) ([]mounts.Mount, error) {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"sexton.dev/linux/mounts"
 )
 
 // Where the fault's file is, in its own mount namespace.
@@ -112,11 +110,7 @@ func leaveSharing(outer string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make all mounts private: %w", err)
 	}
-	text, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return err
-	}
-	table, err := mounts.ParseMountinfo(text)
+	table, err := mountedHere()
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 
 	"sexton.dev/internal/hosttest"
 	"sexton.dev/linux/fusectl"
-	"sexton.dev/linux/mounts"
 )
 
 // ends runs a program and says whether it ended by itself in time. It is
@@ -79,11 +78,7 @@ func TestStuckReaderForReal(t *testing.T) {
 func TestStuckReaderHoldsNoMounts(t *testing.T) {
 	o := options(t, stuckReader)
 	st := mustUp(t, "stuck-reader", o)
-	text, err := os.ReadFile(procPath(st.PID, "mountinfo"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	table, err := mounts.ParseMountinfo(text)
+	table, err := mountedBy(st.PID, st.PID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,11 +133,7 @@ func TestStuckReaderHealed(t *testing.T) {
 		o := options(t, stuckReader)
 		st := mustUp(t, "stuck-reader", o)
 		reader := pidOf(t, st, "reader")
-		text, err := os.ReadFile(procPath(reader, "mountinfo"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		table, err := mounts.ParseMountinfo(text)
+		table, err := mountedBy(reader, reader)
 		if err != nil {
 			t.Fatal(err)
 		}
