@@ -91,16 +91,11 @@ func mountInit(s stage) error {
 // is, and lets go of the host's mounts, whose devices it would keep busy. before
 // runs while dir is the new root, and the host's programs are still there.
 func hostRoot(dir string, before func(dir string) error) error {
-	if err := unix.Mount(mountSource, dir, "tmpfs", unix.MS_NOSUID, "size=16m,mode=0755"); err != nil {
-		return fmt.Errorf("mount a tmpfs on %s: %w", dir, err)
+	if err := freshRoot(dir, unix.MS_NOSUID, "size=16m,mode=0755", "proc", "tmp", "run/sexton-lab", "host", graphRoot, globalMount); err != nil {
+		return err
 	}
-	for _, name := range []string{"old", "proc", "tmp", "run/sexton-lab", "host", graphRoot, globalMount} {
-		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
-			return err
-		}
-	}
-	if err := unix.Mount(mountSource, filepath.Join(dir, "proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
-		return fmt.Errorf("mount proc: %w", err)
+	if err := mountProc(dir); err != nil {
+		return err
 	}
 	if err := errors.Join(bindPrograms(dir), before(dir)); err != nil {
 		return err

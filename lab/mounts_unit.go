@@ -78,13 +78,8 @@ func apart(how uintptr) error {
 // /var/lib bound below /host and no propagation.
 func containerRoot() error {
 	const root = "/host" // an empty directory of the host's root
-	if err := unix.Mount(mountSource, root, "tmpfs", 0, "size=1m"); err != nil {
+	if err := freshRoot(root, 0, "size=1m", "proc", "host/var/lib"); err != nil {
 		return err
-	}
-	for _, dir := range []string{"proc", "old", "host/var/lib"} {
-		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
-			return err
-		}
 	}
 	for to, from := range map[string]string{"proc": "/proc", "host/var/lib": "/var/lib"} {
 		if err := unix.Mount(from, filepath.Join(root, to), "", unix.MS_BIND|unix.MS_REC, ""); err != nil {

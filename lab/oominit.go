@@ -136,16 +136,11 @@ func fifoInit(s stage) error {
 
 // plainRoot gives this mount namespace a root with one directory and /proc.
 func plainRoot(at, dir string) error {
-	if err := unix.Mount(mountSource, at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "size=64k,mode=0700"); err != nil {
-		return fmt.Errorf("mount a tmpfs on %s: %w", at, err)
+	if err := freshRoot(at, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "size=64k,mode=0700", "proc", dir); err != nil {
+		return err
 	}
-	for _, name := range []string{"old", "proc", dir} {
-		if err := os.MkdirAll(filepath.Join(at, name), 0o700); err != nil {
-			return err
-		}
-	}
-	if err := unix.Mount(mountSource, filepath.Join(at, "proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
-		return fmt.Errorf("mount proc: %w", err)
+	if err := mountProc(at); err != nil {
+		return err
 	}
 	return enterRoot(at)
 }

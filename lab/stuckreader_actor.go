@@ -129,13 +129,8 @@ func leaveSharing(outer string) error {
 // Source: pivot_root(2): it moves the root and the working directory of every
 // process that has the old root as its own.
 func ownRoot(dir string) error {
-	if err := unix.Mount(mountSource, dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "size=64k,mode=0700"); err != nil {
-		return fmt.Errorf("mount a tmpfs on %s: %w", dir, err)
-	}
-	for _, name := range []string{"dev", "old", fuseDir} {
-		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
-			return err
-		}
+	if err := freshRoot(dir, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "size=64k,mode=0700", "dev", fuseDir); err != nil {
+		return err
 	}
 	device := filepath.Join(dir, "dev/fuse")
 	if err := os.WriteFile(device, nil, 0o600); err != nil {
@@ -147,8 +142,29 @@ func ownRoot(dir string) error {
 	return enterRoot(dir)
 }
 
-// enterRoot makes a mounted directory the root of this mount namespace and lets
-// go of all that the old one had. It has a directory "old" for that.
+// freshRoot covers a directory with a tmpfs that has these directories, for enterRoot.
+func freshRoot(dir string, flags uintptr, options string, names ...string) error {
+	if err := unix.Mount(mountSource, dir, "tmpfs", flags, options); err != nil {
+		return fmt.Errorf("mount a tmpfs on %s: %w", dir, err)
+	}
+	for _, name := range append(names, "old") {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mountProc mounts this PID namespace's /proc in a root to come.
+func mountProc(dir string) error {
+	if err := unix.Mount(mountSource, filepath.Join(dir, "proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mount proc: %w", err)
+	}
+	return nil
+}
+
+// enterRoot makes the directory of freshRoot the root of this mount namespace and
+// lets go of all that the old one had.
 func enterRoot(dir string) error {
 	if err := unix.PivotRoot(dir, filepath.Join(dir, "old")); err != nil {
 		return hint(fmt.Errorf("pivot_root: %w", err), "run it where / is a mount point and not the initramfs")
