@@ -105,11 +105,8 @@ func TestUntold(t *testing.T) {
 			t.Fatal(err)
 		}
 		role, step, args := "zombies-init", "children", []string{"/bin/sleep"}
-		if f.Name == stuckName {
-			role, step, args = "stuck-init", "stuck", []string{f.Name, t.TempDir(), here}
-		}
 		switch f.Name {
-		case fuseDead.Name:
+		case stuckName, fuseDead.Name:
 			role, step, args = "stuck-init", "stuck", []string{f.Name, t.TempDir(), here}
 		case frozen.Name:
 			role, step, args = "frozen-init", "frozen", []string{ownGroup(t, "freezer")}
