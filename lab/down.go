@@ -107,7 +107,7 @@ func end(r record) error {
 	if err := pinned.left(); err != nil {
 		return err
 	}
-	return errors.Join(noMounts(), dropDevices())
+	return noMounts()
 }
 
 // openAll opens those of the processes that live.

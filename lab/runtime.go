@@ -158,8 +158,12 @@ func isRuntimeDir(path string) bool {
 	return ok && number != "" && strings.Trim(number, "0123456789") == ""
 }
 
-// clean removes what a scene left besides processes: its directory and its control groups.
+// clean removes what a fault left besides processes: devices, or a scene's directory and
+// its control groups.
 func (r record) clean() error {
+	if r.Name == thinName {
+		return dropDevices()
+	}
 	if r.Dir == "" {
 		return nil
 	}

@@ -71,6 +71,7 @@ const busyDelete = "thin-delete-failed/sexton-lab-pool/1"
 // Each fault of pools is found with its cause, and what can be healed is.
 func TestThin(t *testing.T) {
 	up(t, "thin-pool")
+	t.Run("another is taken down", func(t *testing.T) { up(t, "zombies") }) // and leaves all of this
 	t.Run("found", thinFound)
 	t.Run("explained", thinExplained)
 	t.Run("missing", thinMissing)
