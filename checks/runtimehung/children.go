@@ -31,7 +31,7 @@ func (j *judge) children() {
 }
 
 func (j *judge) child(x *snapshot.Layer, p *snapshot.Process, age time.Duration) {
-	c := culprit{rung: snapshot.RungChild, layer: x, process: p, container: x.Container, since: j.now.Started(p)}
+	c := culprit{rung: snapshot.RungChild, process: p, container: x.Container, since: j.now.Started(p)}
 	c.how = fmt.Sprintf("has not ended for %s", check.Age(age))
 	if x.Operation != "" {
 		c.how = fmt.Sprintf("was told to %s and has not ended for %s", x.Operation, check.Age(age))

@@ -25,7 +25,7 @@ func (j *judge) stopped(x *snapshot.Layer, was, now *snapshot.Process) {
 	if was.State != snapshot.Stopped || now.State != snapshot.Stopped || j.now.Frozen(now) != nil {
 		return
 	}
-	c := culprit{rung: x.Rung, layer: x, process: now, container: x.Container, how: "is stopped", since: j.before.Taken, wait: "state T: it runs no code until it gets SIGCONT"}
+	c := culprit{rung: x.Rung, process: now, container: x.Container, how: "is stopped", since: j.before.Taken, wait: "state T: it runs no code until it gets SIGCONT"}
 	c.cause = "Somebody sent it SIGSTOP, or a debugger left it so; whoever asks it waits until it gets SIGCONT"
 	c.evidence = []check.Evidence{{Source: stat(now), Text: "state T in both looks"}}
 	c.remedies = []check.Remedy{{Action: "resume-process", Risk: "safe", Why: "it runs on from where it stopped, and what waits for it is answered",
@@ -38,7 +38,7 @@ func (j *judge) frozenLayer(x *snapshot.Layer, was, now *snapshot.Process) {
 	if g == nil || j.before.Frozen(was) == nil || g.Container != "" && (j.now.Paused(g.Container) || x.Rung != snapshot.RungInit) {
 		return
 	}
-	j.add(j.frozen(culprit{rung: x.Rung, layer: x, process: now, container: x.Container}, g))
+	j.add(j.frozen(culprit{rung: x.Rung, process: now, container: x.Container}, g))
 }
 
 // frozen completes a culprit that is in a frozen cgroup.

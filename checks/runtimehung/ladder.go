@@ -111,8 +111,8 @@ func (j *judge) shim(c culprit) *snapshot.Layer {
 	is := func(x *snapshot.Layer) bool {
 		return x != nil && (x.Rung == snapshot.RungShim || x.Rung == snapshot.RungConmon)
 	}
-	if is(c.layer) {
-		return c.layer
+	if own := j.now.Ladder.Layer(c.process.ID()); is(own) {
+		return own
 	}
 	for _, r := range []snapshot.Rung{snapshot.RungShim, snapshot.RungConmon} {
 		for _, x := range j.now.Ladder.Of(r) {

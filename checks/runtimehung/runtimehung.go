@@ -53,7 +53,6 @@ func run(p check.Pass) []check.Finding {
 // A culprit is the layer where a request stops.
 type culprit struct {
 	rung      snapshot.Rung
-	layer     *snapshot.Layer   // nil for a program that waits for nobody
 	process   *snapshot.Process // the one at fault
 	container string            // whose requests stop there; "" for all
 	how       string            // "is stopped"

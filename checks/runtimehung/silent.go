@@ -18,7 +18,7 @@ func (j *judge) silentShims() {
 		if was == nil || p == nil || silence == nil || x.Ran || j.down[p.PID] || j.explained[x.Container] || j.awaits(p) {
 			continue
 		}
-		j.add(j.silent(culprit{rung: snapshot.RungShim, layer: x, process: p, container: x.Container}, "its socket", silence))
+		j.add(j.silent(culprit{rung: snapshot.RungShim, process: p, container: x.Container}, "its socket", silence))
 	}
 }
 
@@ -77,7 +77,7 @@ func (j *judge) silentDaemons() {
 			continue
 		}
 		x := j.now.Ladder.Layer(server.ID())
-		j.add(j.silent(culprit{rung: x.Rung, layer: x, process: server}, r.Kind+" at "+r.Socket, s))
+		j.add(j.silent(culprit{rung: x.Rung, process: server}, r.Kind+" at "+r.Socket, s))
 	}
 }
 
@@ -129,7 +129,7 @@ func (j *judge) inspected() {
 			continue
 		}
 		x := j.now.Ladder.Layer(server.ID())
-		c := j.silent(culprit{rung: x.Rung, layer: x, process: server, container: in.Container}, in.Runtime+" at "+in.Socket, s)
+		c := j.silent(culprit{rung: x.Rung, process: server, container: in.Container}, in.Runtime+" at "+in.Socket, s)
 		c.cause = "It answers, but not for this container: something in it holds the container's lock"
 		c.evidence = append(c.evidence, check.Evidence{Source: in.Runtime, Text: in.Why})
 		j.add(c)
@@ -170,7 +170,7 @@ func (j *judge) deaf(x *snapshot.Layer) culprit {
 		if layer == nil || j.down[pid] {
 			return culprit{}
 		}
-		c := culprit{rung: layer.Rung, layer: layer, process: p}
+		c := culprit{rung: layer.Rung, process: p}
 		switch {
 		case layer.Rung == snapshot.RungShim && x.Pipe != "":
 			c.rung = snapshot.RungClient // who read it
