@@ -2,16 +2,15 @@ package cli
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/spf13/cobra"
 
 	"sexton.dev/check"
 	"sexton.dev/collect"
 	"sexton.dev/holding"
+	"sexton.dev/linux/cgroupfs"
 	"sexton.dev/snapshot"
 )
 
@@ -145,12 +144,10 @@ func narrowTo(words []string) *collect.Narrow {
 	}
 }
 
-var fullID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{64}$`) })
-
 // mayBeName reports whether a word may be one that only a runtime or kubelet knows:
 // it is no path, device or full id.
 func mayBeName(word string) bool {
-	return !holding.IsDevice(word) && !strings.HasPrefix(word, "/") && !fullID().MatchString(word)
+	return !holding.IsDevice(word) && !strings.HasPrefix(word, "/") && !cgroupfs.IsID(word)
 }
 
 func newHoldersReport(h *snapshot.Host, word string, parts []snapshot.Part) *holdersReport {

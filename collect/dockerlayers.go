@@ -9,16 +9,13 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"sexton.dev/linux/cgroupfs"
 	"sexton.dev/snapshot"
 )
-
-// hexID is how docker names layers, and docker, containerd's CRI, CRI-O and podman containers.
-var hexID = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // A layerStore is where a storage driver of docker keeps its layers.
 type layerStore struct{ root, driver string }
@@ -30,7 +27,7 @@ var drivers = map[string]string{"overlay": "", "overlay2": "", "fuse-overlayfs":
 // A host can have a million mounts, so nothing is matched but what ends with an id.
 func storeOf(point string) (s layerStore, ok bool) {
 	dir, id := path.Split(strings.TrimSuffix(point, "/merged"))
-	if len(id) != 64 || !hexID.MatchString(id) {
+	if !cgroupfs.IsID(id) {
 		return s, false
 	}
 	dir, folder := path.Split(strings.TrimSuffix(dir, "/"))
@@ -70,7 +67,7 @@ func (l *looker) dockerLayers(ctx context.Context, table *snapshot.Mounts) {
 		l.unread(snapshot.Names, "whose layers those of docker in "+s.root+" are", err)
 		for line := range strings.Lines(string(text)) {
 			id, layer, _ := strings.Cut(strings.TrimSpace(line), " ")
-			if c := l.h.Container(id); c != nil && unplaced(*c) && hexID.MatchString(layer) {
+			if c := l.h.Container(id); c != nil && unplaced(*c) && cgroupfs.IsID(layer) {
 				c.RootFS = s.root + "/" + s.driver + "/" + layer + "/merged"
 			}
 		}
@@ -98,7 +95,7 @@ func childLayers(out io.Writer, dir string) error {
 	}
 	for _, name := range names {
 		layer, err := readSome(path.Join(dir, name, "mount-id"), 80)
-		if err != nil || !hexID.MatchString(name) {
+		if err != nil || !cgroupfs.IsID(name) {
 			continue // it is being made or removed
 		}
 		if _, err := fmt.Fprintf(out, "%s %s\n", name, bytes.TrimSpace(layer)); err != nil {
@@ -109,4 +106,4 @@ func childLayers(out io.Writer, dir string) error {
 }
 
 // unplaced reports whether it is not known yet where a container's layer is.
-func unplaced(c snapshot.Container) bool { return c.RootFS == "" && hexID.MatchString(c.ID) }
+func unplaced(c snapshot.Container) bool { return c.RootFS == "" && cgroupfs.IsID(c.ID) }

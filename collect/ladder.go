@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sexton.dev/linux/cgroupfs"
 	"sexton.dev/linux/procfs"
 	"sexton.dev/snapshot"
 )
@@ -128,7 +129,7 @@ func operationOf(argv []string) (operation, id string) {
 		if i > 0 && operation == "" && slices.Contains(operations, a) {
 			operation = a
 		}
-		if hexID.MatchString(a) {
+		if cgroupfs.IsID(a) {
 			id = a
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -95,12 +96,12 @@ func (l *looker) references(ctx context.Context, table *snapshot.Mounts, asked *
 
 // processNumber finds the process in what could not be read: "fd: 1/fd/7". A path
 // in it may belong to a container and have numbers too.
-var processNumber = regexp.MustCompile(`^(?:[a-z_ ]+:? |/proc/)?([0-9]+)/`)
+var processNumber = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:[a-z_ ]+:? |/proc/)?([0-9]+)/`) })
 
 // lackOf notes what could not be read of mounts: of one process once, however
 // many files of it that were.
 func (l *looker) lackOf(part snapshot.Part, what, why string) {
-	if m := processNumber.FindStringSubmatch(what); m != nil {
+	if m := processNumber().FindStringSubmatch(what); m != nil {
 		what = "open files, directories and mappings of process " + m[1]
 		if i := strings.LastIndex(why, ": "); i >= 0 {
 			why = why[i+2:] // not which of its files was the first

@@ -82,7 +82,7 @@ func containerOf(name, parent string) (id, runtime string, ok bool) {
 	name = strings.TrimSuffix(name, ".scope")
 	i := strings.LastIndexAny(name, "-:")
 	id = name[i+1:]
-	if !isID(id) {
+	if !IsID(id) {
 		return "", "", false
 	}
 	if i < 0 {
@@ -93,8 +93,9 @@ func containerOf(name, parent string) (id, runtime string, ok bool) {
 	return id, prefixes[prefix], !strings.HasSuffix(prefix, "conmon")
 }
 
-// isID reports whether a name is a full container id.
-func isID(s string) bool {
+// IsID reports whether a text is a full id, as docker, containerd's CRI, CRI-O and podman
+// name containers, and docker its layers.
+func IsID(s string) bool {
 	if len(s) != 64 {
 		return false
 	}

@@ -184,7 +184,7 @@ func FuzzPlaceOf(f *testing.F) {
 			ids = append(slices.Clone(ids), p.ID)
 		}
 		for i, id := range ids {
-			if !isID(id) || !strings.Contains(path, id) || slices.Contains(ids[:i], id) {
+			if !IsID(id) || !strings.Contains(path, id) || slices.Contains(ids[:i], id) {
 				t.Fatalf("%q gave %+v", path, p)
 			}
 		}

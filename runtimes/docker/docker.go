@@ -19,6 +19,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"sexton.dev/runtimes"
@@ -153,10 +154,10 @@ type api struct{ major, minor int }
 func (a api) less(b api) bool { return a.major < b.major || a.major == b.major && a.minor < b.minor }
 
 // apiVersion is what a version may be before it becomes part of a path.
-var apiVersion = regexp.MustCompile(`^([0-9]{1,3})\.([0-9]{1,3})$`)
+var apiVersion = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([0-9]{1,3})\.([0-9]{1,3})$`) })
 
 func parseAPI(s string) (api, bool) {
-	m := apiVersion.FindStringSubmatch(s)
+	m := apiVersion().FindStringSubmatch(s)
 	if m == nil {
 		return api{}, false
 	}
