@@ -106,7 +106,9 @@ func (d *dumps) Read(b []byte) (int, error) {
 
 // next takes a dump, the second one after the interval.
 func (d *dumps) next() error {
+	var same uint64
 	if len(d.taken) > 0 {
+		same = d.taken[0].Start
 		fmt.Fprintf(d.s.Stderr, "the second dump is taken in %v\n", d.interval)
 		select {
 		case <-d.ctx.Done():
@@ -114,13 +116,9 @@ func (d *dumps) next() error {
 		case <-time.After(time.Until(d.taken[0].Asked.Add(d.interval))):
 		}
 	}
-	t, err := stackdump.Take(d.ctx, d.pid, d.timeout)
+	t, err := stackdump.Take(d.ctx, d.pid, same, d.timeout)
 	if err != nil {
 		return err
-	}
-	if len(d.taken) > 0 && t.Start != d.taken[0].Start {
-		t.Close()
-		return fmt.Errorf("pid %d is another process by now", d.pid)
 	}
 	d.now, d.taken = t, append(d.taken, t.Dump)
 	fmt.Fprintf(d.s.Stderr, "%s (pid %d) wrote its dump: %s\n", t.Layer, d.pid, printable(t.From))

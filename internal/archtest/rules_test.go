@@ -59,7 +59,7 @@ var rules = map[string]rule{
 	"runtimes/dockerd":      {why: parses},
 	"runtimes/godump":       {why: parses},
 	"runtimes/godump/*":     {mayImport: "runtimes/godump", why: "it judges a text, and knows nothing of hosts"},
-	"runtimes/stackdump":    {mayImport: "linux/pidfd linux/procfs linux/self runtimes/dockerd", outside: "golang.org/x/sys", why: "it asks one process and finds a file"},
+	"runtimes/stackdump":    {mayImport: "linux/capability linux/pidfd linux/procfs linux/self runtimes/dockerd", outside: "golang.org/x/sys", why: "it asks one process and finds a file"},
 	"runtimes/runtimestest": {mayImport: "runtimes runtimes/*", outside: "*", why: "it plays the runtimes for the tests"},
 
 	"collect/door": {outside: "*", why: "it moves bytes and does not know what they mean"},

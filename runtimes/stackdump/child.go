@@ -14,6 +14,9 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/capability"
 	"sexton.dev/linux/pidfd"
 	"sexton.dev/linux/self"
 )
@@ -34,15 +37,22 @@ type reply struct {
 	Try  string `json:"try,omitempty"`
 }
 
-// ChildMain takes a dump in a process of its own: __stacks PID MILLISECONDS.
+// uses are the capabilities that the child keeps, of those that there are: for the
+// signal, for the links of another user's process, and for where that one may write.
+var uses = []capability.Capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH}
+
+// ChildMain takes a dump in a process of its own: __stacks PID START MILLISECONDS.
 func ChildMain(args []string, stdout io.Writer) int {
 	os.WriteFile("/proc/self/comm", []byte("sexton"), 0)
 	var r reply
-	pid, wait, err := order(args)
+	pid, start, wait, err := order(args)
+	if err == nil {
+		err = capability.Keep(nil, uses)
+	}
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), wait)
 		defer cancel()
-		r.Dump, err = take(ctx, pid)
+		r.Dump, err = take(ctx, pid, start)
 	}
 	if err != nil {
 		r.Err, r.Try = err.Error(), advice(err)
@@ -60,13 +70,14 @@ func ChildMain(args []string, stdout io.Writer) int {
 	return 0
 }
 
-func order(args []string) (pid int, wait time.Duration, err error) {
-	if len(args) != 3 {
-		return 0, 0, errors.New("a pid and a time are missing")
+func order(args []string) (pid int, start uint64, wait time.Duration, err error) {
+	if len(args) != 4 {
+		return 0, 0, 0, errors.New("a pid, its start and a time are missing")
 	}
-	pid, err = strconv.Atoi(args[1])
-	ms, bad := strconv.Atoi(args[2])
-	return pid, time.Duration(ms) * time.Millisecond, errors.Join(err, bad)
+	pid, bad1 := strconv.Atoi(args[1])
+	start, bad2 := strconv.ParseUint(args[2], 10, 64)
+	ms, bad3 := strconv.Atoi(args[3])
+	return pid, start, time.Duration(ms) * time.Millisecond, errors.Join(bad1, bad2, bad3)
 }
 
 // advice is what to do about an error.
@@ -95,20 +106,24 @@ func (f failure) Hint() string { return f.try }
 // A Taken is a dump that is being read. It must be closed.
 type Taken struct {
 	Dump
-	in  *bufio.Reader
-	out *os.File
-	cmd *exec.Cmd // nil: it was left
+	in   *bufio.Reader
+	out  *os.File
+	cmd  *exec.Cmd // nil: it was left
+	last time.Time // when reading ends; zero: it has no end
 }
 
 // Take asks a process for its dump and returns it as it is read, at the latest when
-// wait is over or ctx ends. It must be read and closed by the goroutine that took it.
-func Take(ctx context.Context, pid int, wait time.Duration) (*Taken, error) {
-	cmd := self.Command(syscall.SIGKILL, childCommand, strconv.Itoa(pid), strconv.FormatInt(wait.Milliseconds(), 10))
+// wait is over or ctx ends; reading ends with the deadline of ctx. start, in clock ticks
+// after boot, tells the process from a later one of that number; 0 is whoever has it.
+// It must be read and closed by the goroutine that took it.
+func Take(ctx context.Context, pid int, start uint64, wait time.Duration) (*Taken, error) {
+	cmd := self.Command(syscall.SIGKILL, childCommand, strconv.Itoa(pid), strconv.FormatUint(start, 10), strconv.FormatInt(wait.Milliseconds(), 10))
 	r, err := self.Start(cmd)
 	if err != nil {
 		return nil, err
 	}
 	t := &Taken{out: r, in: bufio.NewReaderSize(r, maxHeader), cmd: cmd}
+	t.last, _ = ctx.Deadline()
 	r.SetReadDeadline(time.Now().Add(wait + slack))
 	stop := context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -146,7 +161,11 @@ const stall = 10 * time.Second
 
 // Read reads the dump.
 func (t *Taken) Read(b []byte) (int, error) {
-	t.out.SetReadDeadline(time.Now().Add(stall))
+	until := time.Now().Add(stall)
+	if !t.last.IsZero() && t.last.Before(until) {
+		until = t.last
+	}
+	t.out.SetReadDeadline(until)
 	return t.in.Read(b)
 }
 

@@ -8,6 +8,7 @@
 package stackdump
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,13 +56,15 @@ type place interface {
 
 const pollEvery = 100 * time.Millisecond
 
-// take asks a process for a dump and waits for it until ctx ends.
-func take(ctx context.Context, pid int) (*Dump, error) {
+// take asks a process for a dump and waits for it until ctx ends. start 0 is that of
+// whoever has the number.
+func take(ctx context.Context, pid int, start uint64) (*Dump, error) {
 	stat, err := readStat(pid)
 	if err != nil {
 		return nil, err
 	}
-	p, err := pidfd.Open(pid, stat.Start)
+	start = cmp.Or(start, stat.Start)
+	p, err := pidfd.Open(pid, start)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +77,10 @@ func take(ctx context.Context, pid int) (*Dump, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Dump{PID: pid, Start: stat.Start, Layer: layer, Asked: time.Now().UTC().Truncate(time.Millisecond)}
+	if err := drained(p, pid); err != nil {
+		return nil, err
+	}
+	d := &Dump{PID: pid, Start: start, Layer: layer, Asked: time.Now().UTC().Truncate(time.Millisecond)}
 	if err := p.Dump(ctx); err != nil {
 		return nil, err
 	}
@@ -96,6 +102,23 @@ func take(ctx context.Context, pid int) (*Dump, error) {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%s (pid %d) was asked for its dump and wrote none in time%s: looked at %s", layer, pid, stateNow(pid), strings.Join(names, " and "))
 		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// drainedWithin is how long what is in a pipe may take to be read.
+const drainedWithin = 300 * time.Millisecond
+
+// drained refuses a process whose standard error, which is the log of each of these
+// daemons, is a pipe that nobody reads: the dump, or a line that tells of it, would fill
+// the pipe, and the daemon stand still in that write with the lock of its log.
+func drained(p *pidfd.Process, pid int) error {
+	for until := time.Now().Add(drainedWithin); ; time.Sleep(drainedWithin / 10) {
+		switch n := p.Unread(2); {
+		case n == 0:
+			return nil
+		case time.Now().After(until):
+			return fmt.Errorf("pid %d: %w: %d bytes wait in the pipe of its log, which nobody reads, and the dump would fill it", pid, ErrRefused, n)
 		}
 	}
 }

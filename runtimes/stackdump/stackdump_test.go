@@ -1,6 +1,7 @@
 package stackdump
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -110,7 +112,7 @@ const patience = 20 * time.Second
 // gives takes a dump and wants goroutines in it, and the place that it is from.
 func (d *daemon) gives(layer, from string) {
 	d.t.Helper()
-	taken, err := Take(d.t.Context(), d.Process.Pid, patience)
+	taken, err := Take(d.t.Context(), d.Process.Pid, 0, patience)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -127,7 +129,7 @@ func (d *daemon) gives(layer, from string) {
 // refuses wants an error with a text and a hint, and a process that lives on.
 func (d *daemon) refuses(want string, wait time.Duration) {
 	d.t.Helper()
-	_, err := Take(d.t.Context(), d.Process.Pid, wait)
+	_, err := Take(d.t.Context(), d.Process.Pid, 0, wait)
 	bad, ok := err.(failure)
 	if !ok || !strings.Contains(bad.text, want) || bad.try == "" {
 		d.t.Errorf("%v, want %q and a hint", err, want)
@@ -231,15 +233,37 @@ func TestRefused(t *testing.T) {
 		start(t, me, "containerd", "none", func(d *daemon) { d.Env = append(d.Env, "PIPE="+pipe) }) // its standard error is /dev/null
 		start(t, me, "containerd-shim-runc-v2", "none", func(d *daemon) { d.Dir = dir }).refuses("it is /dev/null, which cannot be read from here", patience)
 	})
+	t.Run("nobody reads its log", func(t *testing.T) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		defer w.Close()
+		file := filepath.Join(t.TempDir(), "goroutine-stacks-x.log")
+		d := start(t, me, "dockerd", "file:"+file, func(d *daemon) {
+			d.Args, d.Stderr = append(d.Args, "--exec-root", filepath.Dir(file), "--config-file=/no"), w
+		})
+		w.WriteString("a line")
+		d.refuses("6 bytes wait in the pipe of its log, which nobody reads", patience)
+		time.AfterFunc(drainedWithin/3, func() { r.Read(make([]byte, 100)) })
+		d.gives("dockerd", file)
+	})
+	t.Run("another process of that number", func(t *testing.T) {
+		d := start(t, me, "dockerd", "none", nil)
+		if _, err := Take(t.Context(), d.Process.Pid, 1, patience); err == nil || !strings.Contains(err.Error(), "the one that has the number now started at tick") {
+			t.Error(err)
+		}
+	})
 	t.Run("gone", func(t *testing.T) {
-		if _, err := Take(t.Context(), 1<<22+1, patience); err == nil || !strings.Contains(err.Error(), "has ended") {
+		if _, err := Take(t.Context(), 1<<22+1, 0, patience); err == nil || !strings.Contains(err.Error(), "has ended") {
 			t.Error(err)
 		}
 	})
 	t.Run("a kernel thread", func(t *testing.T) {
 		text, _ := os.ReadFile("/proc/2/comm")
 		hosttest.Needs(t, "kthreadd", string(text) == "kthreadd\n", "a PID namespace that shows kernel threads")
-		if _, err := Take(t.Context(), 2, patience); err == nil || !strings.Contains(err.Error(), "kernel thread") {
+		if _, err := Take(t.Context(), 2, 0, patience); err == nil || !strings.Contains(err.Error(), "kernel thread") {
 			t.Error(err)
 		}
 	})
@@ -248,10 +272,60 @@ func TestRefused(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(100*time.Millisecond, cancel)
 		began := time.Now()
-		if _, err := Take(ctx, d.Process.Pid, patience); !errors.Is(err, context.Canceled) || time.Since(began) > patience/2 {
+		if _, err := Take(ctx, d.Process.Pid, 0, patience); !errors.Is(err, context.Canceled) || time.Since(began) > patience/2 {
 			t.Error(err)
 		}
 	})
+}
+
+// Who asks keeps no capability that it has no use for.
+func TestCapabilities(t *testing.T) {
+	d := start(t, me, "dockerd", "none", nil)
+	var want uint64
+	for _, c := range uses {
+		want |= 1 << c
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { _, err := Take(ctx, d.Process.Pid, 0, patience); done <- err }()
+	hosttest.Until(t, patience, "a child that has these capabilities alone", func() bool {
+		children, _ := filepath.Glob("/proc/self/task/*/children")
+		for _, file := range children {
+			text, _ := os.ReadFile(file)
+			for _, pid := range strings.Fields(string(text)) {
+				// Linked with C, as under the race detector, one thread alone gives them up.
+				argv, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+				threads, _ := filepath.Glob("/proc/" + pid + "/task/*/status")
+				if strings.Contains(string(argv), "\x00"+childCommand+"\x00") && slices.ContainsFunc(threads, func(file string) bool {
+					text, _ := os.ReadFile(file)
+					return strings.Contains(string(text), fmt.Sprintf("\nCapPrm:\t%016x\nCapEff:\t%016[1]x\n", want))
+				}) {
+					return true
+				}
+			}
+		}
+		return false
+	})
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// What is read of a dump ends with the time that there was for all of it.
+func TestReadDeadline(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	began := time.Now()
+	taken := Taken{out: r, in: bufio.NewReader(r), last: began.Add(50 * time.Millisecond)}
+	w.WriteString("goroutine 1")
+	if text, err := io.ReadAll(&taken); string(text) != "goroutine 1" || !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) > stall/2 {
+		t.Errorf("%q, %v after %v", text, err, time.Since(began))
+	}
 }
 
 // No link leads out of the root of a process, and nothing but files is opened.
