@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"sexton.dev/heal"
 	"sexton.dev/plan"
@@ -56,6 +57,7 @@ func drawStep(p *page, n int, st plan.Step, wide bool) {
 	for _, a := range st.Affects {
 		p.para("   affects  ", a)
 	}
+	drawDumps(p, "   ", st)
 	if st.Refused != "" && st.Status == plan.Planned {
 		p.para("   refused  ", st.Refused)
 	}
@@ -63,6 +65,25 @@ func drawStep(p *page, n int, st plan.Step, wide bool) {
 		p.para("   "+string(st.Status)+"  ", st.Why)
 	}
 	p.line("")
+}
+
+// drawDumps prints whose goroutines are kept before a step, or where they are.
+func drawDumps(p *page, indent string, st plan.Step) {
+	var names []string
+	for _, d := range st.Dumps {
+		names = append(names, d.Name())
+		switch {
+		case d.File != "" && d.Why != "":
+			p.para(indent+"dump     ", d.Name()+": "+d.File+": "+d.Why)
+		case d.File != "":
+			p.para(indent+"dump     ", d.Name()+": "+d.File)
+		case d.Why != "":
+			p.para(indent+"no dump  ", d.Name()+": "+d.Why)
+		}
+	}
+	if names != nil && st.Status == plan.Planned {
+		p.para(indent+"first    ", "keep goroutine dumps of "+strings.Join(names, ", "))
+	}
 }
 
 func colorOfRisk(risk string) style {

@@ -59,6 +59,9 @@ func drawJournal(entries []heal.Entry) func(*page, bool) {
 			if e.Step.Why != "" {
 				p.para("  ", e.Step.Why)
 			}
+			if e.Event == "end" {
+				drawDumps(p, "  ", e.Step)
+			}
 			for _, seen := range e.Evidence {
 				if wide {
 					p.para("  seen  ", seen.Source+": "+seen.Text)

@@ -51,6 +51,12 @@
 // fails and all that waits is answered. Never a shim: its container would end with
 // it. What each of its threads waited in is in the journal.
 //
+// Before that the shim, containerd and dockerd above it are asked for their
+// goroutines by SIGUSR1, as sexton stacks PID does, for whoever asks later what hung:
+// sexton stacks FILE. Where each dump is kept, or why there is none, is in the plan
+// and the journal. They take at most a few seconds, by a process that keeps CAP_KILL,
+// CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH alone. None of them stops the act.
+//
 // Target: the child, by pid and start time, held by a pidfd, below its parent, held
 // by another. Refused unless the child executes runc or crun and the parent is a
 // known shim, conmon or daemon, both are in the same mount and PID namespaces,
@@ -182,7 +188,8 @@
 // and whoever waits is told that the start failed. The other side is never opened:
 // that would start the container. An init that docker gave up, and that waits in
 // the fifo for nobody, is ended, and its task is deleted from containerd.
-// Disruptive: the container does not start.
+// Disruptive: the container does not start. Before it the goroutines of the shim,
+// containerd and dockerd are kept, as before end-runtime-child.
 //
 // Target: the reader, or the init, by pid and start time, held by a pidfd, and the
 // fifo, by device and inode number. Refused if it has run since the look, and for a

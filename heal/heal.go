@@ -94,7 +94,8 @@ type healer struct {
 	seen  Sight
 	live  plan.Plan // of what was seen
 	at    time.Time
-	acted []*plan.Step // since the last look; their end is not told yet
+	acted []*plan.Step              // since the last look; their end is not told yet
+	asked map[snapshot.ID]plan.Dump // of which goroutines were asked for, and what came of it
 }
 
 // step brings one step to an outcome, or to where only another look can tell.
@@ -236,9 +237,16 @@ func (h *healer) verdict(s *plan.Step) error {
 
 // act writes down what is about to be done, and does it.
 func (h *healer) act(ctx context.Context, s *plan.Step) error {
-	if err := h.Journal.begin(h.plan, *s, h.evidence(s.Finding)); err != nil {
+	err := h.Journal.begin(h.plan, *s, h.evidence(s.Finding))
+	if err == nil {
+		err = h.dump(ctx, s)
+	}
+	if err != nil {
 		s.Status, s.Why = plan.Refused, err.Error()
 		return err
+	}
+	if ctx.Err() != nil {
+		return h.end(s, plan.Refused, "interrupted before it began: "+context.Cause(ctx).Error())
 	}
 	if acts[s.Action].lasts {
 		defer context.AfterFunc(ctx, func() { h.Wait("interrupted, and the act that was begun is waited for: " + s.Does) })()

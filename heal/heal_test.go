@@ -16,6 +16,7 @@ import (
 	"sexton.dev/internal/hosttest"
 	"sexton.dev/linux/procfs"
 	"sexton.dev/plan"
+	"sexton.dev/runtimes/stackdump"
 	"sexton.dev/snapshot"
 )
 
@@ -23,6 +24,13 @@ func TestMain(m *testing.M) {
 	if IsChild(os.Args[1:]) {
 		showCapabilities()
 		os.Exit(ChildMain(os.Stdin, os.Stdout, os.Stderr))
+	}
+	if stackdump.IsChild(os.Args[1:]) {
+		os.Exit(stackdump.ChildMain(os.Args[1:], os.Stdout))
+	}
+	if dir := os.Getenv(dumpingVariable); dir != "" {
+		playDockerd(dir)
+		return
 	}
 	os.Exit(m.Run())
 }

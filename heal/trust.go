@@ -25,19 +25,29 @@ func openRegular(path string, flags int, trusted bool) (*os.File, error) {
 	if err := unix.Fstat(at, &st); err != nil {
 		return nil, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
-	switch others := st.Mode & 0o022; {
+	switch {
 	case st.Mode&unix.S_IFMT == unix.S_IFLNK:
 		return nil, errors.New("it is a symbolic link: name the file itself")
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return nil, errors.New("it is no regular file")
-	case trusted && st.Uid != 0 && int(st.Uid) != os.Geteuid():
-		return nil, fmt.Errorf("it belongs to uid %d, and must be root's or yours", st.Uid)
-	case trusted && others != 0:
-		return nil, fmt.Errorf("others may write it (mode %v): chmod go-w", fs.FileMode(st.Mode&0o777))
+	}
+	if err := ours(st); trusted && err != nil {
+		return nil, err
 	}
 	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", at), flags|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	return os.NewFile(uintptr(fd), path), nil
+}
+
+// ours fails for what is not root's or the caller's, or is somebody else's to write.
+func ours(st unix.Stat_t) error {
+	switch others := st.Mode & 0o022; {
+	case st.Uid != 0 && int(st.Uid) != os.Geteuid():
+		return fmt.Errorf("it belongs to uid %d, and must be root's or yours", st.Uid)
+	case others != 0:
+		return fmt.Errorf("others may write it (mode %v): chmod go-w", fs.FileMode(st.Mode&0o777))
+	}
+	return nil
 }

@@ -13,7 +13,7 @@ import (
 func unblock(h *snapshot.Host, f check.Finding, r check.Remedy) (out []Step) {
 	for _, t := range r.Targets {
 		name := check.ContainerName(h, t.Container)
-		s := Step{Target: t}
+		s := Step{Target: t, Dumps: waiting(h, targeted(h, t))}
 		switch t.Kind {
 		case "fifo":
 			s.Does = fmt.Sprintf("open the fifo that %s waits in for the init of container %s, for writing, and close it: runc start ends with an error", process(t), name)

@@ -37,6 +37,7 @@ type Step struct {
 	Holds   []string      `json:"holds"`             // what must still hold, looked at again before the act
 	Then    []string      `json:"then"`              // what must hold after it
 	Affects []string      `json:"affects,omitempty"` // what else changes by it
+	Dumps   []Dump        `json:"dumps,omitempty"`   // whose goroutines are kept before it
 	Refused string        `json:"refused,omitempty"` // why it must not be done, found when it was planned
 
 	NotBefore time.Time `json:"notBefore,omitzero"` // until then its target must stay as it is, for the reason in Until

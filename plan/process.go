@@ -125,7 +125,9 @@ func reap(h *snapshot.Host, f check.Finding, r check.Remedy) (out []Step) {
 	return out
 }
 
-func process(t check.Target) string { return fmt.Sprintf("%s (pid %d)", t.Comm, t.PID) }
+func process(t check.Target) string { return named(t.Comm, t.PID) }
+
+func named(comm string, pid int) string { return fmt.Sprintf("%s (pid %d)", comm, pid) }
 
 func same(t check.Target) string {
 	return fmt.Sprintf("pid %d is still the process that started %d ticks after boot", t.PID, t.Start)

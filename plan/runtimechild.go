@@ -32,6 +32,7 @@ func endChild(h *snapshot.Host, f check.Finding, r check.Remedy) (out []Step) {
 			Parent:  &parent,
 			Holds:   []string{same(t), "it is the child of " + process(parent) + " still", "it executes runc or crun, in its parent's namespaces", "no thread of it has run since"},
 			Then:    []string{"it has ended"},
+			Dumps:   waiting(h, p),
 			Affects: []string{"the " + does + " that it was for fails; its shim, and the container, go on"},
 		}
 		if t.Switches == 0 {

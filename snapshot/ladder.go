@@ -116,3 +116,30 @@ func (l *Ladder) Of(r Rung) (out []*Layer) {
 	}
 	return out
 }
+
+// Above says how sure it is that a daemon is the one above a shim or another daemon: 3
+// for whose socket that was told, 0 if nothing speaks for it. A host may have several,
+// each in a container of its own with docker in it.
+func (h *Host) Above(daemon, below *Process) int {
+	switch {
+	case h.listens(daemon.PID, addressOf(below.Argv)):
+		return 3
+	case below.PPID == daemon.PID:
+		return 2
+	case below.PPID == daemon.PPID && below.PPID != 1:
+		return 1
+	}
+	return 0
+}
+
+// addressOf is the socket of containerd that a shim was told: -address PATH.
+func addressOf(argv []string) string {
+	if i := slices.Index(argv, "-address"); i >= 0 && i+1 < len(argv) {
+		return argv[i+1]
+	}
+	return ""
+}
+
+func (h *Host) listens(pid int, path string) bool {
+	return path != "" && h.Ladder != nil && slices.ContainsFunc(h.Ladder.Listeners, func(l Listener) bool { return l.Path == path && slices.Contains(l.PIDs, pid) })
+}

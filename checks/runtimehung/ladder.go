@@ -163,8 +163,7 @@ func (j *judge) daemons(c culprit, shim *snapshot.Layer) (out []*snapshot.Layer)
 	return out
 }
 
-// belongs says how sure it is that a daemon is the one above a process: a host may have
-// several, each in a container of its own with docker in it.
+// belongs says how sure it is that a daemon is the one above a process.
 func (j *judge) belongs(d *snapshot.Layer, c culprit, below *snapshot.Process) int {
 	p := j.now.Same(d.ID())
 	switch {
@@ -172,28 +171,14 @@ func (j *judge) belongs(d *snapshot.Layer, c culprit, below *snapshot.Process) i
 		return 5
 	case p == nil:
 		return 0
-	case j.listens(d.PID, addressOf(below.Argv)):
-		return 4
-	case below.PPID == p.PID:
-		return 3
-	case below.PPID == p.PPID && below.PPID != 1:
-		return 2
-	case j.down[d.PID]:
+	}
+	if sure := j.now.Above(p, below); sure > 0 {
+		return 1 + sure
+	}
+	if j.down[d.PID] {
 		return 1
 	}
 	return 0
-}
-
-// addressOf is the socket of containerd that a shim was told: -address PATH.
-func addressOf(argv []string) string {
-	if i := slices.Index(argv, "-address"); i >= 0 && i+1 < len(argv) {
-		return argv[i+1]
-	}
-	return ""
-}
-
-func (j *judge) listens(pid int, path string) bool {
-	return path != "" && slices.ContainsFunc(j.now.Ladder.Listeners, func(l snapshot.Listener) bool { return l.Path == path && slices.Contains(l.PIDs, pid) })
 }
 
 // client says what sexton, as a client, met.
