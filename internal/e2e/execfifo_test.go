@@ -59,6 +59,22 @@ func (h hanging) ended(t *testing.T) string {
 	}
 }
 
+// reader is the runc that waits in the fifo.
+func (h hanging) reader(t *testing.T) int {
+	t.Helper()
+	all := inFifo("runc", h.id)
+	if len(all) == 1 {
+		return all[0]
+	}
+	select {
+	case text := <-h.start:
+		t.Fatalf("docker start has ended: %s", text)
+	default:
+		t.Fatalf("%d processes wait in the fifo", len(all))
+	}
+	return 0
+}
+
 // inFifo lists the processes of this name that wait in a container's fifo.
 func inFifo(comm, id string) (out []int) {
 	for _, pid := range pids() {
@@ -135,10 +151,13 @@ func TestExecFifo(t *testing.T) {
 		}
 	})
 	t.Run("let go", func(t *testing.T) {
+		shim := parentOf(t, lost.reader(t))
 		done := w.treat(t, "disruptive", clean, "--check", "exec-fifo")
-		if s := done.only(t, "unblock-exec-fifo", "done"); s.Target.Container != lost.id {
+		s := done.only(t, "unblock-exec-fifo", "done")
+		if s.Target.Container != lost.id {
 			t.Errorf("%+v", s)
 		}
+		w.dumped(t, done, s, map[int]string{d.pid(): "for containerd to answer", d.containerd(): "for the shim to answer", shim: "for runc"})
 		if text := lost.ended(t); !strings.Contains(text, "exit status 1") {
 			t.Errorf("docker start lost: %s", text)
 		}
@@ -147,11 +166,18 @@ func TestExecFifo(t *testing.T) {
 		}
 	})
 	t.Run("left behind", func(t *testing.T) {
+		var init int
 		hosttest.Until(t, 90*time.Second, "the init has been left for a minute", func() bool {
 			r := w.sexton(t, "scan", "--interval=500ms", "--check", "exec-fifo", "-o", "json").exits(t, clean, findings).report(t)
-			return len(r.of("exec-fifo")) > 0
+			for _, f := range r.of("exec-fifo") {
+				init = f.Holders[0].PID
+			}
+			return init != 0
 		})
-		s := w.treat(t, "disruptive", clean, "--check", "exec-fifo").only(t, "unblock-exec-fifo", "done")
+		shim := parentOf(t, init)
+		done := w.treat(t, "disruptive", clean, "--check", "exec-fifo")
+		s := done.only(t, "unblock-exec-fifo", "done")
+		w.dumped(t, done, s, map[int]string{d.pid(): "", d.containerd(): "", shim: ""}) // nobody waits any more
 		if s.Target.Container != leftover.id || stateOf(s.Target.PID) != "" {
 			t.Errorf("%+v is in state %q", s, stateOf(s.Target.PID))
 		}

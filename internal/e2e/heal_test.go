@@ -39,6 +39,10 @@ type step struct {
 		PathBytes       []byte
 	}
 	Holds, Then, Affects []string
+	Dumps                []struct {
+		PID             int
+		Comm, File, Why string
+	}
 }
 
 type healPlan struct {

@@ -211,7 +211,9 @@ func TestRuntimeChildHung(t *testing.T) {
 			}
 		}
 		p := h.here.treat(t, "disruptive", clean, id)
-		p.only(t, "end-runtime-child", "done")
+		h.here.dumped(t, p, p.only(t, "end-runtime-child", "done"), map[int]string{
+			h.pid(): "waits less than a minute for containerd to answer", h.c.pid(): "for the shim to answer", e.shim(): "for runc",
+		})
 		if !h.answers("inspect", "exec-hangs") || !h.answers("exec", "exec-hangs", "true") {
 			t.Error("docker inspect or exec does not answer")
 		}

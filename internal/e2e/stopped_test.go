@@ -98,7 +98,7 @@ func parentOf(t testing.TB, pid int) int {
 	return stat.parent
 }
 
-func pidIn(t *testing.T, file string) int {
+func pidIn(t testing.TB, file string) int {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
