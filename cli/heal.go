@@ -41,7 +41,8 @@ hold after it. TARGET is what why takes; without one the plan is for the whole h
 With --apply it asks, and carries the plan out. Before each act the target is looked
 at again: another process with its pid, another mount at its path, a plan of another
 boot are refused. After it the check that found the trouble looks again. What is done
-is written down first, in the journal.
+is written down first, in the journal, and before a runc that hangs is ended the
+goroutine dumps of the daemons that wait for it are kept beside that, for stacks.
 
 Steps above --max-risk are shown and refused. safe: no workload notices; disruptive:
 something that runs is stopped, restarted or let go on; destructive: data is lost.

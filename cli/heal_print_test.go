@@ -1,0 +1,32 @@
+package cli
+
+import (
+	"bytes"
+	"testing"
+
+	"sexton.dev/plan"
+)
+
+// A plan says whose dumps are kept; what came of it is told in their place.
+func TestDrawDumps(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		step plan.Step
+		want string
+	}{
+		{name: "none", step: plan.Step{Status: plan.Planned}},
+		{name: "planned", step: plan.Step{Status: plan.Planned, Dumps: []plan.Dump{{PID: 1, Comm: "dockerd"}, {PID: 2, Comm: "a\x1b[2J"}}},
+			want: "   first    keep goroutine dumps of dockerd (pid 1), a\\x1b[2J (pid 2)\n"},
+		{name: "refused before", step: plan.Step{Status: plan.Refused, Dumps: []plan.Dump{{PID: 1, Comm: "dockerd"}}}},
+		{name: "tried", step: plan.Step{Status: plan.Done, Dumps: []plan.Dump{{PID: 1, Comm: "dockerd", File: "/j.dumps/x"}, {PID: 2, Comm: "containerd", Why: "it is stopped"}, {PID: 3, Comm: "shim", File: "/j.dumps/y", Why: "cut"}}},
+			want: "   dump     dockerd (pid 1): /j.dumps/x\n   no dump  containerd (pid 2): it is stopped\n   dump     shim (pid 3): /j.dumps/y: cut\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var b bytes.Buffer
+			drawDumps(&page{w: &b, width: 120}, "   ", tt.step)
+			if b.String() != tt.want {
+				t.Errorf("%q, want %q", b.String(), tt.want)
+			}
+		})
+	}
+}
