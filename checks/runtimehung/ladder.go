@@ -26,7 +26,12 @@ func (j *judge) ladder(c culprit) []check.Rung {
 	}
 	shim := j.shim(c)
 	daemons := j.daemons(c, shim)
-	add(snapshot.RungClient, nil, j.client(daemons))
+	kubelet := j.kubelet(c, shim)
+	text := j.client(daemons)
+	if kubelet != nil {
+		text = "state " + string(kubelet.State) + ", asks by CRI; " + text
+	}
+	add(snapshot.RungClient, kubelet, text)
 	for _, d := range daemons {
 		if p := j.now.Same(d.ID()); p != nil {
 			add(d.Rung, p, j.daemonSaid(d, p))
@@ -70,7 +75,13 @@ func (j *judge) below(c culprit, shim *snapshot.Layer, add func(snapshot.Rung, *
 			break
 		}
 	}
-	p := j.program(c.container, shim)
+	for _, id := range append([]string{c.container}, j.beside(c)...) {
+		j.addProgram(j.program(id, shim), add)
+	}
+}
+
+// addProgram adds a container's program, if it has one.
+func (j *judge) addProgram(p *snapshot.Process, add func(snapshot.Rung, *snapshot.Process, string)) {
 	if p == nil {
 		return
 	}
@@ -128,6 +139,23 @@ func (j *judge) shim(c culprit) *snapshot.Layer {
 	for up, n := start, 0; up != nil && n < 64; up, n = j.now.Process(up.PPID), n+1 { // a container of a pod whose shim has the sandbox's id
 		if x := j.now.Ladder.Layer(up.ID()); is(x) && c.container != "" {
 			return x
+		}
+	}
+	return nil
+}
+
+// kubelet returns who asks for the containers of pods, where it is a process of the
+// host's own; nil if the culprit is of no pod's.
+//
+// Source: k3s v1.30 and microk8s, whose servers are the kubelet too.
+func (j *judge) kubelet(c culprit, shim *snapshot.Layer) *snapshot.Process {
+	box := j.now.Container(c.container)
+	if shim != nil && shim.Namespace == "moby" || c.container != "" && (box == nil || box.Pod == "") {
+		return nil
+	}
+	for i := range j.now.Processes {
+		if p := &j.now.Processes[i]; p.Container == "" && slices.Contains([]string{"kubelet", "k3s-server", "k3s-agent", "kubelite"}, p.Comm) {
+			return p
 		}
 	}
 	return nil
@@ -201,14 +229,22 @@ func (j *judge) daemonSaid(d *snapshot.Layer, p *snapshot.Process) string {
 	if p.State == snapshot.Stopped {
 		return "stopped (state T), not asked"
 	}
+	var all []string
 	for _, r := range j.now.Runtimes {
 		if server := j.server(r); server == nil || server.PID != d.PID {
 			continue
 		}
+		text := answers(r.Said)
 		if len(r.Said) == 0 {
-			return cmp.Or(r.Err, "not asked")
+			text = cmp.Or(r.Err, "not asked")
 		}
-		return answers(r.Said)
+		if len(all) > 0 { // containerd is asked by its own API first
+			text = "by " + r.Kind + " " + text
+		}
+		all = append(all, text)
+	}
+	if len(all) > 0 {
+		return strings.Join(all, "; ")
 	}
 	return "not asked; state " + string(p.State)
 }

@@ -80,11 +80,10 @@ func (j *judge) add(c culprit) {
 	who, subject := layerName(c.rung), check.Subject{Kind: "runtime", Name: c.process.Comm, PID: c.process.PID, Container: c.container}
 	if c.container != "" {
 		j.explained[c.container] = true
-		who += belongs(c.rung) + check.ContainerName(j.now, c.container)
-		if x := j.now.Container(c.container); x != nil && x.Pod != "" {
+		if x := j.now.Container(c.container); x != nil {
 			subject.Pod = x.Pod
-			who += " of pod " + x.Pod
 		}
+		who += j.whose(c)
 	}
 	j.found = append(j.found, check.Finding{
 		ID:       id,
@@ -92,7 +91,7 @@ func (j *judge) add(c culprit) {
 		Subject:  subject,
 		Title:    fmt.Sprintf("%s is the first silent layer: %s (pid %d) %s", who, c.process.Comm, c.process.PID, c.how),
 		Cause:    c.cause,
-		Harm:     harm(c.rung, above),
+		Harm:     harm(c.rung, above, subject.Pod != ""),
 		Evidence: append(c.evidence, j.queues(c)...),
 		Holders:  []check.Holder{check.HolderOf(j.now, c.process)},
 		Remedies: c.remedies,

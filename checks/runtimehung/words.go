@@ -24,15 +24,43 @@ func layerName(r snapshot.Rung) string {
 	return string(r)
 }
 
-// belongs joins a rung and a container.
-func belongs(r snapshot.Rung) string {
+// whose says of which container a culprit is, or of which pod: its one shim has the
+// sandbox's id and serves all of it.
+func (j *judge) whose(c culprit) string {
+	text := " of container "
 	switch {
-	case daemon(r):
-		return " for container "
-	case r == snapshot.RungKernel:
-		return " below container "
+	case daemon(c.rung):
+		text = " for container "
+	case c.rung == snapshot.RungKernel:
+		text = " below container "
 	}
-	return " of container "
+	text += check.ContainerName(j.now, c.container)
+	x := j.now.Container(c.container)
+	if x == nil || x.Pod == "" {
+		return text
+	}
+	var names []string
+	for _, id := range j.beside(c) {
+		names = append(names, check.ContainerName(j.now, id))
+	}
+	if len(names) > 0 {
+		return fmt.Sprintf(" of pod %s (%s)", x.Pod, check.Tally(names, 3))
+	}
+	return text + " of pod " + x.Pod
+}
+
+// beside returns the containers that a pod's shim serves beside the sandbox.
+func (j *judge) beside(c culprit) (ids []string) {
+	box := j.now.Container(c.container)
+	if c.rung != snapshot.RungShim || box == nil || !box.Sandbox {
+		return nil
+	}
+	for _, p := range j.now.Children(c.process.PID) {
+		if p.Container != "" && p.Container != box.ID && !slices.Contains(ids, p.Container) {
+			ids = append(ids, p.Container)
+		}
+	}
+	return ids
 }
 
 // daemon reports whether a rung serves all containers.
@@ -44,8 +72,8 @@ func daemon(r snapshot.Rung) bool {
 	return false
 }
 
-// harm says who waits for a rung: of a daemon all, or those of one container.
-func harm(r snapshot.Rung, one bool) string {
+// harm says who waits for a rung: of a daemon all, or those of one container, which may be in a pod.
+func harm(r snapshot.Rung, one, pod bool) string {
 	if one {
 		return "What is asked of this container waits, and so does what it writes; other containers are served"
 	}
@@ -57,6 +85,9 @@ func harm(r snapshot.Rung, one bool) string {
 	case snapshot.RungCRIO, snapshot.RungCRIDockerd, snapshot.RungPodman:
 		return "No container can be started, stopped or removed, and the node goes NotReady; containers run on"
 	case snapshot.RungShim, snapshot.RungConmon:
+		if pod {
+			return "No container of the pod can be started, stopped, entered or probed, and the end of none is noticed; deleted, the pod stays Terminating"
+		}
 		return "The container can be neither stopped nor entered, and its end is not noticed; after a docker stop its inspect waits too"
 	case snapshot.RungChild, snapshot.RungInit:
 		return "docker inspect, exec, stop and top of the container wait, each for ever; its pod stays ContainerCreating or Terminating"
