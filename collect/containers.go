@@ -56,7 +56,7 @@ func (l *looker) containers(replies []reply) {
 // spoken reports whether a socket that does not speak an API has answered in
 // another: a containerd without its CRI plugin, as Docker ships it, lacks nothing.
 func spoken(replies []reply, r reply) bool {
-	return r.Other && slices.ContainsFunc(replies, func(o reply) bool { return o.Err == "" && o.Answer.Socket == r.Answer.Socket })
+	return r.Other && slices.ContainsFunc(replies, func(o reply) bool { return o.Answer.Version != "" && o.Answer.Socket == r.Answer.Socket })
 }
 
 // placesByDepth returns the places nearest to the root first: a container may

@@ -3,6 +3,7 @@ package collect
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -101,5 +102,33 @@ func TestSilentShim(t *testing.T) {
 	q.add(one.socket())
 	if !q.has(one.socket()) || q.has(other.socket()) {
 		t.Errorf("%v, another one %v", q.has(one.socket()), q.has(other.socket()))
+	}
+}
+
+// A containerd that has no CRI lacks nothing, also if it cannot tell all that it is
+// asked: a shim of it is stopped.
+func TestNoCRIIsNoLack(t *testing.T) {
+	const other = `{"answer":{"kind":"cri","socket":"/c.sock"},"err":"cri at /c.sock: unknown service","other":true}`
+	for _, tt := range []struct {
+		name, containerd string
+		want             []string // kinds that are told of
+	}{
+		{"all told", `{"answer":{"kind":"containerd","socket":"/c.sock","version":"1.6"}}`, []string{"containerd"}},
+		{"partly told", `{"answer":{"kind":"containerd","socket":"/c.sock","version":"1.6"},"err":"state unknown"}`, []string{"containerd"}},
+		{"speaks neither", `{"answer":{"kind":"containerd","socket":"/c.sock"},"err":"unknown service","other":true}`, []string{"containerd", "cri"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newHost()
+			f["ask/sockets"] = `[{"kind":"containerd","path":"/c.sock"},{"kind":"cri","path":"/c.sock"}]`
+			f["ask/runtime/containerd/c.sock"], f["ask/runtime/cri/c.sock"] = tt.containerd, other
+			_, h := Looks(t.Context(), f, nil, Options{Parts: []snapshot.Part{snapshot.Names}})
+			var got []string
+			for _, r := range h.Runtimes {
+				got = append(got, r.Kind)
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("told of %q, want %q", got, tt.want)
+			}
+		})
 	}
 }
