@@ -16,7 +16,7 @@ import (
 // treat heals the whole host, up to a risk.
 func (w world) treat(t *testing.T, risk string, code int, more ...string) healPlan {
 	t.Helper()
-	w.patience = time.Minute
+	w.patience = max(w.patience, time.Minute)
 	journal := filepath.Join(t.TempDir(), "journal")
 	args := append([]string{"heal", "--apply", "--yes", "--interval=300ms", "--max-risk", risk, "--journal", journal, "-o", "json"}, more...)
 	out := w.sexton(t, args...).exits(t, code).plan(t)

@@ -13,14 +13,14 @@ import (
 )
 
 // stopDaemon sends SIGSTOP to a process and returns when it has stopped. At
-// the end of the test it runs on.
+// the end of the test it runs on, if it is there still.
 func stopDaemon(t *testing.T, pid int) {
 	t.Helper()
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil && err != syscall.ESRCH {
 			t.Error(err)
 		}
 	})
