@@ -2,6 +2,9 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -65,15 +68,49 @@ func labRuntime(t *testing.T, f labFault) {
 	if f.Risk == "" {
 		return
 	}
+	stopped := func() {}
+	if strings.HasSuffix(f.Name, "-stopped") {
+		stopped = h.dockerStop(t)
+	}
 	done := h.sexton(t, "heal", quick, "--apply", "--yes", "--max-risk", f.Risk, "--journal", filepath.Join(t.TempDir(), "journal"), "-o", "json").exits(t, clean).plan(t)
 	if len(done.Steps) != 1 || done.Steps[0].Status != "done" || done.Steps[0].Target.PID != pid {
 		t.Errorf("steps %+v, want one, of pid %d", done.Steps, pid)
 	}
-	if f.Name == "runtime-shim-stopped" { // a docker stop waited for it
+	stopped()
+	if f.Name == "runtime-shim-stopped" { // the lab's own docker stop waited for it too
 		hosttest.Until(t, slow, "docker stop ends, and the container with it", func() bool { return h.pid("docker") == 0 && labState(t, h, f.Name) == "healed" })
 	}
 	if r := h.sexton(t, "scan", quick, "-o", "json").exits(t, clean, findings).report(t); len(r.of("runtime-hung")) > 0 {
 		t.Errorf("still found: %s", r.titles())
+	}
+}
+
+// dockerStop has a host's dockerd stop web, which it cannot yet. The function that it
+// returns fails the test unless that ends well, and the container with it.
+func (h ownHost) dockerStop(t *testing.T) func() {
+	t.Helper()
+	argv, err := os.ReadFile(fmt.Sprintf("%s/%d/cmdline", h.proc, h.pid("dockerd")))
+	_, rest, ok := strings.Cut(string(argv), "\x00-H\x00")
+	at, _, _ := strings.Cut(rest, "\x00")
+	if err != nil || !ok {
+		t.Fatalf("dockerd's socket: %v, %q", err, argv)
+	}
+	docker := func(args ...string) *exec.Cmd {
+		return exec.Command("timeout", append([]string{"150", "docker", "-H", at}, args...)...)
+	}
+	ended := make(chan string, 1)
+	go func() {
+		text, err := docker("stop", "-t", "1", "web").CombinedOutput()
+		ended <- fmt.Sprintf("%s%v", text, err)
+	}()
+	return func() {
+		t.Helper()
+		if how := <-ended; how != "web\n<nil>" {
+			t.Errorf("docker stop ends with %s", how)
+		}
+		if text, err := docker("inspect", "-f", "{{.State.Status}}", "web").CombinedOutput(); string(text) != "exited\n" {
+			t.Errorf("web is %s, %v", text, err)
+		}
 	}
 }
 
