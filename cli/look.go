@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -131,7 +132,7 @@ func (s *session) look(ctx context.Context, f *hostFlags, parts []snapshot.Part)
 		return nil, nil, withHint(err, "run it on the host, or name the host's root directory with --root")
 	}
 	defer host.Close()
-	defer s.watchdog(f.timeout)()
+	defer s.watchdog(f.timeout, host)()
 	if f.record == "" {
 		before, now = s.twoLooks(ctx, f, host.Look, o)
 		return before, now, nil
@@ -157,15 +158,35 @@ func (s *session) twoLooks(ctx context.Context, f *hostFlags, next func() door.D
 	}, o)
 }
 
+// grace is how much longer than --timeout looking may take before the program ends.
+const grace = 2 * time.Second
+
 // watchdog ends the program if a read that is safe on every kernel we know
-// blocks all the same. It returns a function that calls it off.
-func (s *session) watchdog(timeout time.Duration) func() {
-	t := time.AfterFunc(timeout+2*time.Second, func() {
-		fmt.Fprintf(s.Stderr, "sexton: the kernel did not return from a read within %v; nothing can be told\n"+
-			"  try: sexton scan --check with fewer checks, and report this kernel: uname -r\n", timeout)
+// blocks all the same, or the host lets it come to nothing in time. It returns a
+// function that calls it off.
+func (s *session) watchdog(timeout time.Duration, host *door.Live) func() {
+	var off atomic.Bool
+	t := time.AfterFunc(timeout, func() {
+		_, before := host.Reads()
+		time.Sleep(grace)
+		if off.Load() {
+			return
+		}
+		underWay, ended := host.Reads()
+		fmt.Fprint(s.Stderr, overdue(timeout, underWay > 0 && ended == before))
 		os.Exit(CantTell)
 	})
-	return func() { t.Stop() }
+	return func() { off.Store(true); t.Stop() }
+}
+
+// overdue says why looking has not ended: the kernel does not return from a read, or
+// sexton is slow, as on a host whose processors are all taken.
+func overdue(timeout time.Duration, blocked bool) string {
+	why, try := "it goes on, on a busy host", fmt.Sprintf("--timeout %v, or --check with fewer checks", 4*timeout)
+	if blocked {
+		why, try = "the kernel does not return from a read", "sexton scan --check with fewer checks, and report this kernel: uname -r"
+	}
+	return fmt.Sprintf("sexton: looking has not ended within %v: %s; nothing can be told\n  try: %s\n", timeout, why, try)
 }
 
 func (s *session) recorded(ctx context.Context, f *hostFlags, host *door.Live, o collect.Options) (before, now *snapshot.Host, err error) {

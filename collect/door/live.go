@@ -28,6 +28,8 @@ type Live struct {
 type host struct {
 	proc, sys tree
 	closed    atomic.Bool
+
+	begun, ended atomic.Int64 // reads
 }
 
 // A tree is /proc or /sys of the host.
@@ -149,6 +151,13 @@ func (l *Live) Close() error {
 	return err
 }
 
+// Reads says how many reads of this host are under way, and how many have ended. Where
+// one is and the other does not grow, the kernel does not return.
+func (l *Live) Reads() (underWay, ended int64) {
+	ended = l.host.ended.Load()
+	return max(0, l.host.begun.Load()-ended), ended
+}
+
 // Taken implements [Door].
 func (l *Live) Taken() time.Time { return l.taken }
 
@@ -174,6 +183,8 @@ func wrap(op, path string, err error) error {
 
 // ReadFile implements [Door]. Passwords in a mountinfo are masked.
 func (l *Live) ReadFile(path string) ([]byte, error) {
+	l.host.begun.Add(1)
+	defer l.host.ended.Add(1)
 	fd, err := l.open(opRead, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
 	if err != nil {
 		return nil, &Error{opRead, path, err}
@@ -222,6 +233,8 @@ func readAll(fd int, buf *buffer, single bool) (int, error) {
 
 // ReadLink implements [Door].
 func (l *Live) ReadLink(path string) (string, error) {
+	l.host.begun.Add(1)
+	defer l.host.ended.Add(1)
 	t, rel, err := l.place(opLink, path)
 	if err != nil {
 		return "", &Error{opLink, path, err}
@@ -258,6 +271,8 @@ func (l *Live) ReadLink(path string) (string, error) {
 
 // ReadDir implements [Door].
 func (l *Live) ReadDir(path string) ([]string, error) {
+	l.host.begun.Add(1)
+	defer l.host.ended.Add(1)
 	fd, err := l.open(opDir, path, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, &Error{opDir, path, err}

@@ -57,6 +57,18 @@ func fakeRoot(t testing.TB, files map[string]string) string {
 	return root
 }
 
+// All looks of a host count together, and reads that fail count too.
+func TestReads(t *testing.T) {
+	l := open(t, "/", "")
+	_, before := l.Reads()
+	l.ReadFile("/proc/self/stat")
+	l.Look().ReadDir("/proc/self/task")
+	l.ReadLink("/proc/self/none")
+	if underWay, ended := l.Reads(); underWay != 0 || ended != before+3 {
+		t.Errorf("%d reads under way, %d ended, %d before", underWay, ended, before)
+	}
+}
+
 func TestLiveProc(t *testing.T) {
 	l := open(t, "/", "")
 	self := fmt.Sprintf("/proc/%d", os.Getpid())
