@@ -46,6 +46,7 @@ func (l *looker) containers(replies []reply) {
 			l.name(get(from.ID), r.Answer.Kind, from)
 		}
 	}
+	l.podLogs(byID)
 	for _, c := range byID {
 		l.h.Containers = append(l.h.Containers, *c)
 	}

@@ -34,6 +34,12 @@
 // another process: each question that hangs leaves a goroutine, and maybe a lock,
 // in the daemon. docker ps is no measure: since 17.10 it answers from memory.
 //
+// A pod has one shim, which has its sandbox's id: the finding names the pod and the
+// containers that this shim serves. Of a containerd at fault the evidence names what
+// is below its shims. Above a pod's layers stands the kubelet, where it is a process
+// of the host's own; the pods of a node whose runtime is silent are named by the
+// kubelet's links in /var/log/containers.
+//
 // The advice says what is lost if the layer at fault is killed. A shim is never
 // killed to heal: its container ends with it.
 //

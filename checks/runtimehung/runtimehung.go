@@ -92,7 +92,7 @@ func (j *judge) add(c culprit) {
 		Title:    fmt.Sprintf("%s is the first silent layer: %s (pid %d) %s", who, c.process.Comm, c.process.PID, c.how),
 		Cause:    c.cause,
 		Harm:     harm(c.rung, above, subject.Pod != ""),
-		Evidence: append(c.evidence, j.queues(c)...),
+		Evidence: slices.Concat(c.evidence, j.queues(c), j.shimsOf(c)),
 		Holders:  []check.Holder{check.HolderOf(j.now, c.process)},
 		Remedies: c.remedies,
 		Advice:   slices.Concat(c.advice, []string{losses(j.now, c)}, j.debug(c)),
@@ -109,6 +109,33 @@ func (j *judge) queues(c culprit) (out []check.Evidence) {
 		}
 	}
 	return out
+}
+
+// shimsOf says which containers a containerd at fault has below its shims.
+func (j *judge) shimsOf(c culprit) []check.Evidence {
+	if c.rung != snapshot.RungContainerd {
+		return nil
+	}
+	var names []string
+	for _, x := range j.now.Ladder.Of(snapshot.RungShim) {
+		shim := j.now.Same(x.ID())
+		if shim == nil || !j.listens(c.process.PID, addressOf(shim.Argv)) {
+			continue
+		}
+		for _, id := range j.containersBelow(shim) {
+			box := j.now.Container(id)
+			switch {
+			case box == nil || box.Pod == "":
+				names = append(names, check.ContainerName(j.now, id))
+			case !box.Sandbox:
+				names = append(names, check.ContainerName(j.now, id)+" of pod "+box.Pod)
+			}
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return []check.Evidence{{Source: "/proc", Text: "below its shims: " + check.Tally(names, 3)}}
 }
 
 // same returns a layer's process, if it was there at the first look as well.

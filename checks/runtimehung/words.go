@@ -50,13 +50,18 @@ func (j *judge) whose(c culprit) string {
 }
 
 // beside returns the containers that a pod's shim serves beside the sandbox.
-func (j *judge) beside(c culprit) (ids []string) {
+func (j *judge) beside(c culprit) []string {
 	box := j.now.Container(c.container)
 	if c.rung != snapshot.RungShim || box == nil || !box.Sandbox {
 		return nil
 	}
-	for _, p := range j.now.Children(c.process.PID) {
-		if p.Container != "" && p.Container != box.ID && !slices.Contains(ids, p.Container) {
+	return slices.DeleteFunc(j.containersBelow(c.process), func(id string) bool { return id == box.ID })
+}
+
+// containersBelow returns the containers of which a shim has a process.
+func (j *judge) containersBelow(shim *snapshot.Process) (ids []string) {
+	for _, p := range j.now.Children(shim.PID) {
+		if p.Container != "" && !slices.Contains(ids, p.Container) {
 			ids = append(ids, p.Container)
 		}
 	}
