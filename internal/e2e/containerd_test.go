@@ -21,6 +21,12 @@ type containerd struct {
 
 func startContainerd(t testing.TB) *containerd {
 	t.Helper()
+	return startContainerdBy(t, func(*containerd) string { return "disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n" })
+}
+
+// startContainerdBy starts one with more lines in its configuration.
+func startContainerdBy(t testing.TB, lines func(*containerd) string) *containerd {
+	t.Helper()
 	needsDocker(t)
 	_, err := exec.LookPath("ctr")
 	hosttest.Needs(t, "containerd", err == nil, "ctr is missing: scripts/install-test-needs.sh")
@@ -30,7 +36,7 @@ func startContainerd(t testing.TB) *containerd {
 	t.Cleanup(func() { os.RemoveAll(data) })
 	d.socket, d.root = d.dir+"/containerd.sock", data+"/image"
 	config := filepath.Join(d.dir, "config.toml")
-	text := fmt.Sprintf("version = 2\nroot = %q\nstate = %q\noom_score = 0\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = %q\n", data+"/root", d.dir+"/state", d.socket)
+	text := fmt.Sprintf("version = 2\nroot = %q\nstate = %q\noom_score = 0\n%s[grpc]\naddress = %q\n", data+"/root", d.dir+"/state", lines(d), d.socket)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +74,12 @@ func (d *containerd) run(id string, argv ...string) int {
 		d.do("task", "rm", "-f", id)
 		d.do("container", "rm", id)
 	})
+	return d.taskPID(id)
+}
+
+// taskPID is the pid of a running container's first process.
+func (d *containerd) taskPID(id string) int {
+	d.t.Helper()
 	for line := range strings.Lines(d.do("task", "ls")) {
 		if f := strings.Fields(line); f[0] == id {
 			var pid int

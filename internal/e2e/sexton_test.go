@@ -211,6 +211,7 @@ type finding struct {
 		Kind      string `json:"kind"`
 		Name      string `json:"name"`
 		Container string `json:"container"`
+		Pod       string `json:"pod"`
 		PID       int    `json:"pid"`
 		Path      string `json:"path"`
 	} `json:"subject"`
@@ -225,6 +226,7 @@ type finding struct {
 		Comm      string `json:"comm"`
 		Path      string `json:"path"`
 		Container string `json:"container"`
+		Pod       string `json:"pod"`
 	} `json:"holders"`
 	Remedies []struct{ Action, Risk, Why string } `json:"remedies"`
 	Advice   []string                             `json:"advice"`
