@@ -72,8 +72,8 @@ verify-propagation: ## 40,000 random calls in mount namespaces, each predicted, 
 verify-reap: ## 10,000 children reaped in processes of every kind, 3,000 signals meanwhile, 200 injectors killed
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 30m -run 'TestTargets|TestSignals|TestKilled|TestParentEnds|TestPausedAmid|TestPrograms|TestMany|TestAnswerOfKernel' ./linux/ptrace
 
-verify-runtime: ## 200 scans of a healthy docker host with 60 containers, starved of processors, 60 execs at once: no false alarm
-	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 90m -run 'TestRuntimeHealthyUnderLoad' ./internal/e2e
+verify-runtime: ## 200 scans of a healthy docker host with 500 containers, starved of processors, 60 execs at once: no false alarm
+	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 120m -run 'TestRuntimeHealthyUnderLoad' ./internal/e2e
 
 verify-undo: ## 60,000 unmounts while another swaps what is at the path, and only the wanted one goes
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m -run 'TestUnmountRaces' ./linux/mounts/undo
