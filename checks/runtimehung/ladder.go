@@ -10,6 +10,9 @@ import (
 	"sexton.dev/snapshot"
 )
 
+// maxPrograms is of how many containers beside a pod's sandbox a ladder has the program.
+const maxPrograms = 8
+
 // ladder draws the rungs that a request for the culprit's container passes, from
 // the client down, with what each last said.
 func (j *judge) ladder(c culprit) []check.Rung {
@@ -26,7 +29,7 @@ func (j *judge) ladder(c culprit) []check.Rung {
 	}
 	shim := j.shim(c)
 	daemons := j.daemons(c, shim)
-	kubelet := j.kubelet(c, shim)
+	kubelet := j.kubelet(c)
 	text := j.client(daemons)
 	if kubelet != nil {
 		text = "state " + string(kubelet.State) + ", asks by CRI; " + text
@@ -75,7 +78,8 @@ func (j *judge) below(c culprit, shim *snapshot.Layer, add func(snapshot.Rung, *
 			break
 		}
 	}
-	for _, id := range append([]string{c.container}, j.beside(c)...) {
+	beside := j.beside(c)
+	for _, id := range append([]string{c.container}, beside[:min(len(beside), maxPrograms)]...) {
 		j.addProgram(j.program(id, shim), add)
 	}
 }
@@ -145,12 +149,12 @@ func (j *judge) shim(c culprit) *snapshot.Layer {
 }
 
 // kubelet returns who asks for the containers of pods, where it is a process of the
-// host's own; nil if the culprit is of no pod's.
+// host's own; nil if no pod waits for the culprit, as far as is known.
 //
 // Source: k3s v1.30 and microk8s, whose servers are the kubelet too.
-func (j *judge) kubelet(c culprit, shim *snapshot.Layer) *snapshot.Process {
+func (j *judge) kubelet(c culprit) *snapshot.Process {
 	box := j.now.Container(c.container)
-	if shim != nil && shim.Namespace == "moby" || c.container != "" && (box == nil || box.Pod == "") {
+	if c.container == "" && c.rung == snapshot.RungDockerd || c.container != "" && (box == nil || box.Pod == "") {
 		return nil
 	}
 	for i := range j.now.Processes {

@@ -91,7 +91,7 @@ func (j *judge) add(c culprit) {
 		Subject:  subject,
 		Title:    fmt.Sprintf("%s is the first silent layer: %s (pid %d) %s", who, c.process.Comm, c.process.PID, c.how),
 		Cause:    c.cause,
-		Harm:     harm(c.rung, above, subject.Pod != ""),
+		Harm:     harm(c.rung, above, len(j.beside(c)) > 0),
 		Evidence: slices.Concat(c.evidence, j.queues(c), j.shimsOf(c)),
 		Holders:  []check.Holder{check.HolderOf(j.now, c.process)},
 		Remedies: c.remedies,

@@ -77,7 +77,7 @@ func daemon(r snapshot.Rung) bool {
 	return false
 }
 
-// harm says who waits for a rung: of a daemon all, or those of one container, which may be in a pod.
+// harm says who waits for a rung: of a daemon all, or those of one container, or of all of a pod.
 func harm(r snapshot.Rung, one, pod bool) string {
 	if one {
 		return "What is asked of this container waits, and so does what it writes; other containers are served"
