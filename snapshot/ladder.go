@@ -117,13 +117,16 @@ func (l *Ladder) Of(r Rung) (out []*Layer) {
 	return out
 }
 
-// Above says how sure it is that a daemon is the one above a shim or another daemon: 3
-// for whose socket that was told, 0 if nothing speaks for it. A host may have several,
+// Told is what [Host.Above] says of a daemon whose socket the one below was told.
+const Told = 3
+
+// Above says how sure it is that a daemon is the one above a shim or another daemon: up
+// to [Told], 0 if nothing speaks for it. A host may have several,
 // each in a container of its own with docker in it.
 func (h *Host) Above(daemon, below *Process) int {
 	switch {
 	case h.listens(daemon.PID, addressOf(below.Argv)):
-		return 3
+		return Told
 	case below.PPID == daemon.PID:
 		return 2
 	case below.PPID == daemon.PPID && below.PPID != 1:

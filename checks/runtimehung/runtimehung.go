@@ -119,7 +119,7 @@ func (j *judge) shimsOf(c culprit) []check.Evidence {
 	var names []string
 	for _, x := range j.now.Ladder.Of(snapshot.RungShim) {
 		shim := j.now.Same(x.ID())
-		if shim == nil || !j.listens(c.process.PID, addressOf(shim.Argv)) {
+		if shim == nil || j.now.Above(c.process, shim) < snapshot.Told {
 			continue
 		}
 		for _, id := range j.containersBelow(shim) {

@@ -214,7 +214,7 @@ func TestCRI(t *testing.T) {
 	})
 	t.Run("shim stopped", func(t *testing.T) {
 		stopDaemon(t, shim)
-		f := hungOne(t, here, "shim", shim)
+		f := here.hungAt(t, "shim", p.id, shim, "state T")
 		if f.Subject.Container != p.id || f.Subject.Pod != "shop/web-0" || !strings.HasPrefix(f.Title, "the shim of pod shop/web-0 (nginx) is the first silent layer") {
 			t.Errorf("%+v: %s", f.Subject, f.Title)
 		}
@@ -223,7 +223,7 @@ func TestCRI(t *testing.T) {
 	t.Run("containerd stopped", func(t *testing.T) {
 		p.logLink(t, "nginx", id)
 		stopDaemon(t, n.pid())
-		f := hungOne(t, here, "containerd", n.pid())
+		f := here.hungAt(t, "containerd", "", n.pid(), "state T")
 		p.laddered(t, f, kubelet, "client containerd")
 		if text := fmt.Sprint(f.Evidence); !strings.Contains(text, "nginx of pod shop/web-0") {
 			t.Errorf("which pods that concerns is not told: %s", text)

@@ -48,7 +48,7 @@ func (w world) dumped(t *testing.T, p healPlan, s step, want map[int]string) {
 // A daemon that is stopped has no dump, as its shims, whose log it writes, have none. The
 // step says so and is done.
 func TestDumpsStopped(t *testing.T) {
-	d := startDockerAs(t, runtimeOf(t, "losing", loseInit))
+	d := startDocker(t, runtimeOf(t, "losing", loseInit))
 	w := world{docker: d.socket}
 	lost := d.hang("lost", "losing")
 	time.Sleep(startOld)

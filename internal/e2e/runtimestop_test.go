@@ -60,7 +60,7 @@ func TestRuntimeStopWaits(t *testing.T) {
 		r := h.here.scan(t, findings)
 		for _, f := range r.of("runtime-hung") {
 			if f.Subject.PID == pid {
-				h.is(t, f, layer, container, pid, "state T")
+				f.isAt(t, layer, container, pid, "state T")
 			}
 		}
 		if got := len(r.of("runtime-hung")); got != n || !strings.Contains(r.titles(), layer) {
