@@ -86,19 +86,32 @@ func TestWalkLive(t *testing.T) {
 	hosttest.Needs(t, "cgroups", walked != nil, "mount the cgroup hierarchies; a threaded cgroup cannot be walked")
 	same := 0
 	for pid, got := range walked {
-		want, err := l.places.read(l, fmt.Sprintf("/proc/%d/cgroup", pid))
-		if err != nil {
-			continue // it ended
-		}
-		if cmp.Equal(want, got) {
+		if told := compared(l, pid, got); told == "" {
 			same++
-			continue
-		}
-		if again := l.walkPlaces(1 << 30)[pid]; again != nil && !cmp.Equal(want, again) { // or it was moved
-			t.Errorf("process %d: %+v by the walk, %+v by itself", pid, *got, *want)
+		} else if told != ended {
+			t.Error(told)
 		}
 	}
 	if same == 0 {
 		t.Error("no process was compared")
 	}
+}
+
+const ended = "it has ended"
+
+// compared is how a process's place by the walk differs from what it says itself, "" if
+// it does not. It may be moved between the two, so they are compared again.
+func compared(l *looker, pid int, walked *place) (told string) {
+	for range 20 {
+		own, err := l.places.read(l, fmt.Sprintf("/proc/%d/cgroup", pid))
+		switch {
+		case walked == nil || err != nil:
+			return ended
+		case cmp.Equal(own, walked):
+			return ""
+		}
+		told = fmt.Sprintf("process %d: %+v by the walk, %+v by itself", pid, *walked, *own)
+		walked = l.walkPlaces(1 << 30)[pid]
+	}
+	return told
 }
