@@ -53,7 +53,7 @@ func (h hanging) ended(t *testing.T) string {
 	select {
 	case text := <-h.start:
 		return text
-	case <-time.After(20 * time.Second):
+	case <-time.After(soon):
 		t.Fatal("docker start hangs")
 		return ""
 	}
@@ -124,6 +124,11 @@ func TestExecFifo(t *testing.T) {
 	giveUp(t, d, leftover)
 
 	time.Sleep(startOld)
+	select {
+	case text := <-lost.start:
+		t.Fatalf("docker start lost does not hang: %s", text)
+	default:
+	}
 	t.Run("found", func(t *testing.T) {
 		if d.answers("inspect", lost.id) {
 			t.Error("docker inspects it: its lock is not held")
@@ -161,9 +166,7 @@ func TestExecFifo(t *testing.T) {
 		if text := lost.ended(t); !strings.Contains(text, "exit status 1") {
 			t.Errorf("docker start lost: %s", text)
 		}
-		if !d.answers("inspect", lost.id) {
-			t.Error("docker does not inspect it")
-		}
+		hosttest.Until(t, soon, "docker inspects it", func() bool { return d.answers("inspect", lost.id) })
 	})
 	t.Run("left behind", func(t *testing.T) {
 		var init int

@@ -73,7 +73,7 @@ func (k *killer) trial(t *testing.T) {
 	} else {
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it has ended, or has not begun: who was to begin it goes too
 	}
-	hosttest.Until(t, 3*time.Second, "nothing of it runs", func() bool { return k.pid("sexton")+k.pid("sexton-act")+k.pid("nsenter") == 0 })
+	hosttest.Until(t, hang, "nothing of it runs", func() bool { return k.pid("sexton")+k.pid("sexton-act")+k.pid("nsenter") == 0 })
 	after := k.state(t)
 	if come := lost(spaces(after), spaces(before)); len(come) > 0 || len(after.traced) > 0 {
 		t.Errorf("left behind: namespaces %q, traced %q", come, after.traced)

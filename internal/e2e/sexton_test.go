@@ -313,7 +313,7 @@ func leavesNothing(t testing.TB) {
 func nothingRuns(t testing.TB) {
 	t.Helper()
 	var left []string
-	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(hang); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if left = running(sexton()); len(left) == 0 {
 			return
 		}

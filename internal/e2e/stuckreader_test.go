@@ -121,7 +121,7 @@ func hangs(t *testing.T, argv ...string) {
 	syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	select {
 	case <-ended:
-	case <-time.After(5 * time.Second):
+	case <-time.After(soon):
 		t.Errorf("%s cannot be killed: state %s", argv, stateOf(cmd.Process.Pid))
 	}
 }
