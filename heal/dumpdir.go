@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,7 +29,7 @@ type dumpDir struct {
 }
 
 // dumpName is how a dump is named: when, of which layer and process.
-var dumpName = regexp.MustCompile(`^\d{8}T\d{6}\.\d{3}Z-[a-z]+-\d+\.txt$`)
+var dumpName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\d{8}T\d{6}\.\d{3}Z-[a-z]+-\d+\.txt$`) })
 
 // openDumps opens the directory, or makes one that is nobody else's. Links are not followed.
 func openDumps(path string) (*dumpDir, error) {
@@ -67,7 +68,7 @@ func (d *dumpDir) room(n int) error {
 	if err != nil {
 		return err
 	}
-	all = slices.DeleteFunc(all, func(e fs.DirEntry) bool { return !dumpName.MatchString(e.Name()) })
+	all = slices.DeleteFunc(all, func(e fs.DirEntry) bool { return !dumpName().MatchString(e.Name()) })
 	for _, e := range all[:min(len(all), max(0, len(all)+n-maxDumps))] { // by name, which begins with the time
 		if err := d.root.Remove(e.Name()); err != nil {
 			return err

@@ -62,6 +62,10 @@ func TestRules(t *testing.T) {
 		{"the one that stops a process for a time", "linux/ptrace/x.go", `import "time"; var t = time.Now()`, ""},
 		{"the same with one of ours", "linux/ptrace/x.go", `import "sexton.dev/linux/procfs"`, "inside of other people's processes"},
 		{"a field that is named so", "checks/x/x.go", `import "time"; type host struct{ Now time.Time }; func f(h host) time.Time { return h.Now }`, ""},
+		{"a pattern at the start", "heal/x.go", `import "regexp"; var p = regexp.MustCompile("x")`, "heal/x.go compiles a pattern at each start"},
+		{"a pattern in a table", "lint/x.go", `import "regexp"; var all = []struct{ p *regexp.Regexp }{{regexp.MustCompilePOSIX("x")}}`, "lint/x.go compiles"},
+		{"a pattern when it is used", "lint/x.go", `import ("regexp"; "sync"); var p = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("x") })`, ""},
+		{"a pattern of a test", "lint/x_test.go", `import "regexp"; var p = regexp.MustCompile("x")`, ""},
 		{"a test with a clock", "checks/x/x_test.go", `import "time"; var t = time.Now()`, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -71,7 +75,7 @@ func TestRules(t *testing.T) {
 			if err != nil || len(files) != 1 {
 				t.Fatalf("%v: %d files", err, len(files))
 			}
-			problems := append(imports(files), purity(files)...)
+			problems := slices.Concat(imports(files), purity(files), patterns(files))
 			if tt.want == "" && len(problems) != 0 || tt.want != "" && !slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, tt.want) }) {
 				t.Errorf("got %q, want %q", problems, tt.want)
 			}

@@ -28,7 +28,7 @@ func TestTree(t *testing.T) {
 	for _, rule := range []struct {
 		name     string
 		problems []string
-	}{{"imports", imports(files)}, {"purity", purity(files)}, {"package comments", comments(files)}} {
+	}{{"imports", imports(files)}, {"purity", purity(files)}, {"package comments", comments(files)}, {"patterns", patterns(files)}} {
 		t.Run(rule.name, func(t *testing.T) {
 			for _, p := range rule.problems {
 				t.Error(p)
@@ -183,6 +183,34 @@ func clockUses(f *ast.File, name string) (uses []string) {
 		return true
 	})
 	return uses
+}
+
+// patterns says which files compile a regular expression whenever the program starts.
+func patterns(files []file) (problems []string) {
+	for _, f := range files {
+		if f.test {
+			continue
+		}
+		for _, decl := range f.syntax.Decls {
+			if d, ok := decl.(*ast.GenDecl); ok && d.Tok == token.VAR && compiles(d) {
+				problems = append(problems, f.path()+" compiles a pattern at each start of sexton, those of its child processes too: sync.OnceValue does it when it is first used")
+			}
+		}
+	}
+	return problems
+}
+
+// compiles reports whether a declaration calls package regexp, but for what its functions do when they are called.
+func compiles(n ast.Node) (found bool) {
+	ast.Inspect(n, func(n ast.Node) bool {
+		if s, ok := n.(*ast.SelectorExpr); ok {
+			pkg, ok := s.X.(*ast.Ident)
+			found = found || ok && pkg.Name == "regexp" && strings.Contains(s.Sel.Name, "Compile")
+		}
+		_, later := n.(*ast.FuncLit)
+		return !later
+	})
+	return found
 }
 
 // comments says which packages have no comment that tells a stranger what they are.
