@@ -53,7 +53,7 @@ func (d *daemon) start(answers func() error, argv ...string) {
 	go func() { d.cmd.Wait(); close(d.ended) }()
 	d.t.Cleanup(d.stop)
 	var last error
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(soon); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if last = answers(); last == nil {
 			return
 		}
@@ -72,7 +72,7 @@ func (d *daemon) stop() {
 	d.signal(syscall.SIGTERM)
 	select {
 	case <-d.ended:
-	case <-time.After(15 * time.Second):
+	case <-time.After(soon):
 		d.t.Errorf("%s does not end\n%s", d.cmd.Path, d.logged())
 		d.signal(syscall.SIGKILL)
 		<-d.ended

@@ -65,7 +65,7 @@ func TestFollowTellsInTime(t *testing.T) {
 	events := kmsgFollow(t)
 	for i := range 3 {
 		eater := d.runOf(image, fmt.Sprintf("eater%d", i), []string{"--memory=16m", "--memory-swap=16m"}, "/bin/busybox", "sh", "-c", "sleep 0.3; exec /bin/busybox tail /dev/zero")
-		end := time.After(20 * time.Second)
+		end := time.After(soon)
 		for found := false; !found; {
 			select {
 			case e, open := <-events:
@@ -81,7 +81,7 @@ func TestFollowTellsInTime(t *testing.T) {
 					t.Errorf("%+v, told after %v", e, late)
 				}
 			case <-end:
-				t.Fatalf("container %s: no event in 20 s", eater.id)
+				t.Fatalf("container %s: no event in %v", eater.id, soon)
 			}
 		}
 		d.do("rm", "-f", eater.id)

@@ -87,7 +87,7 @@ func (m *manager) stop() {
 	if err := m.cmd.Process.Signal(exitAtOnce); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		m.t.Error(err)
 	}
-	late := time.AfterFunc(10*time.Second, func() { m.cmd.Process.Kill() })
+	late := time.AfterFunc(soon, func() { m.cmd.Process.Kill() })
 	m.cmd.Wait()
 	if !late.Stop() {
 		m.t.Error("systemd did not end")
