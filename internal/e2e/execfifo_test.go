@@ -18,7 +18,8 @@ const (
 	findInit = `pid=$(sed 's/.*"init_process_pid":\([0-9]*\).*/\1/' $state); until grep -q wait_for_partner /proc/$pid/wchan; do sleep 0.01; done`
 	// loseInit kills the init, and lets what runc wrote of it mean another process: so
 	// a runc of today waits for ever, as one before 1.0.0-rc5 does for an init that has ended.
-	loseInit = findInit + `; kill -9 $pid; other=$PPID; since=$(cut -d' ' -f22 /proc/$other/stat)
+	// The init is gone before runc starts: one that still ends has the fifo open, and runc reads nothing from it.
+	loseInit = findInit + `; kill -9 $pid; while grep -qs '^State:.[^Z]' /proc/$pid/status; do sleep 0.01; done; other=$PPID; since=$(cut -d' ' -f22 /proc/$other/stat)
 sed -i "s/\"init_process_pid\":[0-9]*/\"init_process_pid\":$other/; s/\"init_process_start\":[0-9]*/\"init_process_start\":$since/" $state`
 	stopInit = findInit + `; kill -STOP $pid; until grep -q '^State:.T' /proc/$pid/status; do sleep 0.01; done`
 	// holdOpen has the fifo open until the program runs, so that runc's open ends and its read waits.
