@@ -147,6 +147,9 @@ func TestStacksOfContainerd(t *testing.T) {
 	first := d.run("redis", "/bin/sleep", "1000")
 	shim := parentOf(t, first)
 	here := world{containerd: d.socket}
+	if log, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/2", shim)); err != nil || filepath.Base(log) != "log" { // by which sexton sees whether its log is read
+		t.Errorf("the shim's standard error is %q, %v", log, err)
+	}
 	for pid, want := range map[int]string{d.pid(): fmt.Sprintf("%s/containerd.%d.stacks.log", work, d.pid()), shim: d.log} {
 		s := here.stacks(t, "--twice", "--interval", "1s", fmt.Sprint(pid))
 		if len(s.Dumps) != 2 || s.Taken[0].From != want || s.Dumps[1].Goroutines < 5 || len(s.Lost) > 0 {
