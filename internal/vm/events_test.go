@@ -3,8 +3,6 @@
 package vm
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,12 +18,6 @@ func withMemory(t *testing.T) {
 	}
 }
 
-// container is the id of a fault's made-up container.
-func container(fault string) string {
-	sum := sha256.Sum256([]byte("sexton-lab " + fault + " app"))
-	return hex.EncodeToString(sum[:])
-}
-
 // A told is a finding with its words.
 type told struct {
 	Check, Severity, Title, Cause string
@@ -39,7 +31,7 @@ func found(t *testing.T, fault, check string) (out []told) {
 	var r struct{ Findings []told }
 	sexton(t, "scan", "--interval=300ms", "--check", check, "--fail-on", "critical", "-o", "json", "--timeout", "60s").decodes(t, &r)
 	for _, f := range r.Findings {
-		if f.Subject.Container == container(fault) {
+		if f.Subject.Container == idOf(fault, "app") {
 			out = append(out, f)
 		}
 	}
@@ -116,12 +108,9 @@ func until(t *testing.T, what string, ok func() bool) {
 // heal applies what a check's findings ask for; the one step must be this action, and done.
 func heal(t *testing.T, check, action string) {
 	t.Helper()
-	type plan struct {
-		Steps []struct{ Action, Status, Why string }
-	}
-	var p plan
+	var p steps
 	until(t, "heal has a step", func() bool {
-		p = plan{}
+		p = steps{}
 		sexton(t, "heal", "--interval=300ms", "--check", check, "--apply", "--yes", "--max-risk", "disruptive", "--journal", filepath.Join(t.TempDir(), "journal"), "-o", "json").decodes(t, &p)
 		return len(p.Steps) > 0
 	})

@@ -66,10 +66,15 @@ func up(t *testing.T, fault string) {
 	sexton(t, "lab", "up", fault).exits(t, 0, nil)
 }
 
-// layer is the directory of a fault's made-up container.
-func layer(fault, container string) string {
+// idOf is the id of a fault's made-up container.
+func idOf(fault, container string) string {
 	sum := sha256.Sum256([]byte("sexton-lab " + fault + " " + container))
-	return "/var/lib/docker/overlay2/" + hex.EncodeToString(sum[:]) + "/merged"
+	return hex.EncodeToString(sum[:])
+}
+
+// layer is its directory.
+func layer(fault, container string) string {
+	return "/var/lib/docker/overlay2/" + idOf(fault, container) + "/merged"
 }
 
 // looked is how the mounts were read.
