@@ -16,15 +16,11 @@ func OpenTrusted(path string) (*os.File, error) { return openRegular(path, unix.
 // openRegular opens a file that is there, if it is a regular one. Nothing else is
 // opened: a pipe would wait, and a device may do anything.
 func openRegular(path string, flags int, trusted bool) (*os.File, error) {
-	at, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	at, st, err := openPath(path, 0)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		return nil, err
 	}
 	defer unix.Close(at)
-	var st unix.Stat_t
-	if err := unix.Fstat(at, &st); err != nil {
-		return nil, &fs.PathError{Op: "stat", Path: path, Err: err}
-	}
 	switch {
 	case st.Mode&unix.S_IFMT == unix.S_IFLNK:
 		return nil, errors.New("it is a symbolic link: name the file itself")
@@ -39,6 +35,18 @@ func openRegular(path string, flags int, trusted bool) (*os.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	return os.NewFile(uintptr(fd), path), nil
+}
+
+// openPath opens what is at a path, be it a link, only to tell what it is. The caller closes it.
+func openPath(path string, flags int) (at int, st unix.Stat_t, err error) {
+	if at, err = unix.Open(path, flags|unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err != nil {
+		return -1, st, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	if err = unix.Fstat(at, &st); err != nil {
+		unix.Close(at)
+		return -1, st, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return at, st, nil
 }
 
 // ours fails for what is not root's or the caller's, or is somebody else's to write.
