@@ -1,6 +1,8 @@
 package harm_test
 
 import (
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -117,7 +119,13 @@ func (d *drawer) release(s *space, point string, flags int) {
 	if flags != 0 {
 		verb = "umount-l"
 	}
-	for d.h.try(s, func() error { return unix.Unmount(point, flags|unix.UMOUNT_NOFOLLOW) }, "%s %s", verb, point) {
+	var st unix.Stat_t
+	for d.h.try(s, func() error {
+		return errors.Join(unix.Lstat(point, &st), unix.Unmount(point, flags|unix.UMOUNT_NOFOLLOW))
+	}, "%s %s", verb, point) {
+		if s == d.h.spaces[0] {
+			d.h.left[fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev))] = true
+		}
 	}
 }
 

@@ -26,6 +26,7 @@ type host struct {
 	lives  map[int]life
 	ends   []func()
 	held   map[uint64]string // mounts that are in use, and by what
+	left   map[string]bool   // superblocks that the host's own namespace had and unmounted
 	story  []string          // what was done, refused steps left out
 }
 
@@ -89,7 +90,7 @@ func enter(fd int) {
 
 // begin makes the first namespace, with a tmpfs on /x, and enters it.
 func (h *host) begin() error {
-	h.lives, h.held, h.story = map[int]life{}, map[uint64]string{}, nil
+	h.lives, h.held, h.left, h.story = map[int]life{}, map[uint64]string{}, map[string]bool{}, nil
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("unshare: %w", err)
 	}
