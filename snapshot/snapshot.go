@@ -130,8 +130,9 @@ type Detail struct {
 	// Children lists, per thread, the children in the order in which they
 	// became its own: fork appends and so does adoption.
 	Children []TaskChildren `json:"children,omitempty"`
-	Wchan    string         `json:"wchan,omitempty"` // kernel function that the leader sleeps in; "do_wait" waits for a child
-	Exe      string         `json:"exe,omitempty"`   // name of the executable, "" if it could not be read
+	Wchan    string         `json:"wchan,omitempty"`    // kernel function that the leader sleeps in; "do_wait" waits for a child
+	Exe      string         `json:"exe,omitempty"`      // name of the executable, "" if it could not be read
+	Switches uint64         `json:"switches,omitempty"` // context switches of the leader so far: equal in two looks, it did not run
 }
 
 // Signals is a set of signals, bit n-1 for signal n, as /proc/PID/status prints it.

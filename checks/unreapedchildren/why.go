@@ -101,11 +101,18 @@ func (f *family) halted() reason {
 			r.holders = []check.Holder{check.HolderOf(f.host, tracer)}
 		}
 		return r
-	case stayed(snapshot.Uninterruptible):
-		return reason{text: f.name() + " is itself blocked in the kernel", halted: true, evidence: f.seen("stat", "state D in both looks"),
-			advice: "see what it waits for: sexton scan --check hung-task"}
+	case stayed(snapshot.Uninterruptible) && f.ranNot(): // who starts programs is in D each time, until they are executed
+		return reason{text: f.name() + " is itself blocked in the kernel", halted: true,
+			evidence: f.seen("status", fmt.Sprintf("state D in both looks and no context switch between them (%d)", p.Detail.Switches)),
+			advice:   "see what it waits for: sexton scan --check hung-task"}
 	}
 	return reason{}
+}
+
+// ranNot reports whether the parent is proved not to have run between the looks.
+func (f *family) ranNot() bool {
+	was, is := f.was.Detail, f.parent.Detail
+	return was != nil && is != nil && was.Switches == is.Switches && is.Switches > 0
 }
 
 func (f *family) frozen(g *snapshot.Cgroup) reason {
