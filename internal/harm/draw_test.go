@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts"
 )
 
 // layers are the ids of the containers of a trial, all of which have ended unless
@@ -119,13 +121,22 @@ func (d *drawer) release(s *space, point string, flags int) {
 	if flags != 0 {
 		verb = "umount-l"
 	}
-	var st unix.Stat_t
 	for d.h.try(s, func() error {
-		return errors.Join(unix.Lstat(point, &st), unix.Unmount(point, flags|unix.UMOUNT_NOFOLLOW))
-	}, "%s %s", verb, point) {
-		if s == d.h.spaces[0] {
-			d.h.left[fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev))] = true
+		text, err := os.ReadFile("/proc/thread-self/mountinfo")
+		if err != nil {
+			return err
 		}
+		all, err := mounts.ParseMountinfo(text)
+		if err = errors.Join(err, unix.Unmount(point, flags|unix.UMOUNT_NOFOLLOW)); err != nil {
+			return err
+		}
+		for _, m := range all { // a lazy unmount takes what is below along
+			if s == d.h.spaces[0] && (m.MountPoint == point || strings.HasPrefix(m.MountPoint, point+"/")) {
+				d.h.left[fmt.Sprintf("%d:%d", m.Major, m.Minor)] = true
+			}
+		}
+		return nil
+	}, "%s %s", verb, point) {
 	}
 }
 

@@ -259,14 +259,14 @@ func (tr *trial) missed(h *snapshot.Host, m placed, s plan.Step) string {
 		return ""
 	case m.in.Inode == tr.spaces[0].inode:
 		return "its owner had it mounted"
-	case lives && m.Device != tr.device && !(tr.left[m.Device] && !mounts(h, tr.spaces[0].inode, m.Device)):
+	case lives && m.Device != tr.device && !(tr.left[m.Device] && !hasMounted(h, tr.spaces[0].inode, m.Device)):
 		return "somebody lived where it was mounted, and it is no copy of the leaked one"
 	}
 	return ""
 }
 
-// mounts reports whether a namespace has a superblock mounted.
-func mounts(h *snapshot.Host, inode uint64, device string) bool {
+// hasMounted reports whether a namespace has a superblock mounted.
+func hasMounted(h *snapshot.Host, inode uint64, device string) bool {
 	i := slices.IndexFunc(h.Mounts.Namespaces, func(ns snapshot.MountNamespace) bool { return ns.Inode == inode })
 	return i >= 0 && slices.ContainsFunc(h.Mounts.Namespaces[i].Mounts, func(m snapshot.Mount) bool { return m.Device == device })
 }
