@@ -76,7 +76,8 @@
 // that started in the last five minutes are disruptive to reap. How each ended is
 // in the journal. With CAP_SYS_NICE and CAP_SYS_RESOURCE it first goes before
 // others in the queue for a processor and out of the reach of the OOM killer, and
-// then gives those up too.
+// then gives those up too. Idle processors do not sleep until it is done, where
+// /dev/cpu_dma_latency may be opened: so it takes half of the time.
 //
 // Target: the parent and each child, by pid and start time, looked at again in
 // the same instant. Refused for what is stopped, frozen or traced; the host's

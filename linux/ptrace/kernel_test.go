@@ -1,12 +1,16 @@
 package ptrace
 
 import (
+	"encoding/binary"
+	"os"
 	"os/exec"
 	"runtime"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sexton.dev/internal/hosttest"
 )
 
 func TestStopOf(t *testing.T) {
@@ -55,5 +59,26 @@ func TestWait(t *testing.T) {
 	defer c.Process.Kill()
 	if got := w.wait(c.Process.Pid, 20*time.Millisecond); got.kind != late {
 		t.Errorf("one that does not stop: %+v", got)
+	}
+}
+
+// What is asked for holds until it is undone; a machine may not have it to ask.
+func TestAwake(t *testing.T) {
+	hosttest.NeedsRoot(t)
+	latency := func() int32 {
+		text, err := os.ReadFile("/dev/cpu_dma_latency")
+		if err != nil || len(text) < 4 {
+			return -1
+		}
+		return int32(binary.NativeEndian.Uint32(text))
+	}
+	was := latency()
+	undo := awake()
+	if got := latency(); got != min(was, 0) {
+		t.Errorf("%d us, before %d", got, was)
+	}
+	undo()
+	if got := latency(); got != was {
+		t.Errorf("%d us when it is undone, before %d", got, was)
 	}
 }

@@ -78,6 +78,7 @@ func reap(ctx context.Context, q Request, said func(Outcome) error) error {
 	defer p.close()
 	_ = os.WriteFile(filepath.Join(q.Proc, "self/oom_score_adj"), []byte("-1000"), 0) // needs CAP_SYS_RESOURCE
 	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, -20)                                   // CAP_SYS_NICE: bursts are short on a busy machine too
+	defer awake()()
 	s, _ := p.status(q.PID, 0)
 	if err := confine(Capabilities(s.seccomp != 0)); err != nil {
 		return err
