@@ -105,8 +105,8 @@ func compared(l *looker, pid int, walked *place) (told string) {
 	for range 20 {
 		own, err := l.places.read(l, fmt.Sprintf("/proc/%d/cgroup", pid))
 		switch {
-		case walked == nil || err != nil:
-			return ended
+		case walked == nil || err != nil || strings.Contains(l.text(fmt.Sprintf("/proc/%d/stat", pid)), ") Z "):
+			return ended // of a dead one version 1 says "/"
 		case cmp.Equal(own, walked):
 			return ""
 		}

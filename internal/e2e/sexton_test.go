@@ -76,11 +76,11 @@ func (w world) sexton(t testing.TB, args ...string) run {
 
 // scan looks at the host and records it. The recording must be judged to the
 // same bytes, and be nobody else's to read.
-func (w world) scan(t testing.TB, code int) report {
+func (w world) scan(t testing.TB, codes ...int) report {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "host.tar.zst")
-	live := w.sexton(t, "scan", "--record", file, "-o", "json").exits(t, code)
-	again := w.sexton(t, "scan", "--from", file, "-o", "json").exits(t, code)
+	live := w.sexton(t, "scan", "--record", file, "-o", "json").exits(t, codes...)
+	again := w.sexton(t, "scan", "--from", file, "-o", "json").exits(t, codes...)
 	if again.stdout != live.stdout {
 		t.Errorf("the recording is not judged as the host was\nlive %s\nfrom %s", live, again)
 	}
