@@ -5,8 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"sexton.dev/internal/hosttest"
 )
 
 // dumpsWithin is what the dumps before an act may take where all answer.
@@ -72,4 +75,9 @@ func TestDumpsStopped(t *testing.T) {
 	if took, _ := p.acted(t, s.Target.PID); took > dumpsWithin {
 		t.Errorf("the dumps took %v", took)
 	}
+	if err := syscall.Kill(d.containerd(), syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	lost.ended(t)
+	hosttest.Until(t, soon, "containerd has ended the shim", func() bool { return stateOf(shim) == "" }) // it outlives a containerd that ends first
 }
