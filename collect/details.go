@@ -77,7 +77,7 @@ func (l *looker) detail(p *snapshot.Process, part snapshot.Part) {
 	l.unread(part, dir+"/status", err)
 	d := &snapshot.Detail{
 		UID: s.UID, NSpid: s.NSpid, Ignored: snapshot.Signals(s.SigIgn), Caught: snapshot.Signals(s.SigCgt),
-		Masked: snapshot.Signals(s.SigBlk), Pending: snapshot.Signals(s.SigPnd | s.ShdPnd), Seccomp: s.Seccomp, Tracer: s.Tracer, Switches: s.Voluntary + s.Forced,
+		Masked: snapshot.Signals(s.SigBlk), Pending: snapshot.Signals(s.SigPnd | s.ShdPnd), Seccomp: s.Seccomp, Tracer: s.Tracer, Switches: s.Switches(),
 	}
 	d.PIDNS = l.namespace(dir + "/ns/pid")
 	d.MountNS = l.namespace(dir + "/ns/mnt")

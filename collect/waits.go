@@ -55,7 +55,7 @@ func (l *looker) wait(pid int, t *snapshot.Task) {
 	if text, err := l.ReadFile(dir + "/status"); err == nil {
 		s, err := procfs.ParseStatus(text)
 		l.unread(snapshot.Threads, dir+"/status", err)
-		t.Switches = s.Voluntary + s.Forced
+		t.Switches = s.Switches()
 		t.Killed = t.Killed || snapshot.Signals(s.SigPnd|s.ShdPnd).Has(sigkill)
 	}
 	if text, err := l.ReadFile(dir + "/stack"); err == nil {

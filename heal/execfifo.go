@@ -60,7 +60,7 @@ func waitsStill(t check.Target) error {
 		}
 		status, err := procfs.ParseStatus(text)
 		open, ok := procfs.ParseFIFOOpen(machine, call, string(wchan), "")
-		if err == nil && ok && open.Writes == (t.Kind == "init") && status.Voluntary+status.Forced == t.Switches {
+		if err == nil && ok && open.Writes == (t.Kind == "init") && status.Switches() == t.Switches {
 			return nil
 		}
 	}

@@ -80,7 +80,7 @@ func stillWaited(t check.Target) error {
 	if err != nil {
 		return fmt.Errorf("%w: thread %d: %w", errNotNeeded, t.TID, err)
 	}
-	if s, err := procfs.ParseStatus(text); err != nil || s.Voluntary+s.Forced != t.Switches {
+	if s, err := procfs.ParseStatus(text); err != nil || s.Switches() != t.Switches {
 		return refusal{fmt.Errorf("thread %d of %s (pid %d) has run since it was seen to wait: plan again: sexton heal", t.TID, t.Comm, t.PID)}
 	}
 	return nil

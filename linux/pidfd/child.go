@@ -102,7 +102,7 @@ func (p *Process) switches() (n uint64, err error) {
 		if err != nil {
 			return 0, fmt.Errorf("pid %d: %w", p.pid, err)
 		}
-		n += s.Voluntary + s.Forced
+		n += s.Switches()
 	}
 	return n, nil
 }

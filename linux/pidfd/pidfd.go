@@ -113,7 +113,7 @@ func (p *Process) Resume(ctx context.Context, switches uint64) error {
 		return p.refuse("pid %d traces it: detach that debugger, SIGCONT would not let it run on", status.Tracer)
 	case stat.State != 'T':
 		return p.refuse("it is in state %c, not stopped (T): there is nothing to resume", stat.State)
-	case status.Voluntary+status.Forced != switches:
+	case status.Switches() != switches:
 		return p.refuse("it has run since it was seen: somebody stops it and lets it run on; plan again: sexton heal")
 	}
 	return p.send(ctx, unix.SIGCONT)

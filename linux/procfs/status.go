@@ -23,6 +23,10 @@ type Status struct {
 	Forced    uint64 // context switches because its time was up
 }
 
+// Switches is how often the thread has left the processor: equal in two looks, it did
+// not run between them.
+func (s Status) Switches() uint64 { return s.Voluntary + s.Forced }
+
 // ParseStatus parses one /proc/PID/status or /proc/PID/task/TID/status.
 //
 // A zombie keeps its signal sets; those of a task that is being released read
