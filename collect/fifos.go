@@ -3,6 +3,7 @@ package collect
 import (
 	"cmp"
 	"context"
+	"iter"
 	"path"
 	"slices"
 	"strconv"
@@ -123,7 +124,7 @@ func (l *looker) switches(task string) uint64 {
 	}
 	s, err := procfs.ParseStatus(text)
 	l.unread(snapshot.Fifos, task+"/status", err)
-	return s.Voluntary + s.Forced
+	return s.Switches()
 }
 
 // readsFifo reports whether a runc has a container's fifo open for reading: it came while
@@ -132,20 +133,33 @@ func (l *looker) switches(task string) uint64 {
 //
 // Source: Linux 6.12 fs/proc/fd.c, seq_show; open(2) of x86 and arm64.
 func (l *looker) readsFifo(p *snapshot.Process) bool {
-	dir := "/proc/" + strconv.Itoa(p.PID)
-	fds, err := l.ReadDir(dir + "/fd")
-	l.unread(snapshot.Fifos, dir+"/fd", err)
-	return slices.ContainsFunc(fds, func(fd string) bool {
-		link, err := l.ReadLink(dir + "/fd/" + fd)
-		if err != nil || path.Base(link) != runc.Fifo {
-			return false
-		}
-		text, err := l.ReadFile(dir + "/fdinfo/" + fd)
-		l.unread(snapshot.Fifos, dir+"/fdinfo/"+fd, err)
-		const access, pathOnly = 0o3, 0o10000000
+	const access, pathOnly = 0o3, 0o10000000
+	for fd := range l.openFifos(p.PID) {
+		file := "/proc/" + strconv.Itoa(p.PID) + "/fdinfo/" + fd
+		text, err := l.ReadFile(file)
+		l.unread(snapshot.Fifos, file, err)
 		flags, err := strconv.ParseUint(procfs.ParseFDInfo(text)["flags"], 8, 64)
-		return err == nil && flags&(access|pathOnly) == 0
-	})
+		if err == nil && flags&(access|pathOnly) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// openFifos goes through the descriptors of a process that are an exec.fifo, with what
+// each is a link to.
+func (l *looker) openFifos(pid int) iter.Seq2[string, string] {
+	return func(yield func(fd, link string) bool) {
+		dir := "/proc/" + strconv.Itoa(pid) + "/fd"
+		fds, err := l.ReadDir(dir)
+		l.unread(snapshot.Fifos, dir, err)
+		for _, fd := range fds {
+			link, err := l.ReadLink(dir + "/" + fd)
+			if err == nil && path.Base(link) == runc.Fifo && !yield(fd, link) {
+				return
+			}
+		}
+	}
 }
 
 // fifoWait notes a wait, and what is to be asked of its fifo.
@@ -182,10 +196,8 @@ func (l *looker) writersFifo(p *snapshot.Process, w waiting) string {
 			return path.Join(link, runc.Fifo)
 		}
 	}
-	fds, err := l.ReadDir(dir)
-	l.unread(snapshot.Fifos, dir, err)
-	for _, fd := range fds {
-		if link, err := l.ReadLink(dir + "/" + fd); err == nil && path.IsAbs(link) && path.Base(link) == runc.Fifo {
+	for _, link := range l.openFifos(p.PID) {
+		if path.IsAbs(link) {
 			return path.Clean(link)
 		}
 	}
