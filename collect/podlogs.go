@@ -18,17 +18,13 @@ func (l *looker) podLogs(byID map[string]*snapshot.Container) {
 	if !nameless || !l.wants(snapshot.Names) {
 		return
 	}
-	text, err := l.Ask("pod-logs", func() ([]byte, error) {
+	all, err := askFor[[]runtimes.Container](l, "pod-logs", func() ([]byte, error) {
 		all, err := runtimes.PodLogs(l.Root)
 		if err != nil {
 			return nil, err
 		}
 		return json.Marshal(all)
 	})
-	var all []runtimes.Container
-	if err == nil {
-		err = json.Unmarshal(text, &all)
-	}
 	l.unread(snapshot.Names, "logs of pods", err)
 	pods := map[string]string{} // by uid
 	for _, from := range all {
