@@ -23,15 +23,16 @@ const again = 10 * time.Millisecond
 func newWaiter() (*waiter, error) {
 	var action struct{ handler, flags, restorer, mask uint64 } // the kernel's, on 64-bit machines
 	const restart = 0x10000000                                 // SA_RESTART
-	for _, set := range []bool{false, true} {
-		from, to := unsafe.Pointer(nil), unsafe.Pointer(&action)
-		if set {
-			action.flags &^= restart
-			from, to = to, from
-		}
-		if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGALRM), uintptr(from), uintptr(to), unsafe.Sizeof(action.mask), 0, 0); errno != 0 {
-			return nil, errno
-		}
+	sigaction := func(set, get unsafe.Pointer) unix.Errno {
+		_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGALRM), uintptr(set), uintptr(get), unsafe.Sizeof(action.mask), 0, 0)
+		return errno
+	}
+	if errno := sigaction(nil, unsafe.Pointer(&action)); errno != 0 {
+		return nil, errno
+	}
+	action.flags &^= restart
+	if errno := sigaction(unsafe.Pointer(&action), nil); errno != 0 {
+		return nil, errno
 	}
 	event := struct {
 		value               uint64
