@@ -36,8 +36,8 @@ type refQuestion struct {
 }
 
 // Bounds of a question, which the kernel takes 128 KiB of. Over them it is
-// answered as well, but for a file on btrfs below one of over 2,000 mounts, and slower where the
-// device numbers have over 1,000 gaps.
+// answered as well, but for a file on btrfs below one of over 2,000 mounts, and slower
+// where the device numbers have over 1,000 gaps.
 const (
 	mostMounts = 2000
 	mostListed = 1000

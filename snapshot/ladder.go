@@ -121,8 +121,8 @@ func (l *Ladder) Of(r Rung) (out []*Layer) {
 const Told = 3
 
 // Above says how sure it is that a daemon is the one above a shim or another daemon: up
-// to [Told], 0 if nothing speaks for it. A host may have several,
-// each in a container of its own with docker in it.
+// to [Told], 0 if nothing speaks for it. A host may have several, each in a container of
+// its own with docker in it.
 func (h *Host) Above(daemon, below *Process) int {
 	switch {
 	case h.listens(daemon.PID, addressOf(below.Argv)):

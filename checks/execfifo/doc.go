@@ -17,10 +17,10 @@
 // A finding is
 //
 //   - a runc that waited in the open for reading in both looks without running, or had
-//     it open and waited for what the init writes, and is older than 10 s. Its cause says how the init is, by the container's
-//     state.json: ended, another process, stopped, frozen, or alive and elsewhere;
-//     the evidence has the versions of runc, containerd and docker and whether the
-//     fix is in;
+//     it open and waited for what the init writes, and is older than 10 s. Its cause
+//     says how the init is, by the container's state.json: ended, another process,
+//     stopped, frozen, or alive and elsewhere; the evidence has the versions of runc,
+//     containerd and docker and whether the fix is in;
 //   - an init that waited for longer than a minute to be started, with nobody who
 //     starts it. One that no runtime knows was left behind.
 //

@@ -20,7 +20,8 @@
 //     namespace that sexton sees;
 //   - why it does not reap: SIGCHLD at its default and nobody waits, caught
 //     but not waited for, blocked, ignored too late, or the parent is stopped,
-//     held by a debugger, frozen, or blocked itself without having run between the looks;
+//     held by a debugger, frozen, or blocked itself without having run between
+//     the looks;
 //   - where the dead come from: children that it started, or orphans that it
 //     was given by docker exec, a health probe or cron. A child inherits its
 //     parent's session, so one in a session that is neither the parent's nor
