@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"sexton.dev/linux/procfs"
 )
@@ -103,11 +104,7 @@ func runtimeBuild(s *site, sign sign) error {
 	if err := init.next(s.ctx, "stuck"); err != nil {
 		return err
 	}
-	var silent procfs.Stat
-	err = s.until(sign.comm+" is "+sign.text, func() (found bool, err error) {
-		silent, found = showing(s.rec, sign)
-		return found, nil
-	})
+	silent, err := s.steady(sign)
 	if err != nil {
 		return err
 	}
@@ -118,6 +115,26 @@ func runtimeBuild(s *site, sign sign) error {
 		return err
 	}
 	return init.order()
+}
+
+// steady waits until one process has shown the sign for a second without having run: a
+// pipe that is full for a moment is not stuck yet.
+func (s *site) steady(sign sign) (silent procfs.Stat, err error) {
+	var switches uint64
+	var since time.Time
+	err = s.until(sign.comm+" is "+sign.text, func() (bool, error) {
+		p, found := showing(s.rec, sign)
+		st, err := readStatus(p.PID)
+		if !found || err != nil {
+			since = time.Time{}
+			return false, nil
+		}
+		if since.IsZero() || p.PID != silent.PID || st.Switches() != switches {
+			silent, switches, since = p, st.Switches(), time.Now()
+		}
+		return time.Since(since) >= time.Second, nil
+	})
+	return silent, err
 }
 
 // runtimeLook proves the fault by the process that shows it.
