@@ -94,7 +94,8 @@ func (s *session) runHolders(cmd *cobra.Command, host *hostFlags, out outputFlag
 	if !slices.ContainsFunc(args, holding.IsDevice) || len(args) > 1 {
 		parts = append(parts, snapshot.Names)
 	}
-	host.narrow = narrowTo(args)
+	find := finder{}
+	host.narrow = find.narrowTo(args)
 	host.layers = func(h *snapshot.Host) []collect.Layer {
 		var dirs []collect.Layer
 		for _, word := range args {
@@ -110,7 +111,7 @@ func (s *session) runHolders(cmd *cobra.Command, host *hostFlags, out outputFlag
 	}
 	var all []*holdersReport
 	for _, word := range args {
-		all = append(all, newHoldersReport(now, word, parts))
+		all = append(all, newHoldersReport(now, find.find(now, word), word, parts))
 	}
 	if err := s.printHolders(out, all); err != nil {
 		return err
@@ -126,8 +127,21 @@ func (s *session) runHolders(cmd *cobra.Command, host *hostFlags, out outputFlag
 	return nil
 }
 
+// A finder searches the tables of one look once for each word.
+type finder map[string]holding.Parts
+
+func (f finder) find(h *snapshot.Host, word string) holding.Target {
+	id := idOf(h, word)
+	parts, known := f[id]
+	if !known {
+		parts = holding.Search(h, id)
+		f[id] = parts
+	}
+	return parts.In(h)
+}
+
 // narrowTo says what a question about these targets can do without.
-func narrowTo(words []string) *collect.Narrow {
+func (f finder) narrowTo(words []string) *collect.Narrow {
 	if !slices.ContainsFunc(words, func(w string) bool { return !holding.IsDevice(w) }) {
 		return &collect.Narrow{Devices: words}
 	}
@@ -136,7 +150,7 @@ func narrowTo(words []string) *collect.Narrow {
 		Asked: func(h *snapshot.Host) collect.Asked {
 			var a collect.Asked
 			for _, word := range words {
-				t := holding.Find(h, idOf(h, word))
+				t := f.find(h, word)
 				a.Namespaces, a.Devices, a.Mounts = append(a.Namespaces, t.Namespaces()...), append(a.Devices, t.Devices...), append(a.Mounts, t.IDs()...)
 			}
 			return a
@@ -150,8 +164,7 @@ func mayBeName(word string) bool {
 	return !holding.IsDevice(word) && !strings.HasPrefix(word, "/") && !cgroupfs.IsID(word)
 }
 
-func newHoldersReport(h *snapshot.Host, word string, parts []snapshot.Part) *holdersReport {
-	t := holding.Find(h, idOf(h, word))
+func newHoldersReport(h *snapshot.Host, t holding.Target, word string, parts []snapshot.Part) *holdersReport {
 	r := &holdersReport{APIVersion: apiVersion, Kind: "Holders", Target: heldTarget{Name: word, Devices: append([]string{}, t.Devices...)},
 		Mounts: []heldMount{}, Holders: []check.Holder{}, Unknown: []check.Unknown{}, Looked: wayOf(h), host: h}
 	for _, p := range t.Mounts {

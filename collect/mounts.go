@@ -41,15 +41,15 @@ func (l *looker) mountTables(ctx context.Context) {
 	table.Most = l.quietNumber("/proc/sys/fs/mount-max")
 	l.h.Mounts = table
 	l.blocks(table)
-	asked := l.asked()
+	l.about = l.asked()
 	if l.Narrow != nil && door.Unrecorded(l.Door) {
-		l.narrowPins(ctx, table, asked)
+		l.narrowPins(ctx, table, l.about)
 	}
 	if !l.leaveForeign(table) {
-		l.inFlight(table, asked)
+		l.inFlight(table, l.about)
 	}
 	l.dockerLayers(ctx, table)
-	l.references(ctx, table, asked)
+	l.references(ctx, table, l.about)
 }
 
 // keptMounts is readMounts in a form that a recording keeps.

@@ -47,13 +47,13 @@ func (l *looker) request() census.Request {
 	req.Passes = 1
 	if len(l.Narrow.Devices) > 0 {
 		req.Whole = false
-		asked := map[numbers]bool{}
+		var asked []numbers
 		for _, d := range l.Narrow.Devices {
 			if n, ok := numbersOf(d); ok {
-				asked[n] = true
+				asked = append(asked, n)
 			}
 		}
-		req.Device = func(major, minor uint32) bool { return asked[numbers{major, minor}] }
+		req.Device = func(major, minor uint32) bool { return slices.Contains(asked, numbers{major, minor}) }
 	}
 	return req
 }
@@ -115,7 +115,7 @@ func (l *looker) keepers(ctx context.Context) []reply {
 		return nil
 	}
 	l.places = placeCache{}
-	for _, pid := range keeping(l.h.Mounts, l.asked()) {
+	for _, pid := range keeping(l.h.Mounts, l.about) {
 		l.process(pid, nil)
 	}
 	l.h.Sort()

@@ -3,6 +3,7 @@
 package holding
 
 import (
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -36,33 +37,53 @@ var device = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^
 // names are it, too.
 //
 // It needs [snapshot.MountTables]; with none it finds nothing.
-func Find(h *snapshot.Host, word string) Target {
-	t := Target{Word: word}
+func Find(h *snapshot.Host, word string) Target { return Search(h, word).In(h) }
+
+// Parts are what a word means: superblocks, or subtrees of theirs.
+type Parts struct {
+	word  string
+	roots map[string][]string // by device; none: all of it
+}
+
+// Search looks for a word in every text of the mount tables, which takes as long as all
+// the rest of a question: who asks again about the same tables need not search again.
+func Search(h *snapshot.Host, word string) Parts {
+	p := Parts{word, map[string][]string{}}
 	if h.Mounts == nil || word == "" {
-		return t
+		return p
 	}
 	if d := DeviceOf(h.Mounts, word); d != "" {
-		t.Devices = []string{d}
-		t.collect(h.Mounts, func(m *snapshot.Mount) bool { return m.Device == d })
-		return t
+		p.roots[d] = nil
+		return p
 	}
-	direct := t.matcher()
-	parts := map[string][]string{} // roots, by device
+	direct := matcher(word)
 	for i := range h.Mounts.Namespaces {
 		ns := &h.Mounts.Namespaces[i]
 		for k := range ns.Mounts {
-			if m := &ns.Mounts[k]; direct(m) && !slices.Contains(parts[m.Device], m.Root) {
-				parts[m.Device] = append(parts[m.Device], m.Root)
+			if m := &ns.Mounts[k]; direct(m) && !slices.Contains(p.roots[m.Device], m.Root) {
+				p.roots[m.Device] = append(p.roots[m.Device], m.Root)
 			}
 		}
 	}
-	for d := range parts {
-		t.Devices = append(t.Devices, d)
+	return p
+}
+
+// In lists the mounts of the parts in the mount tables that they were searched for in.
+func (p Parts) In(h *snapshot.Host) Target {
+	t := Target{Word: p.word, Devices: slices.Sorted(maps.Keys(p.roots))}
+	if len(t.Devices) == 0 {
+		return t
 	}
-	slices.Sort(t.Devices)
-	t.collect(h.Mounts, func(m *snapshot.Mount) bool {
-		return slices.ContainsFunc(parts[m.Device], func(root string) bool { return within(m.Root, root) })
-	})
+	for i := range h.Mounts.Namespaces {
+		ns := &h.Mounts.Namespaces[i]
+		for k := range ns.Mounts {
+			m := &ns.Mounts[k]
+			roots, is := p.roots[m.Device]
+			if is && (roots == nil || slices.ContainsFunc(roots, func(root string) bool { return within(m.Root, root) })) {
+				t.Mounts = append(t.Mounts, Place{ns, m})
+			}
+		}
+	}
 	return t
 }
 
@@ -95,20 +116,20 @@ func DeviceOf(all *snapshot.Mounts, word string) string {
 	return ""
 }
 
-// matcher says which mounts the word means by itself.
-func (t *Target) matcher() func(*snapshot.Mount) bool {
-	if id, err := strconv.ParseUint(t.Word, 10, 64); err == nil {
+// matcher says which mounts a word means by itself.
+func matcher(word string) func(*snapshot.Mount) bool {
+	if id, err := strconv.ParseUint(word, 10, 64); err == nil {
 		return func(m *snapshot.Mount) bool { return m.ID == id || uint64(m.OldID) == id && m.OldID != 0 }
 	}
-	if strings.HasPrefix(t.Word, "/") {
-		return pathMatcher(path.Clean(t.Word))
+	if strings.HasPrefix(word, "/") {
+		return pathMatcher(path.Clean(word))
 	}
 	const shortest = 4 // letters: less is in every path
-	if len(t.Word) < shortest {
+	if len(word) < shortest {
 		return func(*snapshot.Mount) bool { return false }
 	}
-	start := t.Word[:min(len(t.Word), vector)]
-	has := func(text string) bool { return strings.Contains(text, start) && strings.Contains(text, t.Word) }
+	start := word[:min(len(word), vector)]
+	has := func(text string) bool { return strings.Contains(text, start) && strings.Contains(text, word) }
 	return func(m *snapshot.Mount) bool { return has(m.Point) || has(m.Root) || has(m.Source) || has(m.Super) }
 }
 
@@ -145,17 +166,6 @@ func optionBelow(m *snapshot.Mount, dir string) bool {
 // within reports whether p is dir or below it.
 func within(p, dir string) bool {
 	return p == dir || dir == "/" && strings.HasPrefix(p, "/") || strings.HasPrefix(p, dir) && len(p) > len(dir) && p[len(dir)] == '/'
-}
-
-func (t *Target) collect(all *snapshot.Mounts, is func(*snapshot.Mount) bool) {
-	for i := range all.Namespaces {
-		ns := &all.Namespaces[i]
-		for k := range ns.Mounts {
-			if is(&ns.Mounts[k]) {
-				t.Mounts = append(t.Mounts, Place{ns, &ns.Mounts[k]})
-			}
-		}
-	}
 }
 
 // Directories lists the directories of an overlay that its options of these names say.

@@ -91,15 +91,24 @@ func firstProcess(ns *snapshot.MountNamespace) int {
 func graphRoots(all *snapshot.Mounts) map[string]int {
 	const most = 64
 	out := map[string]int{}
+	root := map[string]string{} // by superblock
 	for i := range all.Namespaces {
 		ns := &all.Namespaces[i]
 		pid := firstProcess(ns)
 		for k := range ns.Mounts {
-			for _, upper := range Directories(&ns.Mounts[k], "upperdir") {
-				root := path.Dir(path.Dir(upper))
-				if was, known := out[root]; pid != 0 && (known && pid < was || !known && len(out) < most) {
-					out[root] = pid
+			m := &ns.Mounts[k]
+			if m.Type != "overlay" || pid == 0 {
+				continue
+			}
+			dir, known := root[m.Device]
+			if !known {
+				for _, upper := range Directories(m, "upperdir") {
+					dir = path.Dir(path.Dir(upper))
 				}
+				root[m.Device] = dir
+			}
+			if was, known := out[dir]; dir != "" && (known && pid < was || !known && len(out) < most) {
+				out[dir] = pid
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +27,7 @@ type fastReader struct {
 	last     map[uint64][]mounts.Mount // of the pass before, by inode
 	ids      []uint64                  // of one namespace, used again for the next
 	all      []mounts.Mount            // as ids
+	since    int                       // mounts that were read since letGo let go
 	supers   superblocks
 	overlays [][]overlay      // by namespace, of a request for Device: those that are not chosen by it
 	walked   []mounts.Unknown // what a walk could not find, see each
@@ -176,8 +178,11 @@ func (r *fastReader) list(ns *mounts.Namespace, overlays *[]overlay) error {
 	}
 	all := r.all[:0]
 	for _, id := range ids {
-		all = append(all, mounts.Mount{})
-		m := &all[len(all)-1]
+		if len(all) == cap(all) {
+			all = slices.Grow(all, 1)
+		}
+		all = all[:len(all)+1]
+		m := &all[len(all)-1] // as it was in the namespace before: see whole
 		magic, err := read(ns.ID, id, m)
 		if err == nil && magic == mounts.OverlayMagic && r.req.Device != nil && !r.req.Device(m.Major, m.Minor) {
 			*overlays = append(*overlays, overlay{id, m.Major, m.Minor})
@@ -191,6 +196,7 @@ func (r *fastReader) list(ns *mounts.Namespace, overlays *[]overlay) error {
 		}
 	}
 	r.all = all
+	r.letGo(len(ids))
 	ns.Hidden = max(0, ns.Hidden-len(all))
 	if r.req.Device == nil {
 		ns.Mounts = r.last[ns.Inode]
@@ -209,10 +215,23 @@ func (r *fastReader) list(ns *mounts.Namespace, overlays *[]overlay) error {
 	return nil
 }
 
+// letGo yields the processor after every 1,000 mounts, which take 1 to 8 ms. Of a goroutine
+// that ran for 10 ms on end the runtime's monitor takes it away, and then looks every 20 µs
+// whether there is another: that took a thirtieth of a census.
+//
+// Source: Go 1.26 runtime/proc.go, sysmon and retake.
+func (r *fastReader) letGo(read int) {
+	if r.since += read; r.since >= 1000 {
+		r.since = 0
+		runtime.Gosched()
+	}
+}
+
 const ofNumbers = statmount.Device | statmount.Basic
 
 // numbers reads those of a mount; of one of nsfs also what it binds.
 func (r *fastReader) numbers(ns, id uint64, m *mounts.Mount) (magic uint64, err error) {
+	*m = mounts.Mount{}
 	_, magic, err = r.caller.Stat(ns, id, ofNumbers, m)
 	if err == nil && magic == mounts.NamespaceMagic {
 		_, _, err = r.caller.Stat(ns, id, statmount.Root|statmount.Point|statmount.Type, m)
@@ -220,8 +239,10 @@ func (r *fastReader) numbers(ns, id uint64, m *mounts.Mount) (magic uint64, err 
 	return magic, err
 }
 
-// whole reads the numbers and the strings of a mount.
+// whole reads the numbers and the strings of a mount. Where m is the mount of another
+// namespace at the same place, its texts are most likely the same, and are kept.
 func (r *fastReader) whole(ns, id uint64, m *mounts.Mount) (magic uint64, err error) {
+	*m = mounts.Mount{Root: m.Root, MountPoint: m.MountPoint}
 	if _, magic, err = r.caller.Stat(ns, id, ofNumbers|statmount.Root|statmount.Point, m); err != nil {
 		return magic, err
 	}

@@ -32,6 +32,8 @@ const (
 	Subtype   Mask = 0x100  // Type becomes fuse.sshfs; Linux 6.13
 	Source    Mask = 0x200  // Source; Linux 6.13
 	supported Mask = 0x1000 // what the kernel knows; Linux 6.15
+
+	texts = Root | Point | Type | Super | Subtype | Source
 )
 
 // Where struct statmount has its fields, which are in the machine's byte order.
@@ -48,9 +50,9 @@ const (
 	sbReadOnly, sbSync, sbDirSync, sbLazy = 1, 16, 128, 1 << 25
 )
 
-// Decode puts the fields of one answer of statmount into m, and leaves those
-// that it has not as they are. asked is what was asked: a superblock without
-// options of its own answers no [Super], and then Super is "rw" or "ro". It
+// Decode puts the fields of one answer of statmount into m. Texts that were asked
+// for and not told are "" then; what was not asked for stays as it is. A superblock
+// without options of its own answers no [Super], and then Super is "rw" or "ro". It
 // returns what the answer had, and the magic number of the file system, 0
 // without [Device].
 //
@@ -64,49 +66,53 @@ func Decode(answer []byte, asked Mask, m *mounts.Mount) (got Mask, magic uint64,
 // words makes the texts of an answer.
 type words interface {
 	options(attr uint64) string
-	text(of []byte) string
+	text(of []byte, was string) string // was is what the mount had before
 }
 
 // copies makes each text anew.
 type copies struct{}
 
-func (copies) options(attr uint64) string { return attrText(attr) }
-func (copies) text(of []byte) string      { return string(of) }
+func (copies) options(attr uint64) string      { return attrText(attr) }
+func (copies) text(of []byte, _ string) string { return string(of) }
+
+func u32(answer []byte, at int) uint32 { return binary.NativeEndian.Uint32(answer[at:]) }
+func u64(answer []byte, at int) uint64 { return binary.NativeEndian.Uint64(answer[at:]) }
 
 func decode(answer []byte, asked Mask, m *mounts.Mount, w words) (got Mask, magic uint64, err error) {
-	u32, u64 := binary.NativeEndian.Uint32, binary.NativeEndian.Uint64
 	if len(answer) < header {
 		return 0, 0, fmt.Errorf("statmount: %w: %d bytes", ErrFormat, len(answer))
 	}
-	size := int(u32(answer[atSize:]))
+	size := int(u32(answer, atSize))
 	if size < header || size > len(answer) {
 		return 0, 0, fmt.Errorf("statmount: %w: size %d of %d bytes", ErrFormat, size, len(answer))
 	}
-	got = Mask(u64(answer[atMask:]))
+	got = Mask(u64(answer, atMask))
 	if got&Basic != 0 {
-		m.UniqueID, m.UniqueParent = u64(answer[atID:]), u64(answer[atParent:])
-		m.ID, m.Parent = int(u32(answer[atOldID:])), int(u32(answer[atOldParent:]))
-		m.Shared, m.Master = int(u64(answer[atPeer:])), int(u64(answer[atMaster:]))
-		m.Unbindable = u64(answer[atPropagation:])&unbindable != 0
-		m.Options = w.options(u64(answer[atAttr:]))
+		m.UniqueID, m.UniqueParent = u64(answer, atID), u64(answer, atParent)
+		m.ID, m.Parent = int(u32(answer, atOldID)), int(u32(answer, atOldParent))
+		m.Shared, m.Master = int(u64(answer, atPeer)), int(u64(answer, atMaster))
+		m.Unbindable = u64(answer, atPropagation)&unbindable != 0
+		m.Options = w.options(u64(answer, atAttr))
 	}
 	if got&Device != 0 {
-		m.Major, m.Minor, magic = u32(answer[atMajor:]), u32(answer[atMinor:]), u64(answer[atMagic:])
+		m.Major, m.Minor, magic = u32(answer, atMajor), u32(answer, atMinor), u64(answer, atMagic)
 	}
-	if err := decodeStrings(answer[:size], got, m, w); err != nil {
-		return got, magic, err
+	if asked&texts != 0 {
+		if err := decodeStrings(answer[:size], asked, got, m, w); err != nil {
+			return got, magic, err
+		}
 	}
 	if asked&Super != 0 && got&Device != 0 {
 		rest := ""
 		if got&Super != 0 {
 			rest = m.Super
 		}
-		m.Super = superText(u32(answer[atSBFlags:]), rest)
+		m.Super = superText(u32(answer, atSBFlags), rest)
 	}
 	return got, magic, nil
 }
 
-func decodeStrings(answer []byte, got Mask, m *mounts.Mount, w words) error {
+func decodeStrings(answer []byte, asked, got Mask, m *mounts.Mount, w words) error {
 	var text string
 	for _, field := range []struct {
 		mask Mask
@@ -116,10 +122,14 @@ func decodeStrings(answer []byte, got Mask, m *mounts.Mount, w words) error {
 		{Root, atRoot, &m.Root}, {Point, atPoint, &m.MountPoint}, {Type, atType, &m.Type},
 		{Source, atSource, &m.Source}, {Subtype, atSubtype, &text}, {Super, atOptions, &m.Super},
 	} {
-		if got&field.mask == 0 {
+		if asked&field.mask == 0 {
 			continue
 		}
-		at := binary.NativeEndian.Uint32(answer[field.at:])
+		if got&field.mask == 0 {
+			*field.into = ""
+			continue
+		}
+		at := u32(answer, field.at)
 		if uint64(header)+uint64(at) > uint64(len(answer)) {
 			return fmt.Errorf("statmount: %w: text %#x begins at %d of %d bytes", ErrFormat, uint64(field.mask), at, len(answer))
 		}
@@ -128,7 +138,7 @@ func decodeStrings(answer []byte, got Mask, m *mounts.Mount, w words) error {
 		if end < 0 {
 			return fmt.Errorf("statmount: %w: text %#x has no end", ErrFormat, uint64(field.mask))
 		}
-		*field.into = w.text(rest[:end])
+		*field.into = w.text(rest[:end], *field.into)
 	}
 	if got&Subtype != 0 && got&Type != 0 && text != "" {
 		m.Type += "." + text
