@@ -67,11 +67,11 @@ func Pins(ctx context.Context, req PinRequest) (pins map[uint64][]Pin, unknown [
 	for i := range req.Spaces {
 		p.binds(&req.Spaces[i])
 	}
-	if err := w.processes(p.process); err != nil {
+	if err := w.processes(nil, p.process); err != nil {
 		return nil, w.unknown, err
 	}
 	if req.Descriptors || p.lacks(req) {
-		if err := w.processes(p.descriptors); err != nil {
+		if err := w.processes(nil, p.descriptors); err != nil {
 			return nil, w.unknown, err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -62,15 +63,21 @@ func (w *walker) denied(what string, err error) {
 	}
 }
 
-// processes calls visit with every pid until ctx ends.
-func (w *walker) processes(visit func(pid int)) error {
-	pids, err := w.numbers(".")
-	if err != nil {
-		return fmt.Errorf("list the processes: %w", err)
+// processes calls visit with these pids, nil for all, until ctx ends.
+func (w *walker) processes(pids []int, visit func(pid int)) error {
+	if pids == nil {
+		var err error
+		if pids, err = w.numbers("."); err != nil {
+			return fmt.Errorf("list the processes: %w", err)
+		}
 	}
-	for _, pid := range pids {
+	const atOnce = 64 // take 0.5 to 5 ms: who runs for 10 is watched closely, see census's letGo
+	for i, pid := range pids {
 		if err := w.ctx.Err(); err != nil {
 			return err
+		}
+		if i%atOnce == atOnce-1 {
+			runtime.Gosched()
 		}
 		visit(pid)
 	}

@@ -1,6 +1,7 @@
 package holders
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -99,7 +100,7 @@ func Refs(ctx context.Context, req RefRequest, visit func(Ref) error) (unknown [
 				r.mappings(pid)
 			}
 		}
-		if err := r.each(each); err != nil {
+		if err := cmp.Or(w.processes(req.PIDs, each), r.err); err != nil {
 			return w.unknown, err
 		}
 	}
@@ -128,21 +129,6 @@ type place struct {
 func (p place) path() string { return p.in + p.name }
 
 type device struct{ major, minor uint32 }
-
-func (r *refWalk) each(visit func(pid int)) error {
-	if r.req.PIDs == nil {
-		if err := r.processes(visit); err != nil {
-			return err
-		}
-	}
-	for _, pid := range r.req.PIDs {
-		if err := r.ctx.Err(); err != nil {
-			return err
-		}
-		visit(pid)
-	}
-	return r.err
-}
 
 // process visits what a process and its threads have, without mappings.
 func (r *refWalk) process(pid int) {
