@@ -130,7 +130,19 @@ func matcher(word string) func(*snapshot.Mount) bool {
 	}
 	start := word[:min(len(word), vector)]
 	has := func(text string) bool { return strings.Contains(text, start) && strings.Contains(text, word) }
-	return func(m *snapshot.Mount) bool { return has(m.Point) || has(m.Root) || has(m.Source) || has(m.Super) }
+	type super struct {
+		source, options string
+		has             bool
+	}
+	last := map[string]super{} // by device: most mounts of one have the same texts
+	return func(m *snapshot.Mount) bool {
+		s, known := last[m.Device]
+		if !known || s.source != m.Source || s.options != m.Super {
+			s = super{m.Source, m.Super, has(m.Source) || has(m.Super)}
+			last[m.Device] = s
+		}
+		return s.has || has(m.Point) || has(m.Root)
+	}
 }
 
 // vector is how long a word is that Go surely looks for with vector instructions. An id

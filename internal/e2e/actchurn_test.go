@@ -27,7 +27,10 @@ func TestActChurnDocker(t *testing.T) {
 	next := func() *container { return d.run("again", []string{"--init"}, "sleep", "1000") }
 	hit := 0
 	now := next()
-	for range rounds {
+	for round := range rounds {
+		if round%50 == 49 {
+			t.Logf("%d of %d acts found theirs", hit, round)
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), actTime)
 		old := now.runNow(ctx)
 		acted, restarts := make(chan error, 1), r.IntN(4) > 0
