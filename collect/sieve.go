@@ -13,10 +13,9 @@ import (
 type sieve struct {
 	narrow  bool
 	layers  layers
-	devices map[string]bool
+	devices map[numbers]bool
 	listed  runs
 	mounts  []uint64 // sorted
-	names   map[numbers]string
 }
 
 type numbers struct{ major, minor uint32 }
@@ -30,26 +29,14 @@ func numbersOf(name string) (n numbers, ok bool) {
 }
 
 func newSieve(q *refQuestion) *sieve {
-	s := &sieve{narrow: q.Narrow, layers: findLayers(q.Proc, q.Layers), devices: set(q.Devices), listed: q.Listed, names: map[numbers]string{}}
+	s := &sieve{narrow: q.Narrow, layers: findLayers(q.Proc, q.Layers), devices: map[numbers]bool{}, listed: q.Listed}
 	s.mounts = slices.Sorted(slices.Values(q.Mounts))
+	for _, name := range q.Devices {
+		if n, ok := numbersOf(name); ok {
+			s.devices[n] = true
+		}
+	}
 	return s
-}
-
-func set(words []string) map[string]bool {
-	out := make(map[string]bool, len(words))
-	for _, w := range words {
-		out[w] = true
-	}
-	return out
-}
-
-// name is deviceName, which few devices need often.
-func (s *sieve) name(major, minor uint32) string {
-	n := numbers{major, minor}
-	if s.names[n] == "" {
-		s.names[n] = deviceName(major, minor)
-	}
-	return s.names[n]
 }
 
 // suspect reports whether a file with this device may be in a detached overlay
@@ -61,7 +48,7 @@ func (s *sieve) suspect(major, minor uint32) bool {
 // asked reports whether a reference is to a mount or superblock that is asked about.
 // Of a file that is registered with an io_uring only the path is known.
 func (s *sieve) asked(r *holders.Ref) bool {
-	if !s.narrow || r.Kind == holders.IOURing || s.devices[s.name(r.Major, r.Minor)] {
+	if !s.narrow || r.Kind == holders.IOURing || s.devices[numbers{r.Major, r.Minor}] {
 		return true
 	}
 	_, is := slices.BinarySearch(s.mounts, r.MountID)
@@ -71,5 +58,5 @@ func (s *sieve) asked(r *holders.Ref) bool {
 func (s *sieve) wants(r *holders.Ref) bool { return s.asked(r) || s.suspect(r.Major, r.Minor) }
 
 func (s *sieve) superblock(major, minor uint32) bool {
-	return s.devices[s.name(major, minor)] || s.suspect(major, minor)
+	return s.devices[numbers{major, minor}] || s.suspect(major, minor)
 }

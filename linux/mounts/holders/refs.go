@@ -154,7 +154,7 @@ func (r *refWalk) process(pid int) {
 		}
 	}
 	if len(threads) > 0 {
-		r.one(place{r.proc, "", fmt.Sprintf("%d/task/%d/exe", pid, threads[len(threads)-1])}, Ref{PID: pid, Kind: Exe}) // a first thread that ended has none
+		r.one(place{r.proc, "", strconv.Itoa(pid) + "/task/" + strconv.Itoa(threads[len(threads)-1]) + "/exe"}, Ref{PID: pid, Kind: Exe}) // a first thread that ended has none
 	}
 }
 
