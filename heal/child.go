@@ -159,7 +159,9 @@ func (j *Journal) converse(p plan.Plan, do order, in io.Writer, r io.Reader) (Ou
 		if m.Outcome != nil {
 			return *m.Outcome, nil
 		}
-		if err := j.append(p, Entry{Event: "note", Step: do.Step, Note: m.Note}); err != nil {
+		s := do.Step
+		s.Target.Children = nil // the beginning has them, and notes are many where they are
+		if err := j.append(p, Entry{Event: "note", Step: s, Note: m.Note}); err != nil {
 			return Outcome{}, err
 		}
 		if _, err := io.WriteString(in, "\n"); err != nil {

@@ -141,13 +141,19 @@ func (j *Journal) append(p plan.Plan, e Entry) error {
 		e.Who = who()
 	}
 	text, err := exactjson.Marshal(e)
+	if err == nil && len(text) >= maxLine { // it would keep all others from being read
+		err = fmt.Errorf("an entry of %d MiB is longer than one may be", len(text)>>20)
+	}
+	if err == nil {
+		err = j.whole() // the last one may have filled the disk
+	}
+	if err == nil {
+		_, err = j.file.Write(append(text, '\n'))
+	}
+	if err == nil {
+		err = j.file.Sync()
+	}
 	if err != nil {
-		return &journalError{j.path, err}
-	}
-	if _, err := j.file.Write(append(text, '\n')); err != nil {
-		return &journalError{j.path, err}
-	}
-	if err := j.file.Sync(); err != nil {
 		return &journalError{j.path, err}
 	}
 	return nil

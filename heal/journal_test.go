@@ -3,6 +3,7 @@ package heal
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"sexton.dev/check"
 	"sexton.dev/internal/hosttest"
 	"sexton.dev/plan"
+	"sexton.dev/snapshot"
 )
 
 func openJournal(t *testing.T, path string) *Journal {
@@ -74,6 +76,42 @@ func TestJournalCutShort(t *testing.T) {
 	}
 	all, err := ReadJournal(path)
 	if len(all) != 2 || all[1].Step.ID != "2" || err == nil || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("%v: %+v", err, all)
+	}
+}
+
+// What a full disk took of a line spoils no later one, and a line that is too long to be
+// read again is not written.
+func TestJournalLines(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.jsonl")
+	j := openJournal(t, path)
+	p := plan.Plan{ID: "p"}
+	if _, err := j.file.WriteString(`{"event":"begin","step":{"id":"1`); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.end(p, plan.Step{ID: "2"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.begin(p, plan.Step{ID: "3", Does: strings.Repeat("x", maxLine)}, nil); !notWritten(err) {
+		t.Errorf("a line of over %d bytes: %v", maxLine, err)
+	}
+	all, err := ReadJournal(path)
+	if damaged := (*Damaged)(nil); len(all) != 1 || all[0].Step.ID != "2" || !errors.As(err, &damaged) || damaged.First != 1 {
+		t.Errorf("%v: %+v", err, all)
+	}
+}
+
+// Of thousands of children that are reaped in one act each note would tell again.
+func TestJournalNotes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.jsonl")
+	j := openJournal(t, path)
+	s := plan.Step{ID: "1", Target: check.Target{PID: 7, Children: make([]snapshot.ID, 5000)}}
+	out, err := j.converse(plan.Plan{}, order{Step: s}, io.Discard, strings.NewReader(`{"note":[1]}{"note":[2]}{"outcome":{"status":"failed"}}`))
+	if err != nil || out.Status != plan.Failed {
+		t.Fatal(out, err)
+	}
+	all, err := ReadJournal(path)
+	if err != nil || len(all) != 2 || string(all[1].Note) != "[2]" || all[1].Step.ID != "1" || all[1].Step.Target.PID != 7 || len(all[0].Step.Target.Children) != 0 {
 		t.Errorf("%v: %+v", err, all)
 	}
 }
