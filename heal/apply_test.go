@@ -73,6 +73,26 @@ func TestNotSeen(t *testing.T) {
 	}
 }
 
+// What is on a disk outlives a boot, and of a restart that was cut short the end of what
+// was to be restarted is half.
+func TestResumeHalfDone(t *testing.T) {
+	pool := &snapshot.Pools{Devices: []snapshot.Mapped{{Name: "pool", Device: "253:0", Pool: &snapshot.Pool{Listed: true, Holds: []snapshot.Held{{ID: 5}}}}}}
+	for _, tt := range []struct {
+		boot string
+		step plan.Step
+		why  string
+	}{
+		{"b0", plan.Step{Action: "delete-thin", Target: check.Target{Name: "pool", Device: "253:0", Thin: 5}}, "the pool still holds thin device 5"},
+		{"b1", plan.Step{Action: "restart-holder", Target: check.Target{PID: 1 << 22, Start: 1}}, "whether it was started again is not known"},
+	} {
+		j := openJournal(t, filepath.Join(t.TempDir(), "j"))
+		out, err := Resume(t.Context(), j, []Entry{{Event: "begin", BootID: tt.boot, Step: tt.step}}, Sight{Host: &snapshot.Host{BootID: "b1", Pools: pool}})
+		if err != nil || out[0].Status != plan.Unverified || !strings.Contains(out[0].Why, tt.why) {
+			t.Errorf("%s: %v: %q %q", tt.step.Action, err, out[0].Status, out[0].Why)
+		}
+	}
+}
+
 // An interrupt in the middle of a look makes nothing of what that did not see, and
 // whatever was begun has its end in the journal.
 func TestInterrupted(t *testing.T) {

@@ -211,6 +211,9 @@ func (h *healer) judge(ctx context.Context) error {
 	return nil
 }
 
+// halfRestarted is of a restart that was cut short: stopped it is, and that is half of it.
+const halfRestarted = "it has ended, and whether it was started again is not known"
+
 // noLook ends it all where no look can be taken.
 func (h *healer) noLook(err error) error {
 	return errors.Join(fmt.Errorf("look again: %w", err), h.leave("it could not be looked at again: "+err.Error()))
@@ -226,8 +229,8 @@ func (h *healer) verdict(s *plan.Step) error {
 		return h.end(s, plan.Unverified, s.Why+"; looked again: "+left)
 	case !gone:
 		return h.end(s, plan.Unverified, "looked again: "+left)
-	case s.Action == "restart-holder" && s.Why != "": // stopped it is, and that is half of it
-		return h.end(s, plan.Unverified, s.Why+"; looked again: it has ended, and whether it was started again is not known")
+	case s.Action == "restart-holder" && s.Why != "":
+		return h.end(s, plan.Unverified, s.Why+"; looked again: "+halfRestarted)
 	}
 	if f := h.seen.finding(s.Finding); f != nil {
 		return h.end(s, plan.Done, "gone; what remains: "+f.Title)

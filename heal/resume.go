@@ -4,9 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"sexton.dev/plan"
 )
+
+// lasting are the acts on what outlives a boot: what a runtime keeps, and the metadata of a pool.
+var lasting = []string{"retry-remove", "delete-thin"}
 
 // Resume does what is left of each act that a crash cut short, says whether it was
 // done, from a look that was taken since, and writes that down. open is what
@@ -20,10 +24,12 @@ func Resume(ctx context.Context, j *Journal, open []Entry, seen Sight) (out []pl
 		gone, left := plan.Gone(seen.Host, s)
 		blind := seen.blind(s.Finding)
 		switch {
-		case e.BootID != seen.Host.BootID && s.Action != "retry-remove": // what a runtime keeps outlives a boot
+		case e.BootID != seen.Host.BootID && !slices.Contains(lasting, s.Action):
 			s.Status, s.Why = plan.Done, "cut short, and the host has booted since: what it was to change is gone"
 		case blind != "":
 			s.Status, s.Why = plan.Unverified, "cut short, and it cannot be told whether it was done: "+blind
+		case gone && s.Action == "restart-holder":
+			s.Status, s.Why = plan.Unverified, "cut short, and "+halfRestarted
 		case gone:
 			s.Status, s.Why = plan.Done, "cut short, and it was done: looked again: gone"
 		default:
