@@ -41,7 +41,7 @@ func drawStep(p *page, n int, st plan.Step, wide bool) {
 	p.line("%d  %s  %s  %s", n, styled{bold, st.Action}, styled{colorOfRisk(st.Risk), st.Risk}, st.Finding)
 	p.para("   does     ", st.Does)
 	if st.Command != "" {
-		p.para("   by hand  ", st.Command)
+		p.line("   by hand  %s", st.Command) // in one line, with each space, or it names another path
 	}
 	for _, h := range st.Holds {
 		if !wide {

@@ -2,10 +2,21 @@ package cli
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"sexton.dev/plan"
 )
+
+// A command is printed as it is to be typed, however long it is and whatever spaces it has.
+func TestDrawCommand(t *testing.T) {
+	command := "nsenter -t 7 -m umount '/a  b/" + strings.Repeat("c ", 60) + "'"
+	var b bytes.Buffer
+	drawStep(&page{w: &b, width: 80}, 1, plan.Step{Status: plan.Planned, Command: command}, false)
+	if !strings.Contains(b.String(), "   by hand  "+command+"\n") {
+		t.Error(b.String())
+	}
+}
 
 // A plan says whose dumps are kept; what came of it is told in their place.
 func TestDrawDumps(t *testing.T) {

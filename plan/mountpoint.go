@@ -56,7 +56,7 @@ func mountpointStep(h *snapshot.Host, p holding.Place, at holding.Spot, toll hol
 	t := check.Target{Kind: "mountpoint", Mount: at.Mount.ID, MountNamespace: at.Namespace.Inode, MountNamespaceID: at.Namespace.ID,
 		Path: at.Path, Device: at.Mount.Device, Root: at.Key}
 	s := Step{
-		Command: enter(at.Namespace) + "sh -c " + quote("rmdir "+quote(at.Path)+" && mkdir "+quote(at.Path)),
+		Command: inside(h, at.Namespace, "rmdir "+quote(at.Path), "mkdir "+quote(at.Path)),
 		Holds: []string{"it is an empty directory there, and nothing is mounted on it in that namespace", "no mount is on it or below, in any mount namespace, but those named here",
 			"nobody uses one of those"},
 	}

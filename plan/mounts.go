@@ -128,7 +128,7 @@ func unmountStep(h *snapshot.Host, p holding.Place) Step {
 	in := holding.Name(h, holding.Pinned(h, p.Namespace))
 	return Step{
 		Does:    fmt.Sprintf("unmount %s (%s, mount %d) in the mount namespace of %s", t.Path, t.Device, t.Mount, holding.Who(h, in)),
-		Command: enter(p.Namespace) + "umount " + quote(t.Path),
+		Command: inside(h, p.Namespace, "umount "+quote(t.Path)),
 		Target:  t,
 		Holds: []string{fmt.Sprintf("the mount on that path is still mount %d of %s", t.Mount, t.Device), "nothing uses it and nothing is mounted on it",
 			"no mount that somebody uses would go along, in any mount namespace"},
@@ -141,25 +141,23 @@ func mountTarget(p holding.Place) check.Target {
 		Path: p.Mount.Point, Device: p.Mount.Device, Root: p.Mount.Root, Super: p.Mount.Super}
 }
 
-// enter is how a person gets into a mount namespace.
-func enter(ns *snapshot.MountNamespace) string {
-	for _, kind := range []string{"process", "thread", "fd", "bind"} {
-		for _, p := range ns.Pins {
-			if p.Kind != kind {
-				continue
-			}
-			switch kind {
-			case "process":
-				return fmt.Sprintf("nsenter -t %d -m ", p.PID)
-			case "thread":
-				return fmt.Sprintf("nsenter -m/proc/%d/task/%d/ns/mnt ", p.PID, p.TID)
-			case "fd":
-				return fmt.Sprintf("nsenter -m/proc/%d/fd/%d ", p.PID, p.FD)
-			}
-			return fmt.Sprintf("nsenter -m%s ", quote(p.Path))
-		}
+// inside is how a person does something in a mount namespace, "" where no path leads
+// there: without one it would be done where the person is.
+func inside(h *snapshot.Host, ns *snapshot.MountNamespace, acts ...string) string {
+	var in string
+	switch pin := holding.Pinned(h, ns); {
+	case pin.Kind == "process":
+		in = fmt.Sprintf("nsenter -t %d -m ", pin.PID)
+	case pin.Kind == "thread":
+		in = fmt.Sprintf("nsenter -m/proc/%d/task/%d/ns/mnt ", pin.PID, pin.TID)
+	case pin.Kind == "fd":
+		in = fmt.Sprintf("nsenter -m/proc/%d/fd/%d ", pin.PID, pin.FD)
+	case pin.Kind == "bind" && pin.PID != 0: // the path is one of that process's namespace
+		in = fmt.Sprintf("nsenter -m%s ", quote(fmt.Sprintf("/proc/%d/root%s", pin.PID, pin.Path)))
+	default:
+		return ""
 	}
-	return "" // nothing leads there by hand
+	return in + strings.Join(acts, " && "+in)
 }
 
 // quote is a word as a shell reads it.
@@ -170,7 +168,8 @@ func quote(word string) string {
 	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !plain(r) }) {
 		return word
 	}
-	if utf8.ValidString(word) && !strings.ContainsFunc(word, unicode.IsControl) {
+	shown := func(r rune) bool { return r == ' ' || unicode.IsGraphic(r) && !unicode.Is(unicode.Zs, r) }
+	if utf8.ValidString(word) && !strings.ContainsFunc(word, func(r rune) bool { return !shown(r) }) {
 		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 	}
 	var b strings.Builder // as bash reads it, and in one line

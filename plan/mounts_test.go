@@ -87,6 +87,38 @@ func TestMountSteps(t *testing.T) {
 	}
 }
 
+// The command for a mount namespace leads there, or there is none: without nsenter it
+// would be carried out where the person is, who may have another mount on that path.
+func TestByHand(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		pins []snapshot.Pin
+		want string // before each act
+	}{
+		{"a process", []snapshot.Pin{{Kind: "fd", PID: 70, FD: 3}, {Kind: "process", PID: 70}}, "nsenter -t 70 -m "},
+		{"a thread", []snapshot.Pin{{Kind: "thread", PID: 70, TID: 71}}, "nsenter -m/proc/70/task/71/ns/mnt "},
+		{"an open file", []snapshot.Pin{{Kind: "fd", PID: 70, FD: 3}}, "nsenter -m/proc/70/fd/3 "},
+		{"a bound file, by the namespace that it is bound in", []snapshot.Pin{{Kind: "bind", Path: "/run/x y", Namespace: 3}}, "nsenter -m'/proc/80/root/run/x y' "},
+		{"a bound file in a namespace without a process", []snapshot.Pin{{Kind: "bind", Path: "/run/ns", Namespace: 2}}, ""},
+		{"a socket", []snapshot.Pin{{Kind: "socket", PID: 70, FD: 3}}, ""},
+		{"nothing", nil, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := leaky()
+			h.Mounts.Namespaces[1].Pins = tt.pins
+			h.Sort()
+			ns := &h.Mounts.Namespaces[1]
+			want := ""
+			if tt.want != "" {
+				want = tt.want + "one && " + tt.want + "two"
+			}
+			if got := inside(h, ns, "one", "two"); got != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+		})
+	}
+}
+
 // With the last mount of what is only in memory its contents go: that is never safe,
 // but for what was a container's.
 func TestPerishing(t *testing.T) {

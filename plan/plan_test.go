@@ -125,10 +125,21 @@ func TestQuote(t *testing.T) {
 	for in, want := range map[string]string{
 		"/var/lib/docker/a_b-1.2": "/var/lib/docker/a_b-1.2", "": "''", "/a b": "'/a b'", "/a'; rm -rf /": `'/a'\''; rm -rf /'`,
 		"/a\nb": `$'/a\x0ab'`, "/a\xff'\\": `$'/a\xff\'\\'`, "/é x": "'/é x'", "$(reboot)": "'$(reboot)'", "~": "'~'",
+		"/a  b": "'/a  b'", "/a\u202eb": `$'/a\xe2\x80\xaeb'`, "/a\u00a0b": `$'/a\xc2\xa0b'`, // what is not shown as itself
 	} {
 		if got := quote(in); got != want {
 			t.Errorf("%q: %s", in, got)
 		}
+	}
+}
+
+// A container names its cgroups as it likes: the command for one is one word of a shell all the same.
+func TestThawByHand(t *testing.T) {
+	h := host()
+	h.Cgroups[0].Path, h.Cgroups[0].Freezer = "/a;reboot #", "/sys/fs/cgroup/a;reboot #/cgroup.freeze"
+	p := Make(h, []check.Finding{finding("hung-task/a", check.Remedy{Action: "thaw", Risk: "disruptive", Targets: []check.Target{{Kind: "cgroup", Cgroup: "/a;reboot #"}}})})
+	if want := "echo 0 > '/sys/fs/cgroup/a;reboot #/cgroup.freeze'"; p.Steps[0].Command != want {
+		t.Errorf("%s, want %s", p.Steps[0].Command, want)
 	}
 }
 

@@ -21,8 +21,7 @@ func privateStep(h *snapshot.Host, p holding.Place) (Step, []holding.Loss) {
 	on := mountTarget(parent)
 	s.Parent = &on
 	s.Does = fmt.Sprintf("make mount %d on %s private, so that no other namespace is told; then %s", on.Mount, on.Path, s.Does)
-	in := enter(p.Namespace)
-	s.Command = in + "mount --make-private " + quote(on.Path) + " && " + in + "umount " + quote(s.Target.Path)
+	s.Command = inside(h, p.Namespace, "mount --make-private "+quote(on.Path), "umount "+quote(s.Target.Path))
 	s.Target.Mounts = ids(toll.Goes)
 	s.Holds = append(s.Holds, fmt.Sprintf("mount %d on %s is still what it is mounted on, and nobody receives from that", on.Mount, on.Path))
 	s.Affects = append(s.Affects, fmt.Sprintf("what others mount or unmount on %s is not seen in this namespace any more, until its processes are started anew", on.Path))

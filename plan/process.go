@@ -80,7 +80,7 @@ func thaw(h *snapshot.Host, f check.Finding, r check.Remedy) (out []Step) {
 		}
 		s := Step{
 			Does:    fmt.Sprintf("thaw cgroup %s", t.Cgroup),
-			Command: "echo " + word + " > " + t.Path,
+			Command: "echo " + word + " > " + quote(t.Path),
 			Target:  t,
 			Holds:   []string{"it is the same cgroup and still frozen, not by one above it", "no runtime calls its container paused"},
 			Then:    []string{"it is not frozen"},
