@@ -35,8 +35,9 @@ func (s *session) healCommand() *cobra.Command {
 		Use:   "heal [FINDING-ID | TARGET ...]",
 		Short: "plan the smallest acts that end what scan finds, and carry them out with --apply",
 		Long: `heal prints a plan and changes nothing: which acts would end what scan finds, in
-order, each with its target, its risk, what must still hold before it and what must
-hold after it. TARGET is what why takes; without one the plan is for the whole host.
+order, each with its target and its risk, and with -o wide what must still hold before
+it and what must hold after it. TARGET is what why takes; without one the plan is for
+the whole host.
 
 With --apply it asks, and carries the plan out. Before each act the target is looked
 at again: another process with its pid, another mount at its path, a plan of another
@@ -140,6 +141,9 @@ func (s *session) heal(ctx context.Context, host *hostFlags, out outputFlags, do
 	p := healPlan{APIVersion: apiVersion, Kind: "Plan", Plan: plan.Make(v.now, found), Unknown: v.unknown()}
 	if do.file != "" {
 		p.Plan = plan.Again(old, p.Plan)
+		if !do.apply { // else each step's own look tells
+			v.sight().Foretell(p.Steps)
+		}
 	} else {
 		p.Unplanned = without(found, p.Steps)
 	}
@@ -215,9 +219,8 @@ func (s *session) healApply(ctx context.Context, host *hostFlags, do healFlags, 
 			return err
 		}
 	}
-	release, err := heal.Lock(heal.LockFile)
+	release, err := s.healLock()
 	if err != nil {
-		s.code = Unhealed
 		return err
 	}
 	defer release()
@@ -238,6 +241,18 @@ func (s *session) healApply(ctx context.Context, host *hostFlags, do healFlags, 
 	return err
 }
 
+// healLock keeps other healers away until it is released.
+func (s *session) healLock() (release func(), err error) {
+	release, err = heal.Lock(heal.LockFile)
+	if err != nil {
+		s.code = Unhealed
+	}
+	if errors.Is(err, os.ErrPermission) {
+		err = withHint(err, "run it as root on the host")
+	}
+	return release, err
+}
+
 // lookAgain is the look that heal takes between its acts: the same as before it.
 func (s *session) lookAgain(host *hostFlags) func(context.Context) (heal.Sight, error) {
 	return func(ctx context.Context) (heal.Sight, error) {
@@ -247,8 +262,12 @@ func (s *session) lookAgain(host *hostFlags) func(context.Context) (heal.Sight, 
 		if err != nil {
 			return heal.Sight{}, err
 		}
-		return heal.Sight{Host: v.now, Findings: v.Findings, Unknown: v.Unknown}, nil
+		return v.sight(), nil
 	}
+}
+
+func (v *sight) sight() heal.Sight {
+	return heal.Sight{Host: v.now, Findings: v.Findings, Unknown: v.Unknown}
 }
 
 // glance is the look that heal takes right before an act on mounts: what tells who

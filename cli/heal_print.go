@@ -98,9 +98,8 @@ func colorOfRisk(risk string) style {
 
 // healResume says of each act that has no end in the journal whether it was done.
 func (s *session) healResume(ctx context.Context, host *hostFlags, out outputFlags, do healFlags) error {
-	release, err := heal.Lock(heal.LockFile)
+	release, err := s.healLock()
 	if err != nil {
-		s.code = Unhealed
 		return err
 	}
 	defer release()
@@ -127,7 +126,7 @@ func (s *session) healResume(ctx context.Context, host *hostFlags, out outputFla
 		return err
 	}
 	p.Host, p.BootID, p.Unknown = v.now.Name, v.now.BootID, v.unknown()
-	if p.Steps, err = heal.Resume(ctx, journal, open, heal.Sight{Host: v.now, Findings: v.Findings, Unknown: v.Unknown}); err != nil {
+	if p.Steps, err = heal.Resume(ctx, journal, open, v.sight()); err != nil {
 		return err
 	}
 	s.code = p.code(true)

@@ -93,6 +93,28 @@ func TestResumeHalfDone(t *testing.T) {
 	}
 }
 
+// A plan's file that is only looked at says of each step that is not the host's any
+// more what would come of it.
+func TestForetell(t *testing.T) {
+	resume := func(pid, round int, finding string) plan.Step {
+		return plan.Step{Action: "resume-process", Target: check.Target{PID: pid, Start: 1}, Round: round, Finding: finding, Why: "changed"}
+	}
+	planned := plan.Step{Status: plan.Planned}
+	steps := []plan.Step{resume(7, 0, "a/1"), resume(8, 0, "a/1"), resume(7, 1, "a/1"), resume(7, 1, "a/2"), resume(8, 0, "b/1"), planned}
+	h := &snapshot.Host{Processes: []snapshot.Process{{PID: 7, Start: 1, State: snapshot.Stopped}}}
+	h.Sort()
+	Sight{Host: h, Findings: []check.Finding{{ID: "a/2"}}, Unknown: []check.Unknown{{Check: "b", What: "/proc", Why: "denied", Whole: true}}}.Foretell(steps)
+	for i, want := range []struct {
+		status plan.Status
+		why    string
+	}{{plan.Refused, "changed"}, {plan.NotNeeded, "it is gone already"}, {plan.NotNeeded, "it is gone already"}, {plan.Refused, "changed"},
+		{plan.Refused, "looked again, and it cannot be told how it is: /proc: denied; plan again: sexton heal"}, {plan.Planned, ""}} {
+		if s := steps[i]; s.Status != want.status || s.Why != want.why {
+			t.Errorf("step %d: %q %q, want %q %q", i, s.Status, s.Why, want.status, want.why)
+		}
+	}
+}
+
 // An interrupt in the middle of a look makes nothing of what that did not see, and
 // whatever was begun has its end in the journal.
 func TestInterrupted(t *testing.T) {

@@ -40,6 +40,27 @@ func (s Sight) blind(finding string) string {
 	return ""
 }
 
+// missing says how a step ends that a look does not give any more, for why: host is
+// what was seen of its target last.
+func (s Sight) missing(host *snapshot.Host, step plan.Step, why string) (plan.Status, string) {
+	if blind := s.blind(step.Finding); blind != "" {
+		return plan.Refused, "looked again, and it cannot be told how it is: " + blind + "; plan again: sexton heal"
+	}
+	if gone, _ := plan.Gone(host, step); gone || step.Round > 0 && s.finding(step.Finding) == nil {
+		return plan.NotNeeded, "it is gone already"
+	}
+	return plan.Refused, why
+}
+
+// Foretell says how the steps of a plan's file would end that a look does not give any more.
+func (s Sight) Foretell(steps []plan.Step) {
+	for i := range steps {
+		if st := &steps[i]; st.Status == "" {
+			st.Status, st.Why = s.missing(s.Host, *st, st.Why)
+		}
+	}
+}
+
 // Options are what Apply needs of its caller.
 type Options struct {
 	Look    func(context.Context) (Sight, error)
@@ -115,14 +136,11 @@ func (h *healer) step(ctx context.Context, s *plan.Step) error {
 		}
 		live = plan.Renew(host, live)
 	}
-	gone, _ := plan.Gone(host, *s)
-	blind := h.seen.blind(s.Finding)
 	switch {
-	case live.Status == "" && blind != "":
-		return h.end(s, plan.Refused, "looked again, and it cannot be told how it is: "+blind+"; plan again: sexton heal")
-	case live.Status == "" && (gone || s.Round > 0 && h.seen.finding(s.Finding) == nil):
-		return h.end(s, plan.NotNeeded, "it is gone already")
-	case live.Status == "" || live.Status == plan.Refused:
+	case live.Status == "":
+		status, why := h.seen.missing(host, *s, live.Why)
+		return h.end(s, status, why)
+	case live.Status == plan.Refused:
 		return h.end(s, plan.Refused, live.Why)
 	case live.Refused != "":
 		return h.end(s, plan.Refused, live.Refused)

@@ -99,6 +99,7 @@ func TestHealStale(t *testing.T) {
 	if p = h.sexton(t, append(stale, "-o", "json")...).exits(t, clean, unhealed).plan(t); len(p.is("done")) != 1 {
 		t.Errorf("as it was planned: %s", p.run)
 	}
+	h.sexton(t, "heal", "--interval=0", "--plan", file).exits(t, clean).says(t, "not-needed it is gone already")
 }
 
 // waiting is a first process that waits for children of its own all the time, and

@@ -39,6 +39,7 @@ func TestNotRoot(t *testing.T) {
 		if len(p.Unknown) != len(r.Unknown) || p.Unknown[0].Check == "" || p.Unknown[0].Why != needsRoot {
 			t.Errorf("heal does not know %+v, scan %+v", p.Unknown, r.Unknown)
 		}
+		nobody.sexton(t, "heal", "--resume").exits(t, unhealed).says(t, "lock: ", "permission denied", "try: run it as root on the host")
 		nobody.sexton(t, "ps").exits(t, clean)
 		for _, flag := range []string{"--probe-locks", "--self-test"} {
 			nobody.sexton(t, "propagation", "/", flag).exits(t, failed).says(t, flag+" needs root", "try: run it as root")
