@@ -297,6 +297,9 @@ func (s *session) ask(p *healPlan, maxRisk string) error {
 		if st.Status == plan.Planned && st.Refused == "" && !plan.Above(st.Risk, maxRisk) {
 			n++
 			fmt.Fprintf(s.Stderr, "%3d  %s (%s)\n", n, printable(st.Does), st.Risk)
+			for _, a := range st.Affects {
+				fmt.Fprintf(s.Stderr, "     affects: %s\n", printable(a))
+			}
 		}
 	}
 	if n == 0 {

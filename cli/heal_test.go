@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/plan"
+)
+
+// terminal is a terminal at which somebody has typed this.
+func terminal(t *testing.T, typed string) *os.File {
+	t.Helper()
+	hand, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { hand.Close() })
+	n, err := unix.IoctlGetInt(int(hand.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(hand.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	screen, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { screen.Close() })
+	if _, err := hand.WriteString(typed); err != nil {
+		t.Fatal(err)
+	}
+	return screen
+}
+
+// Whoever is asked sees what would be carried out, with what it affects, and nothing
+// else; only yes is a yes.
+func TestAsk(t *testing.T) {
+	p := &healPlan{Plan: plan.Plan{Steps: []plan.Step{
+		{Does: "unmount /a\x1b[2J", Risk: "safe", Status: plan.Planned, Affects: []string{"mount 7 goes along"}},
+		{Does: "above", Risk: "destructive", Status: plan.Planned},
+		{Does: "must not", Risk: "safe", Status: plan.Planned, Refused: "it is used"},
+		{Does: "stale", Risk: "safe", Status: plan.Refused},
+		{Does: "restart it", Risk: "disruptive", Status: plan.Planned},
+	}}}
+	const want = "  1  unmount /a\\x1b[2J (safe)\n     affects: mount 7 goes along\n  2  restart it (disruptive)\nCarry out 2 steps? [y/N] "
+	for typed, yes := range map[string]bool{"y\n": true, "Yes\n": true, "\n": false, "n\n": false, "yesterday\n": false, "\x04": false} {
+		var said bytes.Buffer
+		s := &session{Env: Env{Stdin: terminal(t, typed), Stderr: &said}}
+		if err := s.ask(p, "disruptive"); (err == nil) != yes || said.String() != want {
+			t.Errorf("%q: %v\n%s", typed, err, said.String())
+		}
+	}
+	s := &session{Env: Env{Stdin: strings.NewReader("y\n"), Stderr: &bytes.Buffer{}}}
+	if err := s.ask(p, "disruptive"); err == nil || !strings.Contains(err.Error(), "standard input is no terminal") {
+		t.Errorf("no terminal: %v", err)
+	}
+}
