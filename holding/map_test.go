@@ -66,3 +66,19 @@ func TestOwners(t *testing.T) {
 		t.Errorf("owners: %v", got)
 	}
 }
+
+// Who came into the PID namespace by nsenter has no parent there, and is no owner for that.
+func TestOwnersForeign(t *testing.T) {
+	has := []snapshot.Mount{{ID: 1, Device: "8:1", Root: "/", Point: "/"}}
+	h := &snapshot.Host{
+		Processes: []snapshot.Process{{PID: 1, Comm: "init"}, {PID: 30, Comm: "came"}, {PID: 31, PPID: 30, Comm: "child"}},
+		Mounts: &snapshot.Mounts{Namespaces: []snapshot.MountNamespace{
+			{Inode: 4, Mounts: has, Pins: []snapshot.Pin{{Kind: "process", PID: 30}, {Kind: "process", PID: 31}}},
+			{Inode: 5, Mounts: []snapshot.Mount{{ID: 2, Device: "8:1", Root: "/", Point: "/"}}, Pins: []snapshot.Pin{{Kind: "process", PID: 1}}},
+		}},
+	}
+	h.Sort()
+	if all := MapOf(h).Owners("8:1"); len(all) != 1 || all[0].Inode != 5 {
+		t.Errorf("%+v", all)
+	}
+}

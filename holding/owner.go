@@ -39,14 +39,18 @@ func residents(h *snapshot.Host) []resident {
 	return out
 }
 
-// depthOf is how many parents a process has.
+// depthOf is how many parents a process has. One whose parent is outside of the PID
+// namespace, as who came by nsenter, is no nearer to the first than its children are.
 func depthOf(h *snapshot.Host, pid int, known map[int]int) int {
 	const most = 1000
 	if d, ok := known[pid]; ok {
 		return d
 	}
 	d := 0
-	if p := h.Process(pid); p != nil && p.PPID != pid {
+	switch p := h.Process(pid); {
+	case p != nil && p.PPID == 0 && pid != 1:
+		d = 1 + depthOf(h, 1, known)
+	case p != nil && p.PPID != pid:
 		known[pid] = most // where the table has a circle
 		d = min(most, 1+depthOf(h, p.PPID, known))
 	}
