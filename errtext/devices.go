@@ -7,7 +7,7 @@ import "strings"
 var deviceCues = []string{
 	"failed to remove device ", "error unmounting device ", "unmounting device ", "error removing device ", "failed to deactivate device ", "non existing device ", "thin-pool (", "unmap for spec (", "map for spec (",
 	"logical volume ", "open logical volume ", "ioctl on ", "cannot destroy ", "cannot mount ", "cannot export ", "cannot unmount dataset ", "cannot import ", "waiting for ", "(device ", "of thin device ", "delete thin device ", "on dev ", "journal superblock for ", "aborting journal on device ", "ext4-fs (", "xfs (", "btrfs (device ",
-	"device-mapper: thin: ", "device-mapper: table: ", "rbd image ", "rbd: image ", "rbd: error removing ", "thin pool ", "volume group ", "mapping ", "dataset ", "lv ", "thin volume ", "device ", "failed to activate ", "unmap image ", "luksclose ", "mapped device ", "removing ", "pool ",
+	"device-mapper: thin: ", "device-mapper: table: ", "rbd image ", "rbd: image ", "rbd: error removing ", "thin pool ", "volume group ", "mapping ", "dataset ", "lv ", "thin volume ", "device ", "failed to activate ", "unmap image ", "luksclose ", "mapped device ", "removing ", "pool ", "deactivate open ", "unmount of ", "device=", "[unmap ", "[map ",
 }
 
 // tokens that follow a cue and are no device.
@@ -27,11 +27,15 @@ func deviceOf(text, low string, v verdict) string {
 		}
 	}
 	if before, _, ok := strings.Cut(low, ": map in use"); ok {
-		i := strings.LastIndexByte(before, ' ') + 1
-		return text[i:len(before)]
+		if i := strings.LastIndexByte(before, ' ') + 1; !strings.HasPrefix(before[i:], "-") {
+			return text[i:len(before)]
+		}
 	}
 	if p, ok := devPath(low, v.at); ok {
 		return text[p.start:p.end]
+	}
+	if d, ok := kernelDevice(low, v.at); ok {
+		return text[d.start:d.end]
 	}
 	for _, cue := range deviceCues {
 		from := 0
@@ -72,6 +76,38 @@ func devPath(low string, at int) (span, bool) {
 	return best, found
 }
 
+// kernelDevices begin the names that the kernel gives to block devices, and
+// what follows: a letter (sda) or a digit (md0).
+//
+// Source: Linux 6.12 Documentation/admin-guide/devices.txt.
+var kernelDevices = map[string]func(byte) bool{
+	"sd": isLetter, "hd": isLetter, "vd": isLetter, "xvd": isLetter,
+	"nvme": isDigit, "dm-": isDigit, "md": isDigit, "loop": isDigit, "rbd": isDigit, "nbd": isDigit, "drbd": isDigit, "zram": isDigit, "zd": isDigit, "mmcblk": isDigit, "bcache": isDigit, "pmem": isDigit,
+}
+
+// kernelDevice finds the name of a block device that the words at are said of,
+// "md: md0 still in use", or that the text begins with: "drbd0: State change failed".
+func kernelDevice(low string, at int) (span, bool) {
+	end := len(strings.TrimRight(strings.TrimSuffix(strings.TrimRight(low[:at], " "), " is"), " :"))
+	n := trailing(low[:end], isKernelName)
+	if isKernelDevice(low[end-n:end]) && (end == n || low[end-n-1] != '/') {
+		return span{end - n, end}, true
+	}
+	n = leading(low, isKernelName)
+	return span{0, n}, strings.HasPrefix(low[n:], ": ") && isKernelDevice(low[:n])
+}
+
+func isKernelName(c byte) bool { return isLetter(c) || isDigit(c) || c == '-' }
+
+func isKernelDevice(name string) bool {
+	for prefix, in := range kernelDevices {
+		if rest, ok := strings.CutPrefix(name, prefix); ok && rest != "" && len(rest) <= 8 && in(rest[0]) && (isDigit(rest[0]) || leading(rest, isLetter) <= 3) {
+			return true
+		}
+	}
+	return false
+}
+
 // isDevPath tells a block device from the other files of /dev.
 func isDevPath(path string) bool {
 	name, ok := strings.CutPrefix(path, "/dev/")
@@ -90,18 +126,21 @@ func isDevPath(path string) bool {
 // "" if it is a word of the sentence.
 func deviceName(low string, from int) (span, bool) {
 	i := from + leading(low[from:], func(c byte) bool { return c == ' ' })
-	quoted := false
+	quoted, word := false, true
 	if i < len(low) && strings.IndexByte("\"'(", low[i]) >= 0 {
+		quoted, word = true, low[i] == '('
 		i++
-		quoted = true
 	}
 	n := leading(low[i:], func(c byte) bool { return c > ' ' && !strings.ContainsRune("\"'(),;=<>[]{}", rune(c)) })
 	n = len(strings.TrimSuffix(low[i:i+n], ":"))
 	if !strings.HasSuffix(low[i:i+n], "...") {
 		n = len(strings.TrimRight(low[i:i+n], ".:"))
 	}
+	if colon := strings.IndexByte(low[i:i+n], ':'); colon > 0 && colon+1 < n && isLetter(low[i+colon+1]) && !quoted {
+		n = colon // what went wrong with it
+	}
 	name := low[i : i+n]
-	if n == 0 || n > 255 || contains(notDevices, name) || strings.Contains(name, "://") || strings.HasSuffix(name, "-") {
+	if n == 0 || n > 255 || word && contains(notDevices, name) || strings.Contains(name, "://") || strings.HasSuffix(name, "-") {
 		return span{}, false
 	}
 	if numbers := strings.Split(name, ":"); len(numbers) == 2 && allDigits(numbers[0]) && allDigits(numbers[1]) {

@@ -12,6 +12,7 @@ type line struct {
 	program string // the syslog tag, or kernel; "" if there was none
 	source  string // the Go file that a klog header names
 	fields  bool   // it was logfmt
+	caller  bool   // with the function or source file that wrote it, which no container engine adds
 	headed  bool   // it had a header of its own, so it continues nothing
 	times   int    // 1, more if a note says so
 }
@@ -104,16 +105,17 @@ func (l *line) priority() bool {
 
 const months = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
-// stamp is the header of syslog and journalctl: "Jul 14 15:22:06 host tag[1]: ".
-// The host may have been taken out.
+// stamp is the header of syslog and journalctl: "Jul 14 15:22:06 host tag[1]: ",
+// with the month in any language. The host may have been taken out.
 //
 // Source: RFC 3164 part 4.1.
 func (l *line) stamp() bool {
 	s := strings.TrimLeft(l.text, " \t")
-	if len(s) < 15 || s[3] != ' ' || strings.Index(months, s[:3])%3 != 0 {
+	month := leading(s, func(c byte) bool { return c != ' ' && !strings.ContainsRune(":=\"'/[](){}", rune(c)) })
+	if month < 3 || month > 12 || len(s) < month+12 || s[month] != ' ' {
 		return false
 	}
-	rest := strings.TrimLeft(s[3:], " ")
+	rest := strings.TrimLeft(s[month:], " ")
 	day := leading(rest, isDigit)
 	if day < 1 || day > 2 || day >= len(rest) || rest[day] != ' ' {
 		return false
@@ -218,6 +220,7 @@ func (l *line) bracketed() bool {
 	switch {
 	case dot && digits > 0 && digits == len(whole) && len(part) == 6 && leading(part, isDigit) == 6,
 		len(in) == 24 && strings.Index(months, in[4:7])%3 == 0 && in[13] == ':':
+		defer l.ownTag()
 		l.program = "kernel"
 	case in == "ERROR" || in == "WARN" || in == "INFO" || in == "error" || in == "fatal" || in == "WARNING":
 	default:
@@ -225,6 +228,16 @@ func (l *line) bracketed() bool {
 	}
 	l.text, l.headed = strings.TrimLeft(s[end+1:], " "), true
 	return true
+}
+
+// ownTag takes the tag off that programs put before what they write to the
+// kernel's log: "systemd-shutdown[1]: ".
+func (l *line) ownTag() {
+	first, rest, ok := strings.Cut(l.text, " ")
+	tag, pid, _ := strings.Cut(first, "[")
+	if n := leading(pid, isDigit); ok && tag != "" && n > 0 && pid[n:] == "]:" {
+		l.text, l.program = rest, tag
+	}
 }
 
 // leveled is logrus on a terminal: "ERRO[0000] text".

@@ -27,6 +27,9 @@ func containerIDOf(low string) string {
 		n := leading(low[i:], isHex)
 		if n == 64 || n == 12 {
 			w := idWeight(low, i, n)
+			if n > len(best) && best != "" && strings.HasPrefix(low[i:i+n], best) {
+				w = weight + 1 // the same, whole
+			}
 			inside := best != "" && w >= 2 && i-end < 256 && !strings.ContainsAny(low[end:i], " \t\n\"'=,") && len(best) == n
 			if w > weight || inside {
 				best, weight = low[i:i+n], max(w, weight)
@@ -69,6 +72,8 @@ func pathIDWeight(before string, n int) int {
 	switch {
 	case contains(notContainers, name) || strings.Contains(dirs, "/dev/"):
 		return 0
+	case name == "docker" && !strings.HasPrefix(dirs, "/") && dirs != "docker/":
+		return 0 // a dataset's name
 	case name == "containers" || name == "sandboxes" || name == "overlay-containers" || name == "k8s.io" || name == "moby" || name == "docker":
 		return 3
 	case n == 64:
@@ -87,6 +92,8 @@ func wordIDWeight(before string, n int) int {
 	for k := len(words) - 1; k >= 0 && k >= len(words)-4; k-- {
 		w := words[k]
 		switch {
+		case w == "layer" && k > 0 && words[k-1] == "mounted":
+			return 4 // docker calls a container's own layer by the container's id
 		case contains(otherWords, w):
 			return 0
 		case contains(containerWords, w):

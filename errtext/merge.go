@@ -67,8 +67,8 @@ func (m *merger) same(e Event, v verdict) (int, bool) {
 	if e.Runtime == "kernel" {
 		distance = nearKernel
 	}
-	alone := len(subjects(e)) == 0 || len(subjects(before)) == 0
-	vaguely := v.cause == vague.cause && len(subjects(e)) == 0
+	alone := len(subjects(e)) == 0 || len(subjects(before)) == 0 || e.Device != "" && before.Device != "" && sameDevice(before.Device, e.Device)
+	vaguely := v.cause == vague.cause && (len(subjects(e)) == 0 || e.Device != "") || follows(e)
 	close := e.Line-m.last <= distance && (alone || e.Family == OOM && e.Runtime == "kernel")
 	begins := e.Family == OOM && before.PID != 0 && e.PID == 0 && strings.Contains(lower(e.Text), "invoked oom-killer")
 	return i, close && !begins && (before.Family == e.Family || vaguely) && compatible(before, e)
@@ -89,8 +89,23 @@ func subjects(e Event) []string {
 func compatible(a, b Event) bool {
 	agree := func(x, y string) bool { return x == "" || y == "" || x == y }
 	short := min(len(a.Container), len(b.Container))
-	return agree(a.Path, b.Path) && agree(a.Device, b.Device) && agree(a.PodUID, b.PodUID) &&
+	return agree(a.Path, b.Path) && (agree(a.Device, b.Device) || sameDevice(a.Device, b.Device)) && agree(a.PodUID, b.PodUID) &&
 		a.Container[:short] == b.Container[:short] && (a.PID == 0 || b.PID == 0 || a.PID == b.PID || announces(a) && a.Process == b.Process)
+}
+
+// follows tells that a line says what came of the trouble before it: it names
+// nothing and nobody.
+func follows(e Event) bool {
+	return (e.Family == Other || e.Family == "") && e.Runtime == "" && len(subjects(e)) == 0
+}
+
+// sameDevice tells that two names are one device's: with its directory or volume
+// group, and without.
+func sameDevice(a, b string) bool {
+	if len(a) < len(b) {
+		a, b = b, a
+	}
+	return a == b || strings.HasSuffix(a, "/"+b) || strings.HasSuffix(a, "-"+b)
 }
 
 // announces tells that the kernel says whom it is about to kill: the pid may be

@@ -97,7 +97,7 @@ var notPaths = []string{"fork/exec", "exec", "name", "names", "container", "via"
 // ran, request to an API, cgroup, source file or descriptor in /proc.
 func isObject(s string, p span) bool {
 	path, before := s[p.start:p.end], s[max(0, p.start-24):p.start]
-	if path == "/" && !strings.HasSuffix(before, "path ") {
+	if path == "/" && !strings.HasSuffix(before, "path ") || isRemote(before) {
 		return false
 	}
 	words := strings.Fields(strings.TrimRight(before, " \"'"))
@@ -107,7 +107,10 @@ func isObject(s string, p span) bool {
 	if len(words) > 0 && contains(notPaths, strings.Trim(words[len(words)-1], "\"'([:")) || path == "/" && strings.HasSuffix(before, " on ") {
 		return false
 	}
-	for _, dir := range []string{"/proc/self/fd", "/proc/sys/kernel/hung", "/kubepods", "/docker/", "/system.slice", "/user.slice", "/lxc.payload", "/machine.slice", "/containers/", "/v1.", "/v2/", "/go/src", "/api/", "/exec/", "/images/"} {
+	if strings.HasPrefix(path, "/proc/") && strings.Contains(path, "/fd/") {
+		return false
+	}
+	for _, dir := range []string{"/proc/self/fd", "/proc/sys/kernel/hung", "/kubepods", "/docker/", "/system.slice", "/user.slice", "/lxc.payload", "/machine.slice", "/containers/", "/v1.", "/v2/", "/go/src", "/api/", "/exec/", "/images/", "/volumedriver."} {
 		if strings.HasPrefix(path, dir) {
 			return false
 		}
@@ -121,6 +124,40 @@ func isObject(s string, p span) bool {
 		return changed
 	}
 	return true
+}
+
+// withoutLayers hides the paths in the options of an overlay mount, which are
+// many and never what the failure is about. Offsets stay.
+func withoutLayers(low string) string {
+	if !strings.Contains(low, "dir=/") {
+		return low
+	}
+	b := []byte(low)
+	for _, option := range []string{"lowerdir=/", "upperdir=/", "workdir=/"} {
+		for from := 0; ; {
+			i := strings.Index(low[from:], option)
+			if i < 0 {
+				break
+			}
+			for from += i + len(option) - 1; from < len(low) && inWord(low[from]) && low[from] != ',' && low[from] != ']'; from++ {
+				if b[from] == '/' {
+					b[from] = '_'
+				}
+			}
+		}
+	}
+	return string(b)
+}
+
+// isRemote tells that a path is a server's, by what is before it: an address, a
+// host's name that is no word, or nothing but the colon.
+func isRemote(before string) bool {
+	host, ok := strings.CutSuffix(before, ":")
+	if !ok {
+		return false
+	}
+	host = host[strings.LastIndexAny(host, " \t\n\"'=,(")+1:]
+	return host == "" || !strings.Contains(host, "/") && strings.ContainsAny(host, ".]0123456789")
 }
 
 // pathOf finds the path that the failure at is about: the one before the words

@@ -142,7 +142,7 @@ func TestReport(t *testing.T) {
 	for _, e := range Read(text) {
 		got = append(got, strings.TrimSpace(string(e.Family)+" "+e.Container[:min(6, len(e.Container))]+" "+e.Device))
 	}
-	want := "mount-busy 593d8a, mount-busy 3a2739, thinpool  65, mount-busy, mount-busy a5144c, mount-busy bdd60d, mount-busy 847b5b, mount-busy a85e44, mount-busy 526c82, thinpool  86"
+	want := "mount-busy 593d8a, mount-busy 3a2739, thinpool  65, mount-busy c8d3ee, mount-busy a5144c, mount-busy bdd60d, mount-busy 847b5b, mount-busy a85e44, mount-busy 526c82, thinpool  86"
 	if strings.Join(got, ", ") != want {
 		t.Errorf("got  %s\nwant %s", strings.Join(got, ", "), want)
 	}

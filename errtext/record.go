@@ -15,6 +15,7 @@ type record struct {
 	program string
 	source  string
 	fields  bool // it was logfmt, as daemons in Go but kubelet write it
+	caller  bool // with the function or source file that wrote it
 	times   int
 }
 
@@ -52,7 +53,7 @@ func records(text []byte) iter.Seq[record] {
 func (l line) record(last int) record {
 	l.unwrap()
 	text := unescape(l.text)
-	return record{no: l.no, last: last, text: text, low: lower(text), program: l.program, source: l.source, fields: l.fields, times: l.times}
+	return record{no: l.no, last: last, text: text, low: withoutLayers(lower(text)), program: l.program, source: l.source, fields: l.fields, caller: l.caller, times: l.times}
 }
 
 // continues tells whether next goes on with what open says, and what is put
@@ -78,6 +79,9 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 	if starts(text) {
 		return "", false
 	}
+	if isIndented(next.text) && !isIndented(open.text) && isOfTool(open.text) {
+		return "\n", true
+	}
 	if quoteIsOpen(open.text) || strings.Count(open.text, "(") > strings.Count(open.text, ")") {
 		return " ", true
 	}
@@ -100,6 +104,17 @@ func starts(text string) bool {
 	}
 	word, _, ok := strings.Cut(text, ": ")
 	return ok && programs[word] != "" || isEcho(text)
+}
+
+// isIndented tells a line of a program's sentence that is not its first.
+func isIndented(text string) bool {
+	return strings.HasPrefix(text, "\t") || strings.HasPrefix(text, "    ")
+}
+
+// isOfTool tells that a line begins with the name of a program that is no daemon.
+func isOfTool(text string) bool {
+	name, _, ok := strings.Cut(text, ": ")
+	return ok && programs[name] == tool
 }
 
 // quoteIsOpen tells that a quoted field of a log line has no end yet.

@@ -25,7 +25,7 @@ var programs = map[string]string{
 // Source: kubernetes pkg/kubelet, pkg/volume.
 var kubeletFiles = []string{
 	"kubelet", "remote_", "kuberuntime", "kuberuntimemanager", "pod_workers", "nestedpendingoperations", "goroutinemap", "generic.go", "reconciler", "desired_state", "docker_", "cni.go",
-	"cri_stats", "prober", "eviction", "pod_container", "qos_", "subpath", "secret.go", "configmap", "projected", "csi_", "volume_manager", "operation_generator", "log.go", "container_manager", "oom_", "setters", "rbd", "mount_helper", "handler", "log_metrics", "pod_startup", "helpers.go", "status_manager", "image_gc", "manager.go",
+	"cri_stats", "prober", "eviction", "pod_container", "qos_", "subpath", "secret.go", "configmap", "projected", "csi_", "volume_manager", "operation_generator", "log.go", "container_manager", "oom_", "setters", "rbd", "mount_helper", "handler", "log_metrics", "pod_startup", "helpers.go", "status_manager", "image_gc", "manager.go", "driver-call",
 }
 
 // kubeletWords are in what kubelet prints in its log and in events.
@@ -45,10 +45,10 @@ var runtimeWords = []struct {
 	{"docker", []string{"error response from daemon", "error starting daemon", "docker daemon", "handler for ", "error creating overlay mount to", "cannot start service", "docker-compose", "cannotcreatecontainererror", "cannotstartcontainererror", "dockertimeouterror", "docker: ", "failed to exit within", "trying direct sigkill", "did not receive an exit event", "error initializing graphdriver", "devmapper: error", "devmapper: thin pool", "devicemapper: error", "failed to register layer", "libnetwork", "api error (500)", "libcontainerd", "daemon/graphdriver", "com.docker"}},
 	{"buildah", []string{"buildah"}},
 	{"cri-o", []string{"cri-o", "crio", "kubernetes.io/cri-o"}},
-	{"podman", []string{"podman", "libpod", "removing storage for container", "creating container storage", "that name is already in use", "container state improper", "cleaning up storage", "conmon", "oci runtime error: ", "oci permission denied"}},
+	{"podman", []string{"podman", "libpod", "removing storage for container", "creating container storage", "that name is already in use", "container state improper", "cleaning up storage", "conmon", "oci runtime error: ", "oci permission denied", "network namespace for container", "failed to remove ns path"}},
 	{"lxd", []string{"lxd", "/snap/lxd/"}},
 	{"incus", []string{"/var/lib/incus", "incus "}},
-	{"lxc", []string{"lxc_", "lxc-", "/var/lib/lxc", "lxc "}},
+	{"lxc", []string{"lxc_", "lxc-", "/var/lib/lxc/", "lxc "}},
 	{"containerd", []string{"containerd", "podsandboxstatus for", "stoppodsandbox for", "removepodsandbox for", "runpodsandbox for", "stopcontainer for", "containerstatus for", "removecontainer for", "execsync for", "task must be stopped before deletion", "killpodsandbox for", "cleanup rootfs mount", "io.containerd.", "taskoom", "failed to reserve container name", "failed to reserve sandbox name", "failed to create shim", "nerdctl"}},
 	{"docker", []string{"oci runtime exec failed", "oci runtime create failed", "oci runtime start failed"}},
 	{"crun", []string{"crun: ", "crun "}},
@@ -61,6 +61,9 @@ var runtimeWords = []struct {
 // kubelet's line quotes docker's error and docker's quotes runc's.
 func runtimeOf(r *record) string {
 	known := programs[r.program]
+	if strings.HasPrefix(r.program, "kubelet") {
+		known = "kubelet" // kubelet-wrapper, kubelet.sh
+	}
 	if known == "kubelet" || known == "kernel" || known == "cri-o" || known == "podman" {
 		return known
 	}
@@ -83,15 +86,36 @@ func runtimeOf(r *record) string {
 		return "" // klog of a CSI driver or another controller
 	}
 	for _, w := range runtimeWords {
-		if _, ok := hasAny(r.low, w.words...); ok {
+		if hasWord(r.low, w.words) && !(w.runtime == "docker" && r.caller) {
 			return w.runtime
 		}
 	}
 	switch {
 	case known == "systemd":
 		return known
-	case r.fields:
+	case r.fields && !r.caller && !hasWord(r.low, storageWords):
 		return "docker" // of the daemons that log so, the one whose messages do not name it
 	}
 	return ""
+}
+
+// storageWords are in what drivers of volumes print, which log as daemons do.
+var storageWords = []string{"csi", "kubernetes.io", "nodepublishvolume", "nodeunpublishvolume", "nodestagevolume", "nodeunstagevolume", "pxd", "pxctl", "/var/lib/osd/", "longhorn", "volumedriver"}
+
+// hasWord tells whether a text has one of the phrases, not as the end of a
+// longer word: fuse-overlayfs is not the kernel's overlayfs.
+func hasWord(low string, phrases []string) bool {
+	for _, p := range phrases {
+		for from := 0; ; {
+			i := strings.Index(low[from:], p)
+			if i < 0 {
+				break
+			}
+			if i += from; i == 0 || !isLetter(p[0]) || !isLetter(low[i-1]) && !isDigit(low[i-1]) && low[i-1] != '-' {
+				return true
+			}
+			from = i + 1
+		}
+	}
+	return false
 }

@@ -96,7 +96,7 @@ func textOf(v any) string {
 }
 
 // noise are the fields of a log line that say nothing of the trouble.
-var noise = []string{"time", "t", "level", "lvl", "ts", "file", "func", "line", "caller", "module", "pid", "source"}
+var noise = []string{"time", "t", "level", "lvl", "ts", "line", "module", "pid", "source"}
 
 // fromFields unwraps logfmt, as logrus writes it: time= level= msg="..." error="..."
 //
@@ -118,6 +118,8 @@ func (l *line) fromFields() bool {
 			trouble = ": " + value
 		case name == "lvl" && l.program == "":
 			l.program = "lxd" // log15, where others write level=
+		case name == "func" || name == "file" || name == "caller":
+			l.caller = true
 		case !contains(noise, name):
 			rest += " " + s[:len(s)-len(tail)]
 		}

@@ -29,7 +29,11 @@ func TestHeaders(t *testing.T) {
 		{"hostile: a priority of many digits", "<99999>text", "<99999>text", ""},
 		{"hostile: a bracket without end", "[ 1.2", "[ 1.2", ""},
 		{"hostile: a month alone", "Jan", "Jan", ""},
-		{"hostile: no month", "Xyz 14 15:22:06 node1 a: text", "Xyz 14 15:22:06 node1 a: text", ""},
+		{"a month in French", "sept. 21 00:57:44 node1 kubelet[1408]: E0921 00:57:44.921844    1408 a.go:1] text", "text", "kubelet"},
+		{"a month in Chinese", "1月 29 22:38:32 node1 dockerd[7]: text", "text", "dockerd"},
+		{"a program's line in the kernel's log", "[  812.123456] systemd-shutdown[1]: text", "text", "systemd-shutdown"},
+		{"hostile: no month", "X: 14 15:22:06 node1 a: text", "X: 14 15:22:06 node1 a: text", ""},
+		{"hostile: a tag without a pid", "[  812.123456] a[]: text", "a[]: text", "kernel"},
 		{"hostile: a date cut off", "2020-01-01T00:00:0", "2020-01-01T00:00:0", ""},
 		{"hostile: headers without end", "> > > > > > > > > > text", "> > text", ""},
 	} {

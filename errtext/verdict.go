@@ -65,24 +65,27 @@ var failed = []string{"fail", "error", "cannot", "can't", "could not", "couldn't
 
 // busyPhrases are EBUSY in the spellings of libc, tools and daemons.
 var busyPhrases = []string{
-	"resource busy", "device is busy", "device busy", "target is busy", "dataset is busy", "pool is busy", "mount point is busy", "mount point busy", "ebusy", "text file busy", "errno 16", "errno=16", "errno: 16", "(16)", " is busy", "os error 16", "resource is busy", "or busy", "map in use", "still busy", "volume busy", "file busy",
+	"resource busy", "device is busy", "device busy", "target is busy", "pool or dataset is busy", "mountpoint or dataset is busy", "dataset is busy", "pool is busy", "mount point is busy", "mount point busy", "ebusy", "text file busy", "errno 16", "errno=16", "errno: 16", "error is 16", "(16)", " is busy", "os error 16", "resource is busy", "or busy", "map in use", "still busy", "volume busy", "file busy",
 }
 
 // busyAbroad is EBUSY in other languages.
 //
 // Source: the translations of glibc, util-linux.
 var busyAbroad = []string{
-	"设备或资源忙", "設備或資源忙碌中", "裝置或系統資源忙碌中", "目标忙", "デバイスもしくはリソースがビジー状態です", "デバイスもしくはリソースがビジー", "장치나 자원이 동작 중", "das gerät oder die ressource ist belegt", "das ziel wird gerade benutzt", "ressource occupé", "périphérique ou ressource", "dispositivo o recurso ocupado", "dispositivo o risorsa occupata", "dispositivo ou recurso está ocupado", "устройство или ресурс занято", "Устройство или ресурс занято", "urządzenie lub zasoby zajęte",
+	"设备或资源忙", "設備或資源忙碌中", "裝置或系統資源忙碌中", "目标忙", "デバイスもしくはリソースがビジー状態です", "デバイスもしくはリソースがビジー", "장치나 자원이 동작 중", "ist belegt", "wird gerade benutzt", "occupé", "périphérique ou ressource", "recurso ocupado", "está ocupado", "risorsa occupata", "è occupat", "устройство или ресурс занято", "Устройство или ресурс занято", "zasoby zajęte", "jest zajęt",
 }
 
 // inUse are weaker words: they mean EBUSY for a device or a mount alone.
 var inUse = []string{
-	"filesystem in use", "in use by the system", "is still in use", "still in use", "is used by another", "currently in use", "already mounted", "still mounted", "is mounted", "being used", "in use.", "open logical volume", "in use by", "currently mapped", "still being used", "image has watchers", "exclusively", "exclusive access", "used by another device", "currently used by", "is in use", "can't remove open", "exit status 16", "contains a filesystem in use", "not unmounted", "still attached", "busy", "could not logout", "error (9 - internal error)", "device not unmapped", "mounts still exist", "has active", "has dependent", "holders",
+	"filesystem in use", "in use by the system", "is still in use", "still in use", "is used by another", "currently in use", "already mounted", "still mounted", "is mounted", "being used", "in use.", "open logical volume", "in use by", "currently mapped", "still being used", "image has watchers", "exclusively", "exclusive access", "used by another device", "currently used by", "is in use", "can't remove open", "exit status 16", "contains a filesystem in use", "not unmounted", "still attached", "busy", "could not logout", "error (9 - internal error)", "device not unmapped", "mounts still exist", "has active", "has dependent", "holders", "contains a mounted", "deactivate open", "remove open device", "held open",
 }
+
+// inUseDevice is weaker still: it means EBUSY for a device alone.
+const inUseDevice = " in use"
 
 // deviceWords are operations on a block device, a dataset or a logical volume.
 var deviceWords = []string{
-	"remove device", "removedevice", "unmounting device", "device is busy", "logical volume", "ioctl on", "unmap", "rbd: ", "luksclose", "losetup", "detach failed", "apparently in use", "mkfs", "mke2fs", "wipefs", "pvcreate", "vgremove", "lvremove", "mdadm", "cryptsetup", "still in use", "dataset", "pool is busy", "zfs destroy", "multipath", "map in use", "iscsiadm", "logout", "image has watchers", "rbd image", "lv ", "vgchange", "open count", "exclusively", "exclusive access", "blkdiscard", "sgdisk", "blockdev", "partprobe", "dmsetup", "delete_thin", "thin device", "deactivate", "unmapping", "detach", "device-mapper", "devmapper", "devicemapper", "nbd", "loop device", "swapoff", "blkid", "fsck", "open /dev/", "opening /dev/", "open device", "volume group", "physical volume", "physical drive", "/dev/rbd", "unstage",
+	"remove device", "removedevice", "unmounting device", "device is busy", "logical volume", "ioctl on", "unmap", "rbd: ", "luksclose", "losetup", "detach failed", "apparently in use", "mkfs", "mke2fs", "wipefs", "pvcreate", "vgremove", "lvremove", "mdadm", "cryptsetup", "still in use", "dataset", "pool is busy", "zfs destroy", "multipath", "map in use", "iscsiadm", "logout", "image has watchers", "rbd image", "lv ", "vgchange", "open count", "exclusively", "exclusive access", "blkdiscard", "sgdisk", "blockdev", "partprobe", "dmsetup", "delete_thin", "thin device", "deactivate", "unmapping", "detach", "device-mapper", "devmapper", "devicemapper", "nbd", "loop device", "swapoff", "blkid", "fsck", "open /dev/", "opening /dev/", "open device", "volume group", "physical volume", "physical drive", "/dev/rbd", "unstage", "partition", "this disk", "problem opening", "blkrrpart", "swapon", "drbd",
 }
 
 // mountWords are operations on a mount or on a directory entry.
@@ -102,15 +105,21 @@ func busy(low string) (verdict, bool) {
 		}
 		return v, true
 	}
-	weak := false
+	deviceOnly := false
 	if !strong {
+		weak := false
 		if at, weak = hasAny(low, inUse...); !weak {
-			return verdict{}, false
+			if at, deviceOnly = hasAny(low, inUseDevice); !deviceOnly {
+				return verdict{}, false
+			}
 		}
 	}
 	device, onDevice := hasAny(low, deviceWords...)
 	_, onMount := hasAny(low, mountWords...)
-	path := strings.Contains(low, " /") || strings.Contains(low, `"/`) || strings.Contains(low, "'/") || strings.Contains(low, ":/")
+	block, path := objects(low)
+	if _, unmounts := hasAny(low, "umount", "unmount"); block && !path && !unmounts || busyDevice(low, at) {
+		device, onDevice = 0, true
+	}
 	v := verdict{at: at}
 	switch {
 	case onDevice && !(path && attachedMount(low, at)):
@@ -120,9 +129,9 @@ func busy(low string) (verdict, bool) {
 		}
 	case onMount && strong:
 		v.family, v.cause = MountBusy, "it is a mount point in some mount namespace, or open in one"
-	case onMount && path:
+	case onMount && path && !deviceOnly:
 		v.family, v.cause = MountBusy, "it is mounted or open elsewhere"
-	case strong && busyPath(low, at):
+	case strong && (busyPath(low, at) || busyPathBehind(low, at)):
 		v.family, v.cause = MountBusy, "it is a mount point in some mount namespace, or open in one"
 	case strong:
 		v.family, v.cause = Other, "something is busy; the text does not say what"
@@ -140,6 +149,50 @@ func busyPath(low string, at int) bool {
 	}
 	_, used := hasAny(low[max(0, p.start-12):p.start], "open", "write", "read", "exec", "connect")
 	return !used
+}
+
+// busyDevice tells that the phrase at is said of what the text calls a device:
+// "Device luks-1 is busy".
+func busyDevice(low string, at int) bool {
+	i := strings.LastIndex(low[:at], "device ")
+	if i < 0 {
+		return false
+	}
+	d, ok := deviceName(low, i+len("device "))
+	return ok && d.end <= at && attached(low, d.end, at)
+}
+
+// busyPathBehind tells that the phrase at is said of the path behind it, as
+// Python prints errors: "[Errno 16] Device or resource busy: '/mnt'".
+func busyPathBehind(low string, at int) bool {
+	p, ok := nextPath(low, at)
+	if !ok || p.start-at > 32 {
+		return false
+	}
+	path := low[p.start:p.end]
+	for _, no := range []string{"/dev/", "/proc/", "/sys/"} {
+		if strings.HasPrefix(path, no) {
+			return false
+		}
+	}
+	return strings.HasSuffix(strings.TrimRight(low[at:p.start], "'\"b"), ": ")
+}
+
+// objects tells whether a text has paths that an error may be about: of block
+// devices, and of anything else.
+func objects(low string) (block, other bool) {
+	for from, n := 0, 0; n < 64; n++ {
+		p, ok := nextPath(low, from)
+		if !ok {
+			break
+		}
+		if from = p.end; isDevPath(low[p.start:p.end]) {
+			block = true
+		} else {
+			other = other || isObject(low, p)
+		}
+	}
+	return block, other
 }
 
 // attachedMount tells that the phrase at is said of a path that is no device:
