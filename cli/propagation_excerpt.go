@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 
 	"sexton.dev/linux/mounts/excerpt"
@@ -8,22 +10,17 @@ import (
 	"sexton.dev/propagation/verdict"
 )
 
+// apart is the number of bits of a mount id.
+const apart = 32
+
 // placeExcerpts puts the mounts of all excerpts into one table and finds the
-// target in each: on its very place, or at the end of a longer path, as a
-// container has a host's; and any other mount of the same file system part.
+// target in each.
 //
 // The kernel numbers mounts over all namespaces, but excerpts may be of different
 // hours: each side's numbers are kept apart. Peer groups are the same for all.
 func placeExcerpts(target string, sides []verdict.Side, all []excerpt.Table) *propagation.Table {
-	const apart = 32 // bits of a mount id
 	var mounts []propagation.Mount
 	var spaces []propagation.Namespace
-	type part struct {
-		device uint64
-		root   string
-	}
-	target = "/" + strings.Trim(target, "/")
-	shown := map[part]bool{}
 	for i := range sides {
 		base := uint64(i+1) << apart
 		sides[i].Namespace, sides[i].Whole, sides[i].Untagged = base, all[i].Whole, true
@@ -36,37 +33,97 @@ func placeExcerpts(target string, sides []verdict.Side, all []excerpt.Table) *pr
 			}
 			mounts = append(mounts, p)
 			sides[i].Untagged = sides[i].Untagged && !m.Numbered
-			if at(m.MountPoint, target) && m.Numbered {
-				shown[part{p.Device, p.Root}] = true
-			}
 		}
 	}
-	upper := map[uint64]uint64{} // by the mount that it covers
-	for _, m := range mounts {
-		side := &sides[m.Namespace>>apart-1]
-		if at(m.Point, target) || shown[part{m.Device, m.Root}] && !side.Untagged {
-			side.Targets = append(side.Targets, m.ID)
-			upper[m.Parent] = m.ID
-		}
-	}
+	findTargets(target, sides, mounts)
 	table, _ := propagation.New(mounts, spaces)
-	for i := range sides {
-		putTopLast(sides[i].Targets, upper)
-	}
 	return table
 }
 
-func at(point, target string) bool {
-	return point == target || target != "/" && strings.HasSuffix(point, target)
-}
-
-// putTopLast moves the mount that a path leads to behind those that it covers.
-func putTopLast(targets []uint64, upper map[uint64]uint64) {
-	for i, id := range targets {
-		if upper[id] == 0 {
-			last := len(targets) - 1
-			targets[i], targets[last] = targets[last], targets[i]
-			return
+// findTargets gives each side the mounts that the target is there: those that show
+// the same part of a file system as the first that the word names, at whatever
+// place, as a container has a host's; where there is none, what is at its path, or
+// at the end of a longer one.
+func findTargets(word string, sides []verdict.Side, mounts []propagation.Mount) {
+	type part struct {
+		device uint64
+		root   string
+	}
+	var first *part
+	shown := func(m propagation.Mount) bool {
+		return first != nil && numbered(m) && part{m.Device, m.Root} == *first
+	}
+	names := named(word)
+	covered := map[uint64]bool{}
+	for _, m := range mounts {
+		covered[m.Parent] = covered[m.Parent] || names(m)
+	}
+	for _, m := range mounts {
+		if names(m) && numbered(m) && !covered[m.ID] && first == nil {
+			first = &part{m.Device, m.Root}
+		}
+	}
+	path := "/" + strings.Trim(word, "/")
+	for _, is := range []func(propagation.Mount) bool{
+		func(m propagation.Mount) bool { return shown(m) || names(m) && isDevice(word) },
+		names,
+		func(m propagation.Mount) bool { return path != "/" && strings.HasSuffix(m.Point, path) },
+	} {
+		for i := range sides {
+			if len(sides[i].Targets) == 0 {
+				sides[i].Targets = targetsIn(sides[i].Namespace, mounts, is, names)
+			}
 		}
 	}
 }
+
+// targetsIn are the mounts of one side that are the target. What its name leads to
+// is the last: not another place where the same is shown, nor what it covers.
+func targetsIn(side uint64, mounts []propagation.Mount, is, names func(propagation.Mount) bool) []uint64 {
+	var elsewhere, there []uint64
+	covered := map[uint64]bool{}
+	for _, m := range mounts {
+		switch {
+		case m.Namespace != side || !is(m):
+			continue
+		case names(m):
+			there = append(there, m.ID)
+		default:
+			elsewhere = append(elsewhere, m.ID)
+		}
+		covered[m.Parent] = true
+	}
+	targets := append(elsewhere, there...)
+	for i := len(targets) - 1; i >= 0; i-- {
+		if !covered[targets[i]] {
+			last := len(targets) - 1
+			targets[i], targets[last] = targets[last], targets[i]
+			break
+		}
+	}
+	return targets
+}
+
+// named tells which mounts a word names: a path, a device as 8:16, or a mount id.
+func named(word string) func(propagation.Mount) bool {
+	if id, err := strconv.ParseUint(word, 10, apart); err == nil {
+		return func(m propagation.Mount) bool { return numbered(m) && m.ID&(1<<apart-1) == id }
+	}
+	if isDevice(word) {
+		return func(m propagation.Mount) bool {
+			return numbered(m) && fmt.Sprintf("%d:%d", m.Device>>apart, m.Device&(1<<apart-1)) == word
+		}
+	}
+	path := "/" + strings.Trim(word, "/")
+	return func(m propagation.Mount) bool { return m.Point == path }
+}
+
+func isDevice(word string) bool {
+	major, minor, ok := strings.Cut(word, ":")
+	_, err := strconv.ParseUint(major, 10, apart)
+	_, err2 := strconv.ParseUint(minor, 10, apart)
+	return ok && err == nil && err2 == nil
+}
+
+// numbered tells that the text had the mount's ids and device.
+func numbered(m propagation.Mount) bool { return m.ID&(1<<apart-1) < 1<<31 }

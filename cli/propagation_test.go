@@ -129,6 +129,12 @@ func TestExcerptsByParents(t *testing.T) {
 		{"submount in the host, lazily", chainHost + "500 218 0:9 / /home/x/merged/s rw - tmpfs tmpfs rw\n", chainUnit, "/home/x/merged", []string{"--detach"}, "goes", "receives"},
 		{"longer path in the unit", chainHost, strings.ReplaceAll(strings.Replace(chainUnit, " / / rw", " / /host rw", 1), " /home", " /host/home"), "/home/x/merged", nil, "goes", "receives from group 29"},
 		{"absent there", chainHost, "370 369 8:3 / / rw shared:120 master:1 - ext4 /dev/sda3 rw\n", "/home/x/merged", nil, "unknown", "not mounted"},
+		{"another mount whose path ends so", chainHost, chainUnit + "500 370 0:9 / /srv/home/x/merged rw - tmpfs tmpfs rw\n", "/home/x/merged", nil, "goes", "receives from group 29"},
+		{"something else at that path", chainHost, strings.ReplaceAll(strings.Replace(chainUnit, " / / rw", " / /host rw", 1), " /home", " /host/home") + "500 370 0:9 / /home/x/merged rw - tmpfs tmpfs rw\n", "/home/x/merged", nil, "goes", "receives from group 29"},
+		{"shown at another place, too", chainHost + "500 39 0:105 / /b rw - overlay overlay rw\n", chainUnit, "/home/x/merged", nil, "goes", "receives from group 29"},
+		{"by its device", chainHost, chainUnit, "0:105", nil, "goes", "receives from group 29"},
+		{"by its id", chainHost, chainUnit, "218", nil, "goes", "receives from group 29"},
+		{"a mount over it", chainHost + "500 218 0:9 / /home/x/merged rw shared:7 - tmpfs tmpfs rw\n", chainUnit + "501 435 0:9 / /home/x/merged rw shared:8 master:7 - tmpfs tmpfs rw\n", "/home/x/merged", nil, "goes", "receives from group 109"},
 		{"proc mounts", chainHost, "overlay /home/x/merged overlay rw 0 0\n", "/home/x/merged", nil, "unknown", "does not show propagation"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,10 +1,11 @@
 // Package excerpt reads mount tables as people paste them: some lines only, with
 // what grep, a log or a shell put in front, cut behind, of mountinfo, of
-// /proc/mounts or of mount(8).
+// /proc/mounts, of mount(8) or of findmnt(8).
 package excerpt
 
 import (
 	"bytes"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -33,18 +34,15 @@ const (
 )
 
 // Parse reads an excerpt. Lines that are no mounts are counted; the same mount
-// seen through several processes is kept once.
+// seen through several processes is kept once; a line that a terminal cut in two
+// is one.
 //
-// Sources: proc_pid_mountinfo(5), proc_pid_mounts(5), mount(8).
+// Sources: proc_pid_mountinfo(5), proc_pid_mounts(5), mount(8), findmnt(8).
 func Parse(text []byte) Table {
 	var t Table
 	seen := map[int]bool{}
-	for line := range bytes.Lines(text) {
-		trimmed := strings.TrimRight(string(line[:min(len(line), maxLine)]), "\r\n\x00 ")
-		if trimmed == "" {
-			continue
-		}
-		m, ok := parse(trimmed)
+	for _, line := range joined(lines(text)) {
+		m, ok := parse(line)
 		if !ok || len(t.Mounts) == maxMounts {
 			t.Others++
 			continue
@@ -60,8 +58,54 @@ func Parse(text []byte) Table {
 	return t
 }
 
+// lines are those with text, without colors and with escapes as the kernel writes
+// them: JSON and Go print a backslash twice.
+func lines(text []byte) []string {
+	var out []string
+	for line := range bytes.Lines(text) {
+		s := string(line[:min(len(line), maxLine)])
+		if strings.Contains(s, "\x1b[") {
+			s = colors.ReplaceAllString(s, "")
+		}
+		if strings.Contains(s, `\\`) {
+			s = doubled.ReplaceAllString(s, `\$1`)
+		}
+		if s = strings.TrimRight(s, "\r\n\x00 "); s != "" {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+var (
+	colors  = regexp.MustCompile(`\x1b\[[0-9;]*[a-zA-Z]`)
+	doubled = regexp.MustCompile(`\\+([0-7]{3})`)
+)
+
+// joined puts together what a terminal cut: a line of mountinfo without its end,
+// and the next, if that is no mount of its own.
+func joined(lines []string) []string {
+	out := lines[:0]
+	for i := 0; i < len(lines); i++ {
+		line := lines[i]
+		if i+1 < len(lines) && !strings.Contains(line, " - ") && starts.MatchString(line) {
+			if _, ok := parse(lines[i+1]); !ok && ends.MatchString(line+lines[i+1]) {
+				line += lines[i+1]
+				i++
+			}
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+var (
+	starts = regexp.MustCompile(`(^|[ :\t])[0-9]+ [0-9]+ [0-9]+:[0-9]+ /`)
+	ends   = regexp.MustCompile(`[0-9]+:[0-9]+ /[^ ]* /[^ ]* r[ow](,[^ ]+)?( [a-z_]+:[0-9]+| unbindable)* - [a-z]`)
+)
+
 func parse(line string) (Mount, bool) {
-	for _, read := range []func(string) (Mount, bool){mountinfo, procMounts, mountCommand} {
+	for _, read := range []func(string) (Mount, bool){mountinfo, procMounts, mountCommand, columns} {
 		if m, ok := read(line); ok {
 			m.PID = grepPID(line)
 			return m, true
@@ -73,7 +117,13 @@ func parse(line string) (Mount, bool) {
 // mountinfo finds "ID PARENT MAJOR:MINOR ROOT POINT" somewhere in the line. What
 // is behind the options may be cut.
 func mountinfo(line string) (Mount, bool) {
-	fields := strings.Split(line, " ")
+	if m, ok := numberedIn(strings.Split(line, " ")); ok {
+		return m, true
+	}
+	return numberedIn(strings.Fields(line)) // aligned in columns
+}
+
+func numberedIn(fields []string) (Mount, bool) {
 	for i := 0; i+4 < len(fields); i++ {
 		id := fields[i][strings.LastIndexAny(fields[i], ":\t")+1:]
 		if !digits(id) || !digits(fields[i+1]) || !device(fields[i+2]) || fields[i+4] == "" || fields[i+4][0] != '/' {
@@ -128,6 +178,19 @@ func mountCommand(line string) (Mount, bool) {
 		return Mount{}, false
 	}
 	return plain(before[strings.LastIndexAny(before, " \t")+1:], "/"+point, kind, strings.Trim(options, "()")), true
+}
+
+// columns reads findmnt's "TARGET SOURCE TYPE OPTIONS", with or without its tree,
+// and a line of /proc/mounts without its end.
+func columns(line string) (Mount, bool) {
+	f := strings.Fields(strings.TrimLeft(line, "│├└─|`- \t"))
+	if len(f) < 4 || !strings.HasPrefix(f[0], "/") || !word(f[2]) || f[3] != "rw" && f[3] != "ro" && !strings.HasPrefix(f[3], "rw,") && !strings.HasPrefix(f[3], "ro,") {
+		return Mount{}, false
+	}
+	if strings.HasPrefix(f[0], "/dev/") && strings.HasPrefix(f[1], "/") && !strings.HasPrefix(f[1], "/dev/") {
+		return plain(f[0], f[1], f[2], f[3]), true
+	}
+	return plain(f[1], f[0], f[2], f[3]), true
 }
 
 func plain(source, point, kind, options string) Mount {
