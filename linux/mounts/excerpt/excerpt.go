@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"sexton.dev/linux/mounts"
 )
@@ -65,10 +66,10 @@ func lines(text []byte) []string {
 	for line := range bytes.Lines(text) {
 		s := string(line[:min(len(line), maxLine)])
 		if strings.Contains(s, "\x1b[") {
-			s = colors.ReplaceAllString(s, "")
+			s = colors().ReplaceAllString(s, "")
 		}
 		if strings.Contains(s, `\\`) {
-			s = doubled.ReplaceAllString(s, `\$1`)
+			s = doubled().ReplaceAllString(s, `\$1`)
 		}
 		if s = strings.TrimRight(s, "\r\n\x00 "); s != "" {
 			out = append(out, s)
@@ -78,9 +79,13 @@ func lines(text []byte) []string {
 }
 
 var (
-	colors  = regexp.MustCompile(`\x1b\[[0-9;]*[a-zA-Z]`)
-	doubled = regexp.MustCompile(`\\+([0-7]{3})`)
+	colors  = pattern(`\x1b\[[0-9;]*[a-zA-Z]`)
+	doubled = pattern(`\\+([0-7]{3})`)
 )
+
+func pattern(text string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
+}
 
 // joined puts together what a terminal cut: a line of mountinfo without its end,
 // and the next, if that is no mount of its own.
@@ -88,8 +93,8 @@ func joined(lines []string) []string {
 	out := lines[:0]
 	for i := 0; i < len(lines); i++ {
 		line := lines[i]
-		if i+1 < len(lines) && !strings.Contains(line, " - ") && starts.MatchString(line) {
-			if _, ok := parse(lines[i+1]); !ok && ends.MatchString(line+lines[i+1]) {
+		if i+1 < len(lines) && !strings.Contains(line, " - ") && starts().MatchString(line) {
+			if _, ok := parse(lines[i+1]); !ok && ends().MatchString(line+lines[i+1]) {
 				line += lines[i+1]
 				i++
 			}
@@ -100,8 +105,8 @@ func joined(lines []string) []string {
 }
 
 var (
-	starts = regexp.MustCompile(`(^|[ :\t])[0-9]+ [0-9]+ [0-9]+:[0-9]+ /`)
-	ends   = regexp.MustCompile(`[0-9]+:[0-9]+ /[^ ]* /[^ ]* r[ow](,[^ ]+)?( [a-z_]+:[0-9]+| unbindable)* - [a-z]`)
+	starts = pattern(`(^|[ :\t])[0-9]+ [0-9]+ [0-9]+:[0-9]+ /`)
+	ends   = pattern(`[0-9]+:[0-9]+ /[^ ]* /[^ ]* r[ow](,[^ ]+)?( [a-z_]+:[0-9]+| unbindable)* - [a-z]`)
 )
 
 func parse(line string) (Mount, bool) {
