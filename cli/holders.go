@@ -58,7 +58,8 @@ mappings, what is mounted on it, overlays, loop devices and swap files.
 
 TARGET is a path, a container's id or name, a pod, a volume's name, a device
 (/dev/rbd0, 8:16, a device mapper's name), a superblock (0:50) or a mount id. Any
-text that is in a mount's path, root, source or options is found.
+text that is in a mount's path, root, source or options is found. A path that no
+mount has is looked for where its symbolic links lead.
 
 It exits with 0 if nothing holds it, 3 if something does, 4 if it cannot tell:
 without root, or in a PID namespace whose /proc does not show all processes.`,
@@ -94,12 +95,12 @@ func (s *session) runHolders(cmd *cobra.Command, host *hostFlags, out outputFlag
 	if !slices.ContainsFunc(args, holding.IsDevice) || len(args) > 1 {
 		parts = append(parts, snapshot.Names)
 	}
-	find := finder{}
-	host.narrow = find.narrowTo(args)
+	found := finder{host.follow, map[string]holding.Parts{}}
+	host.narrow = found.narrowTo(args)
 	host.layers = func(h *snapshot.Host) []collect.Layer {
 		var dirs []collect.Layer
 		for _, word := range args {
-			for _, l := range holding.Layers(h, idOf(h, word)) {
+			for _, l := range holding.Layers(h, found.parts(h, word).Word) {
 				dirs = append(dirs, collect.Layer(l))
 			}
 		}
@@ -111,7 +112,7 @@ func (s *session) runHolders(cmd *cobra.Command, host *hostFlags, out outputFlag
 	}
 	var all []*holdersReport
 	for _, word := range args {
-		all = append(all, newHoldersReport(now, find.find(now, word), word, parts))
+		all = append(all, newHoldersReport(now, found.parts(now, word).In(now), word, parts))
 	}
 	if err := s.printHolders(out, all); err != nil {
 		return err
@@ -128,16 +129,19 @@ func (s *session) runHolders(cmd *cobra.Command, host *hostFlags, out outputFlag
 }
 
 // A finder searches the tables of one look once for each word.
-type finder map[string]holding.Parts
+type finder struct {
+	follow func(string) string // see hostFlags
+	known  map[string]holding.Parts
+}
 
-func (f finder) find(h *snapshot.Host, word string) holding.Target {
+func (f finder) parts(h *snapshot.Host, word string) holding.Parts {
 	id := idOf(h, word)
-	parts, known := f[id]
+	parts, known := f.known[id]
 	if !known {
-		parts = holding.Search(h, id)
-		f[id] = parts
+		parts = search(h, word, f.follow)
+		f.known[id] = parts
 	}
-	return parts.In(h)
+	return parts
 }
 
 // narrowTo says what a question about these targets can do without.
@@ -150,7 +154,7 @@ func (f finder) narrowTo(words []string) *collect.Narrow {
 		Asked: func(h *snapshot.Host) collect.Asked {
 			var a collect.Asked
 			for _, word := range words {
-				t := f.find(h, word)
+				t := f.parts(h, word).In(h)
 				a.Namespaces, a.Devices, a.Mounts = append(a.Namespaces, t.Namespaces()...), append(a.Devices, t.Devices...), append(a.Mounts, t.IDs()...)
 			}
 			return a

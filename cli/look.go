@@ -87,6 +87,7 @@ func (f *hostFlags) chosen() ([]*check.Check, error) {
 // A sight is what a command learned of a host.
 type sight struct {
 	before, now *snapshot.Host
+	follow      func(string) string // see hostFlags
 	checks      []*check.Check
 	check.Result
 	took time.Duration
@@ -106,7 +107,7 @@ func (s *session) see(ctx context.Context, f *hostFlags, extra ...snapshot.Part)
 	for _, c := range chosen {
 		parts = append(parts, c.Reads()...)
 	}
-	out := &sight{checks: chosen}
+	out := &sight{checks: chosen, follow: f.follow}
 	if out.before, out.now, err = s.look(ctx, f, parts); err != nil {
 		return nil, err
 	}

@@ -31,12 +31,12 @@ func (s *session) hostPropagation(ctx context.Context, f *propagationFlags, q ve
 		}
 		return withHint(errors.New("the mounts of this host cannot be read: "+why), "as root; or --mountinfo NAME=FILE")
 	}
-	t := holding.Find(now, q.Target)
+	t := search(now, q.Target, f.host.follow).In(now)
 	if len(t.Mounts) == 0 {
 		return withHint(fmt.Errorf("%q is not mounted in any of %d mount namespaces", q.Target, len(now.Mounts.Namespaces)), "sexton holders "+q.Target)
 	}
 	q.Complete = true
-	q.Sides = hostSides(now, t, q.Target)
+	q.Sides = hostSides(now, t, t.Word)
 	if q.From, err = chosenSides(now, q.Sides, q.From); err != nil {
 		return err
 	}

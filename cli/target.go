@@ -71,7 +71,7 @@ func (v *sight) findingTarget(word string) (*target, error) {
 
 // mountTarget is a mount, a device or any text in the mount tables.
 func (v *sight) mountTarget(word string) *target {
-	t := holding.Find(v.now, word)
+	t := search(v.now, word, v.follow).In(v.now)
 	if len(t.Mounts) == 0 && len(holding.Of(v.now, t)) == 0 && !(v.now.Mounts != nil && holding.DeviceOf(v.now.Mounts, word) != "") {
 		return nil
 	}

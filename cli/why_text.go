@@ -169,7 +169,7 @@ func concernsWord(f check.Finding, word string) bool {
 // heldStory says who keeps what the words name, the first that anybody does.
 func (v *sight) heldStory(words []string) []string {
 	for _, word := range words {
-		held := holding.Of(v.now, holding.Find(v.now, word))
+		held := holding.Of(v.now, search(v.now, word, v.follow).In(v.now))
 		if len(held) == 0 {
 			continue
 		}

@@ -41,7 +41,7 @@ func Find(h *snapshot.Host, word string) Target { return Search(h, word).In(h) }
 
 // Parts are what a word means: superblocks, or subtrees of theirs.
 type Parts struct {
-	word  string
+	Word  string
 	roots map[string][]string // by device; none: all of it
 }
 
@@ -70,7 +70,7 @@ func Search(h *snapshot.Host, word string) Parts {
 
 // In lists the mounts of the parts in the mount tables that they were searched for in.
 func (p Parts) In(h *snapshot.Host) Target {
-	t := Target{Word: p.word, Devices: slices.Sorted(maps.Keys(p.roots))}
+	t := Target{Word: p.Word, Devices: slices.Sorted(maps.Keys(p.roots))}
 	if len(t.Devices) == 0 {
 		return t
 	}
@@ -154,12 +154,16 @@ const vector = 32
 // pathMatcher matches a mount point; one that ends so, as a container has the
 // host's; a source; and an overlay that has its layers beside a directory like this.
 func pathMatcher(p string) func(*snapshot.Mount) bool {
+	run := p
+	if rest, ok := strings.CutPrefix(p, "/var/run/"); ok {
+		run = "/run/" + rest // a link, on all that runs containers
+	}
 	dir := ""
 	if base := path.Base(p); base == "merged" || base == "rootfs" || base == "fs" {
 		dir = path.Dir(p)
 	}
 	return func(m *snapshot.Mount) bool {
-		if m.Point == p || m.Source == p || p != "/" && strings.HasSuffix(m.Point, p) {
+		if m.Point == p || m.Point == run || m.Source == p || p != "/" && (strings.HasSuffix(m.Point, p) || strings.HasSuffix(m.Point, run)) {
 			return true
 		}
 		return m.Type == "overlay" && (optionIs(m, p) || dir != "" && len(dir) > 1 && optionBelow(m, dir))

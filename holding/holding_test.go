@@ -63,6 +63,7 @@ func TestFind(t *testing.T) {
 		{id[:12], []string{"0:51"}, []uint64{103}},
 		{"/l/" + id + "/merged", []string{"0:51"}, []uint64{103}}, // the upper layer is beside it
 		{"/pods/x", []string{"8:3"}, []uint64{104}},
+		{"/var/run/ns", []string{"0:4"}, []uint64{105}}, // as daemons write /run
 		{"/", []string{"8:3"}, []uint64{100, 104}},
 		{"rbd", []string{}, nil}, // too short to be looked for
 		{"nothing-like-this", []string{}, nil},

@@ -45,8 +45,27 @@ func newLookup(root string, mounts []mount) *lookup {
 // process opens it, without symbolic links, and what is there. Errors are those
 // of lstat, ELOOP, or errForeign.
 func (l *lookup) find(p string) (string, entry, error) {
-	var done string // below root, "" is root itself
-	var last entry
+	done, _, last, err := l.walk(p)
+	if err != nil {
+		return "", entry{}, err
+	}
+	return path.Join(l.root, done), last, nil
+}
+
+// Follow gives an absolute path inside root as mount tables have it: without
+// symbolic links, as far as it is there and a walk waits for nobody.
+func Follow(root, p string) (string, error) {
+	mounts, err := readMounts()
+	if err != nil {
+		return p, err
+	}
+	done, rest, _, _ := newLookup(root, mounts).walk(p) // what cannot be walked stays as it is
+	return path.Join("/", done, path.Join(rest...)), nil
+}
+
+// walk follows a path below root, "" being root itself. With an error, rest is
+// what it did not come to.
+func (l *lookup) walk(p string) (done string, rest []string, last entry, err error) {
 	todo := names(p)
 	for links := 0; len(todo) > 0; {
 		name := todo[0]
@@ -60,30 +79,30 @@ func (l *lookup) find(p string) (string, entry, error) {
 		}
 		next := done + "/" + name
 		at := path.Join(l.root, next)
+		rest = slices.Concat([]string{name}, todo)
 		if foreign(l.mounts, at) {
-			return "", entry{}, fmt.Errorf("%s: %w", at, errForeign)
+			return done, rest, entry{}, fmt.Errorf("%s: %w", at, errForeign)
 		}
-		var err error
 		if last, err = lstat(at); err != nil {
-			return "", entry{}, fmt.Errorf("lstat %s: %w", at, err)
+			return done, rest, entry{}, fmt.Errorf("lstat %s: %w", at, err)
 		}
 		if last.mode&unix.S_IFMT != unix.S_IFLNK {
 			done = next
 			continue
 		}
 		if links++; links > maxLinks {
-			return "", entry{}, fmt.Errorf("%s: %w", at, syscall.ELOOP)
+			return done, rest, entry{}, fmt.Errorf("%s: %w", at, syscall.ELOOP)
 		}
 		target, err := os.Readlink(at)
 		if err != nil {
-			return "", entry{}, err
+			return done, rest, entry{}, err
 		}
 		if path.IsAbs(target) {
 			done = ""
 		}
 		todo = slices.Concat(names(target), todo)
 	}
-	return path.Join(l.root, done), last, nil
+	return done, nil, last, nil
 }
 
 func names(p string) []string {

@@ -195,6 +195,23 @@ func TestLookupStopsBeforeForeign(t *testing.T) {
 	}
 }
 
+// A path is followed as far as it is there, and never onto what may wait.
+func TestFollow(t *testing.T) {
+	root := build(t, tree{"data/docker/f": "text", "var/lib/docker": "-> /data/docker", "var/run": "-> ../run", "run/x": "text", "loop": "-> loop", "home/u/f": "text", "far": "-> /home/u"})
+	for path, want := range map[string]string{
+		"/var/lib/docker/f": "/data/docker/f", "/var/run/netns/cni-1": "/run/netns/cni-1", "/var/lib/docker/gone/merged": "/data/docker/gone/merged",
+		"/run//x/": "/run/x", "/loop/a": "/loop/a", "/": "/", "/nothing/../run/x": "/run/x", "/var/run/../run/x": "/run/x",
+	} {
+		if got, err := Follow(root, path); err != nil || got != want {
+			t.Errorf("%s: %q, %v, want %q", path, got, err, want)
+		}
+	}
+	done, rest, _, err := newLookup(root, []mount{{point: root + "/home", foreign: true}}).walk("/far/f")
+	if done != "" || len(rest) != 3 || !errors.Is(err, errForeign) {
+		t.Errorf("%q, %q, %v", done, rest, err)
+	}
+}
+
 func TestForeign(t *testing.T) {
 	const table = `22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 30 22 0:25 / /home rw,relatime shared:2 master:3 - autofs /etc/auto.home rw,fd=7
