@@ -57,6 +57,9 @@ all mounts of all namespaces. TARGET is a mount point, a device (8:16) or a moun
 With --mountinfo it judges what somebody pasted: excerpts of mountinfo, with what
 grep or a log put in front, or of /proc/mounts. What they do not decide is unknown.
 
+A plain unmount fails while something is open on the mount, or on a copy in another
+namespace that it would reach: who that is, is told. --detach does not ask.
+
 Two things no table shows. A mount that was copied with its parent into another
 user namespace is locked: nobody can unmount it there on its own. And kernels
 unmount by one of two rules. Both are told as far as they are likely, from who owns

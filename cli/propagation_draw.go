@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"sexton.dev/propagation"
@@ -21,6 +22,11 @@ func (r *propagationReport) draw(p *page, wide bool) {
 	for _, from := range r.froms() {
 		p.line("")
 		p.line("an unmount in %s", styled{bold, from})
+		for _, f := range r.Refused {
+			if f.From == from {
+				p.para("  ", f.Why)
+			}
+		}
 		r.drawVerdicts(p, from, wide)
 	}
 	r.drawLocks(p)
@@ -102,12 +108,17 @@ func (r *propagationReport) froms() []string {
 			out = append(out, v.From)
 		}
 	}
+	for _, f := range r.Refused {
+		if !slices.Contains(out, f.From) {
+			out = append(out, f.From) // nobody else has it
+		}
+	}
 	return out
 }
 
 func (r *propagationReport) drawVerdicts(p *page, from string, wide bool) {
 	type answer struct{ verdict, why string }
-	names := map[answer][]string{}
+	names, reasons := map[answer][]string{}, map[answer]string{}
 	var order []answer
 	for _, v := range r.Verdicts {
 		if v.From != from {
@@ -123,7 +134,7 @@ func (r *propagationReport) drawVerdicts(p *page, from string, wide bool) {
 		if names[a] == nil {
 			order = append(order, a)
 		}
-		names[a] = append(names[a], v.To)
+		names[a], reasons[a] = append(names[a], v.To), v.Why
 	}
 	colors := map[string]style{verdict.Stays: yellow, verdict.Unknown: dim}
 	for _, a := range order {
@@ -134,7 +145,9 @@ func (r *propagationReport) drawVerdicts(p *page, from string, wide bool) {
 			text += fmt.Sprintf(" and %d more", len(who)-most)
 		}
 		p.line("  %s in %s", styled{colors[a.verdict], fmt.Sprintf("%-7s", a.verdict)}, text)
-		p.para("          ", a.why)
+		if !slices.ContainsFunc(r.Refused, func(f verdict.Refusal) bool { return f.From == from && f.Why == reasons[a] }) {
+			p.para("          ", a.why)
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 // hostPropagation answers from a host's own mounts, all of them.
 func (s *session) hostPropagation(ctx context.Context, f *propagationFlags, q verdict.Question, r *propagationReport) error {
 	f.host.interval = 0
-	parts := []snapshot.Part{snapshot.MountTables, snapshot.Processes, snapshot.Places}
+	parts := []snapshot.Part{snapshot.MountTables, snapshot.References, snapshot.Processes, snapshot.Places}
 	_, now, err := s.look(ctx, &f.host, parts)
 	if err != nil {
 		return err
@@ -46,6 +46,7 @@ func (s *session) hostPropagation(ctx context.Context, f *propagationFlags, q ve
 	}
 	table, problems := holding.Table(now.Mounts)
 	q.Unsure = holding.Unsure(now.Mounts)
+	q.Users = usersOf(now, t)
 	var unasked []snapshot.Unread
 	if f.probe.locks {
 		table, unasked = probeLocks(ctx, &f.host, now.Mounts, table, &q)
@@ -61,11 +62,37 @@ func (s *session) hostPropagation(ctx context.Context, f *propagationFlags, q ve
 		r.Unknown = append(r.Unknown, fmt.Sprintf("mount %d: %s", p.Mount, p.Text))
 	}
 	for _, u := range append(now.Unread, unasked...) {
-		if u.Part == snapshot.MountTables {
+		if u.Part == snapshot.MountTables || u.Part == snapshot.References && !f.lazy {
 			r.Unknown = append(r.Unknown, u.Path+": "+u.Err)
 		}
 	}
 	return nil
+}
+
+// usersOf says who uses each mount of a target: what is open on it, and for the
+// host's own also what stands on a file of it, which is known by its path alone.
+func usersOf(h *snapshot.Host, t holding.Target) map[uint64]string {
+	out := map[uint64]string{}
+	for i, p := range t.Mounts {
+		var users []string
+		for _, u := range holding.Of(h, holding.Target{Word: t.Word, Mounts: []holding.Place{p}}) {
+			on := u.MountID == p.Mount.ID && slices.Contains([]string{"fd", "cwd", "root", "mmap", "iouring"}, u.Kind)
+			if on || i == 0 && (u.Kind == "loop" || u.Kind == "swap") {
+				who := u.Path // of what the kernel itself keeps open
+				if u.PID != 0 {
+					who = holding.Who(h, u)
+				}
+				users = append(users, who+" ("+u.Kind+")")
+			}
+		}
+		if n := len(users); n > 0 {
+			out[p.Mount.ID] = strings.Join(users[:min(3, n)], ", ")
+			if n > 3 {
+				out[p.Mount.ID] += fmt.Sprintf(" and %d more", n-3)
+			}
+		}
+	}
+	return out
 }
 
 // hostSides are the namespaces that have the target, the host's own first.

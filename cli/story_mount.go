@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"sexton.dev/check"
@@ -31,15 +32,53 @@ func (v *sight) holderStory(t *holding.Target) []string {
 	if len(held) == 0 {
 		return []string{"Nobody holds it."}
 	}
-	var names []string
-	for _, h := range held[:min(3, len(held))] {
-		names = append(names, holding.Who(v.now, h)+" ("+h.Kind+")")
+	return []string{"It is " + v.keepers(held, false) + "."}
+}
+
+// keepers names the first of those that have a mount in their namespace, and the
+// first of those that use it: the many of the one kind do not hide the other. A
+// plain unmount fails on who uses it.
+func (v *sight) keepers(held []check.Holder, usersFirst bool) string {
+	var have, use []check.Holder
+	for _, h := range held {
+		switch h.Kind {
+		case "process", "thread", "bind", "socket", "unknown":
+			have = append(have, h)
+		default:
+			use = append(use, h)
+		}
 	}
-	s := "It is held by " + strings.Join(names, ", ")
-	if more := len(held) - 3; more > 0 {
+	var parts []string
+	for _, part := range []struct {
+		verb    string
+		holders []check.Holder
+	}{{"held by", have}, {"in use by", use}} {
+		if len(part.holders) > 0 {
+			parts = append(parts, part.verb+" "+v.first(part.holders))
+		}
+	}
+	if usersFirst {
+		slices.Reverse(parts)
+	}
+	return strings.Join(parts, "; ")
+}
+
+// first names three holders and counts the rest.
+func (v *sight) first(holders []check.Holder) string {
+	const most = 3
+	var names []string
+	for _, h := range holders[:min(most, len(holders))] {
+		text := holding.Who(v.now, h) + " (" + h.Kind + ")"
+		if h.MountNamespace != 0 {
+			text += fmt.Sprintf(" in mnt:[%d]", h.MountNamespace)
+		}
+		names = append(names, text)
+	}
+	s := strings.Join(names, ", ")
+	if more := len(holders) - most; more > 0 {
 		s += fmt.Sprintf(" and %d more", more)
 	}
-	return []string{s + "."}
+	return s
 }
 
 // unmountStory is what an unmount in the first namespace that has it would do.

@@ -153,7 +153,14 @@ func (v *sight) eventStory(e errtext.Event) (string, []check.Finding) {
 	if len(words) == 0 {
 		return strings.Join(append(story, "The text names no container, path or device to look for."), " "), about
 	}
-	return strings.Join(append(story, v.heldStory(words)...), " "), about
+	return strings.Join(append(story, v.heldStory(words, isUnmount(e.Text))...), " "), about
+}
+
+// isUnmount reports whether a text tells of an unmount that failed: what is open on
+// a mount refuses it, and not who else has it mounted.
+func isUnmount(text string) bool {
+	low := strings.ToLower(text)
+	return strings.Contains(low, "umount") || strings.Contains(low, "unmount")
 }
 
 // concernsWord reports whether a finding is about what a text names.
@@ -167,25 +174,13 @@ func concernsWord(f check.Finding, word string) bool {
 }
 
 // heldStory says who keeps what the words name, the first that anybody does.
-func (v *sight) heldStory(words []string) []string {
+func (v *sight) heldStory(words []string, unmount bool) []string {
 	for _, word := range words {
 		held := holding.Of(v.now, search(v.now, word, v.follow).In(v.now))
 		if len(held) == 0 {
 			continue
 		}
-		var names []string
-		for _, h := range held[:min(3, len(held))] {
-			text := holding.Who(v.now, h) + " (" + h.Kind + ")"
-			if h.MountNamespace != 0 {
-				text += fmt.Sprintf(" in mnt:[%d]", h.MountNamespace)
-			}
-			names = append(names, text)
-		}
-		s := fmt.Sprintf("%s is held by %s", word, strings.Join(names, ", "))
-		if len(held) > 3 {
-			s += fmt.Sprintf(" and %d more", len(held)-3)
-		}
-		return []string{sentence(s), sentence("More: sexton holders " + word)}
+		return []string{sentence(word + " is " + v.keepers(held, unmount)), sentence("More: sexton holders " + word)}
 	}
 	if v.now.Mounts == nil {
 		return []string{"Whether anything holds it cannot be told: the mounts of this host were not read."}

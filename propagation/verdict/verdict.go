@@ -31,6 +31,10 @@ type Question struct {
 	// Unsure are the mounts of which nobody knows whether they are locked: what
 	// the table says is a guess. Asked are those that the kernel was asked about.
 	Unsure, Asked map[uint64]bool
+
+	// Users are those that use a mount, in words, by its id: a plain unmount of it,
+	// or of what it is a copy of, is refused.
+	Users map[uint64]string
 }
 
 // An Answer is what the commands print.
@@ -40,7 +44,8 @@ type Answer struct {
 	Parents    []string    `json:"parents"` // mount points above the target, nearest first, in the first namespace that has it
 	Chain      []Link      `json:"chain"`   // the same for all namespaces, from the target up
 	Verdicts   []Pair      `json:"verdicts"`
-	Differ     bool        `json:"differ,omitempty"` // kernels before 6.17 and later ones do not agree; Kernel says which was asked
+	Refused    []Refusal   `json:"refused,omitempty"` // the unmounts that fail: nothing goes
+	Differ     bool        `json:"differ,omitempty"`  // kernels before 6.17 and later ones do not agree; Kernel says which was asked
 	Kernel     string      `json:"kernel,omitempty"`
 }
 
@@ -72,6 +77,13 @@ type Pair struct {
 	Likely  bool   `json:"likely,omitempty"` // it rests on a lock that is not known
 }
 
+// A Refusal is an unmount that the kernel refuses.
+type Refusal struct {
+	From  string `json:"from"`
+	Errno string `json:"errno"`
+	Why   string `json:"why"`
+}
+
 // The verdicts.
 const (
 	Goes    = "goes"
@@ -81,7 +93,10 @@ const (
 
 // Judge answers a question.
 func Judge(t *propagation.Table, q Question) Answer {
-	j := judge{t: t, q: q}
+	j := judge{t: t, q: q, held: make(map[uint64]bool, len(q.Users))}
+	for id := range q.Users {
+		j.held[id] = true
+	}
 	a := Answer{Target: q.Target, Namespaces: []Namespace{}, Parents: []string{}, Chain: []Link{}, Verdicts: []Pair{}}
 	for _, s := range q.Sides {
 		a.Namespaces = append(a.Namespaces, j.standing(s))
@@ -98,7 +113,11 @@ func Judge(t *propagation.Table, q Question) Answer {
 		if q.From != nil && !slices.Contains(q.From, from.Name) {
 			continue
 		}
-		a.Verdicts = append(a.Verdicts, j.pairs(from, extremes)...)
+		effect := j.unmount(from)
+		a.Verdicts = append(a.Verdicts, j.pairs(from, effect, extremes)...)
+		if e := effect.Errno; q.Complete && e != 0 && len(from.Targets) > 0 {
+			a.Refused = append(a.Refused, Refusal{from.Name, errnos[e], j.refused(effect)})
+		}
 	}
 	if j.differ {
 		a.Differ, a.Kernel = true, map[bool]string{true: "before 6.17", false: "6.17 and later"}[q.Older]
@@ -109,12 +128,12 @@ func Judge(t *propagation.Table, q Question) Answer {
 type judge struct {
 	t      *propagation.Table
 	q      Question
+	held   map[uint64]bool // of the mounts that have users
 	differ bool
 }
 
 // pairs judges an unmount in one namespace for all others.
-func (j *judge) pairs(from Side, extremes []*judge) []Pair {
-	effect := j.unmount(from)
+func (j *judge) pairs(from Side, effect propagation.Effect, extremes []*judge) []Pair {
 	var effects []propagation.Effect
 	for _, e := range extremes {
 		effects = append(effects, e.unmount(from))
@@ -151,7 +170,7 @@ func (j *judge) extremes() []*judge {
 		for id := range j.q.Unsure {
 			locks[id] = is
 		}
-		out = append(out, &judge{t: j.t.Relock(locks), q: j.q})
+		out = append(out, &judge{t: j.t.Relock(locks), q: j.q, held: j.held})
 	}
 	return out
 }
@@ -223,7 +242,7 @@ func (j *judge) chain(s Side) []Link {
 
 // unmount is the effect of an unmount in a namespace, by the kernel asked about.
 func (j *judge) unmount(s Side) propagation.Effect {
-	v := j.t.Unmount(propagation.Call{Mount: s.target(), Namespace: s.Namespace, Lazy: j.q.Lazy})
+	v := j.t.Unmount(propagation.Call{Mount: s.target(), Namespace: s.Namespace, Lazy: j.q.Lazy, Held: j.held})
 	j.differ = j.differ || v.Differ
 	if j.q.Older {
 		return v.Old

@@ -87,6 +87,39 @@ func TestAllPairs(t *testing.T) {
 	}
 }
 
+// What is open on a mount, or on a copy that its unmount would reach, refuses a plain
+// unmount and not a lazy one; on a copy that it does not reach nobody asks.
+func TestUsers(t *testing.T) {
+	table, sides := world()
+	sides[0].Targets, sides[1].Targets, sides[2].Targets = []uint64{13}, []uint64{23}, []uint64{33}
+	const busy = "the unmount fails (EBUSY): /mnt in unit is in use by sh (pid 7) (cwd); --detach does not ask"
+	for _, tt := range []struct {
+		name    string
+		users   map[uint64]string
+		lazy    bool
+		from    string
+		verdict string // of host to unit
+		refused []Refusal
+	}{
+		{"on the copy that goes along", map[uint64]string{23: "sh (pid 7) (cwd)"}, false, "host", "stays: " + busy, []Refusal{{"host", "EBUSY", busy}}},
+		{"lazily", map[uint64]string{23: "sh (pid 7) (cwd)"}, true, "host", "goes: its parent in unit, /, is shared:2 master:1: it receives from group 1", nil},
+		{"on a copy that stays", map[uint64]string{33: "sh (pid 7) (cwd)"}, false, "host", "goes: its parent in unit, /, is shared:2 master:1: it receives from group 1", nil},
+		{"on the mount itself", map[uint64]string{23: "sh (pid 7) (cwd)"}, false, "unit", "", []Refusal{{"unit", "EBUSY", busy}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := Judge(table, Question{Target: "/mnt", Sides: sides, Complete: true, Lazy: tt.lazy, From: []string{tt.from}, Users: tt.users})
+			for _, p := range a.Verdicts {
+				if got := p.Verdict + ": " + p.Why; p.To == "unit" && got != tt.verdict {
+					t.Errorf("got  %s\nwant %s", got, tt.verdict)
+				}
+			}
+			if diff := cmp.Diff(tt.refused, a.Refused); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
 // A copy in a user namespace's own, of which nobody knows whether it is locked: the
 // answer is likely where a lock would decide it, and sure where none can.
 func TestLikely(t *testing.T) {

@@ -56,6 +56,19 @@ func (j *judge) stays(f propagation.Fate, parent propagation.Mount, to Side) str
 	return string(f.Why)
 }
 
+// errnos are the names of the errors that an unmount fails with.
+var errnos = map[int]string{1: "EPERM", 16: "EBUSY", 22: "EINVAL"}
+
+// in is " in NAMESPACE", of a mount of a side.
+func (j *judge) in(m propagation.Mount) string {
+	for _, s := range j.q.Sides {
+		if s.Namespace == m.Namespace {
+			return " in " + s.Name
+		}
+	}
+	return ""
+}
+
 // refused says why the unmount itself fails.
 func (j *judge) refused(e propagation.Effect) string {
 	const ebusy, einval = 16, 22
@@ -65,7 +78,7 @@ func (j *judge) refused(e propagation.Effect) string {
 	case e.Errno == ebusy && e.Refused.Why == propagation.Submount:
 		return fmt.Sprintf("the unmount fails (EBUSY): %s is mounted on it; --detach takes both", name(by))
 	case e.Errno == ebusy:
-		return fmt.Sprintf("the unmount fails (EBUSY): %s is in use", name(about))
+		return fmt.Sprintf("the unmount fails (EBUSY): %s%s is in use by %s; --detach does not ask", name(about), j.in(about), j.q.Users[about.ID])
 	case e.Errno == einval && e.Refused.Why == propagation.Locked && j.q.Unsure[e.Refused.Mount]:
 		return "the unmount likely fails (EINVAL): it is likely locked, as what comes with its parent from a more privileged user namespace is"
 	case e.Errno == einval && e.Refused.Why == propagation.Locked:
