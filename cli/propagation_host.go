@@ -62,8 +62,9 @@ func (s *session) hostPropagation(ctx context.Context, f *propagationFlags, q ve
 		r.Unknown = append(r.Unknown, fmt.Sprintf("mount %d: %s", p.Mount, p.Text))
 	}
 	for _, u := range append(now.Unread, unasked...) {
-		if u.Part == snapshot.MountTables || u.Part == snapshot.References && !f.lazy {
-			r.Unknown = append(r.Unknown, u.Path+": "+u.Err)
+		lack := u.Path + ": " + u.Err
+		if (u.Part == snapshot.MountTables || u.Part == snapshot.References && !f.lazy) && !slices.Contains(r.Unknown, lack) {
+			r.Unknown = append(r.Unknown, lack)
 		}
 	}
 	return nil
