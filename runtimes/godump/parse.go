@@ -13,12 +13,14 @@ type heading struct {
 	locked   bool
 	complete bool
 	at       int // where it begins in its line: behind what a log put before
+	end      int // and what is behind it
 }
 
 var goroutine = []byte("goroutine ")
 
 // parseHeading finds a header anywhere in a line. Since Go 1.23 a crash prints
-// gp= m= mp= between number and state, and labels may follow it.
+// gp= m= mp= between number and state, and labels may follow it; since Go 1.26 they
+// are the last that is inside of it.
 func parseHeading(line []byte) (h heading, ok bool) {
 	for from := 0; ; {
 		k := bytes.Index(line[from:], goroutine)
@@ -45,10 +47,17 @@ func parseHeading(line []byte) (h heading, ok bool) {
 			continue
 		}
 		inside, after, closed := bytes.Cut(rest[open+1:], []byte("]"))
+		if k := bytes.Index(inside, []byte(" labels:{")); k >= 0 {
+			inside = inside[:k]
+			_, after, closed = bytes.Cut(rest[open+1+k:], []byte("}]"))
+		}
 		if len(inside) > 200 {
 			continue
 		}
-		h.complete = closed && (bytes.HasPrefix(after, []byte(":")) || bytes.HasPrefix(after, []byte(" {")) && bytes.Contains(after, []byte("}:")))
+		if h.complete = closed && bytes.HasPrefix(after, []byte(":")); !h.complete && closed && bytes.HasPrefix(after, []byte(" {")) {
+			_, after, h.complete = bytes.Cut(after, []byte("}:"))
+		}
+		h.end = len(line) - len(bytes.TrimPrefix(after, []byte(":")))
 		h.fields(inside)
 		return h, true
 	}

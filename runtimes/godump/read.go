@@ -80,6 +80,9 @@ func (d *reader) line(line []byte) {
 	}
 	if h, ok := parseHeading(line); ok {
 		d.heading(d.of(line[:h.at]), h)
+		if h.complete && len(bytes.TrimSpace(line[h.end:])) > 0 {
+			d.flat(line[:h.at], line[h.end:])
+		}
 		return
 	}
 	if name, at, ok := parseCreator(line); ok {

@@ -77,6 +77,11 @@ func logrus(text string) string {
 	return `time="2026-11-20T22:14:10Z" level=info msg="=== BEGIN goroutine stack dump ===\n` + text + `\n=== END goroutine stack dump ==="` + "\n"
 }
 
+// flat is what a chat makes of a text.
+func flat(text string) string {
+	return strings.NewReplacer("\n\t", " ", "\n", " ").Replace(text) + "\n"
+}
+
 func jsonFile(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
@@ -122,6 +127,9 @@ func TestWrappings(t *testing.T) {
 		{"json-file", jsonFile(plain), ""},
 		{"journalctl -o json", journalJSON(plain), ""},
 		{"a journal's export", each("MESSAGE=", plain), ""},
+		{"spaces for newlines", flat(plain), ""},
+		{"spaces for newlines, a line a stack", strings.ReplaceAll(flat(strings.ReplaceAll(plain, "\n\n", "\r")), "\r", "\n"), ""},
+		{"spaces for newlines in a journal", each("Nov 29 10:00:00 host dockerd[12]: ", flat(plain)), "dockerd"},
 		{"colors", each("\x1b[36mINFO\x1b[0m ", plain), ""},
 		{"between other lines", "starting (0x1)\nE1129 10:00:00 7 x.go:12] failed\n" + plain + "\nlevel=info msg=\"done (5)\"\n", ""},
 	} {
@@ -157,6 +165,7 @@ func TestHeadings(t *testing.T) {
 		{"goroutine 5 [GC worker (idle) (scan)]:", Goroutine{ID: 5, State: "GC worker (idle)", Headed: true}},
 		{"goroutine 5 [chan receive (leaked), 9 minutes]:", Goroutine{ID: 5, State: "chan receive", Minutes: 9, Headed: true}},
 		{`goroutine 5 [select] {"a": "b"}:`, Goroutine{ID: 5, State: "select", Headed: true}},
+		{`goroutine 5 [select, 3 minutes, locked to thread labels:{"a": "b]:c, 5 minutes", "d": "e"}]:`, Goroutine{ID: 5, State: "select", Minutes: 3, Locked: true, Headed: true}},
 		{"goroutine 5 [select, 99999999999999999999 minutes]:", Goroutine{ID: 5, State: "select", Headed: true}},
 		{"goroutine 18446744073709551615 [select]:", Goroutine{ID: 1<<64 - 1, State: "select", Headed: true}},
 		{"panic: oops [recovered] goroutine 3 [running]:", Goroutine{ID: 3, State: "running", Headed: true}},
