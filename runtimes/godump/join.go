@@ -52,3 +52,21 @@ func (d *reader) goesOn(line []byte, escaped bool) (rest []byte, ok bool) {
 	}
 	return rest, len(rest) > 0 || escaped
 }
+
+// octal reads a message in which rsyslog wrote newlines as #012.
+//
+// Source: rsyslog, $EscapeControlCharactersOnReceive.
+func (d *reader) octal(line []byte) {
+	first, rest, _ := bytes.Cut(line, octalNewline)
+	if k := bytes.Index(first, []byte(": ")); k >= 0 {
+		d.of(first[:k+1])
+	}
+	d.line(first)
+	d.same = true
+	for part := range bytes.SplitSeq(rest, octalNewline) {
+		d.line(part)
+	}
+	d.same = false
+}
+
+var octalNewline = []byte("#012")

@@ -129,18 +129,25 @@ func (l *lines) failed() error {
 	return l.err
 }
 
-// messages are the names that logs in JSON give to what was logged.
-var messages = [][]byte{[]byte(`"MESSAGE":"`), []byte(`"log":"`), []byte(`"msg":"`), []byte(`"message":"`), []byte(`"MESSAGE" : "`)}
+// messages are the names that logs in JSON give to what was logged: a stack first,
+// which may be beside a message.
+var messages = [][]byte{[]byte(`"stack"`), []byte(`"stacktrace"`), []byte(`"MESSAGE"`), []byte(`"log"`), []byte(`"msg"`), []byte(`"message"`)}
 
-// message takes what was logged out of a line that is a JSON object. The object
-// may have been cut at a newline in the message.
+// message takes what was logged out of a line that has a JSON object, or a field of
+// one. The object may have been cut at a newline in the message.
 func message(line []byte) []byte {
-	if !bytes.HasPrefix(line, []byte(`{`)) {
+	if bytes.IndexByte(line, '"') < 0 {
 		return line
 	}
 	for _, name := range messages {
 		_, value, ok := bytes.Cut(line, name)
 		if !ok {
+			continue
+		}
+		if value, ok = bytes.CutPrefix(bytes.TrimLeft(value, " "), []byte(":")); !ok {
+			continue
+		}
+		if value, ok = bytes.CutPrefix(bytes.TrimLeft(value, " "), []byte(`"`)); !ok {
 			continue
 		}
 		for i := 0; i < len(value); i++ {

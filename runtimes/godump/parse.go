@@ -100,6 +100,7 @@ func parseCall(line []byte) (name, args []byte, at int, cut, ok bool) {
 		args, cut = line[open+1:], true
 	}
 	at = wordStart(line[:open])
+	at += lineNumber(line[at:open])
 	name = line[at:open]
 	if !isName(name) {
 		return nil, nil, 0, false, false
@@ -202,7 +203,8 @@ func parseCreator(line []byte) (name []byte, at int, ok bool) {
 	return name, k, isName(name)
 }
 
-// writerOf finds who wrote a line in the prefix of a log: "dockerd[1748]:" or "dockerd:".
+// writerOf finds who wrote a line in the prefix of a log: "dockerd[1748]:" or "dockerd:";
+// or in that of grep, which file it is from: "stacks.log:12:".
 func writerOf(prefix []byte) []byte {
 	prefix = bytes.TrimRight(bytes.TrimSuffix(prefix, []byte("#011")), " \t")
 	prefix, ok := bytes.CutSuffix(prefix, []byte(":"))
@@ -210,7 +212,10 @@ func writerOf(prefix []byte) []byte {
 		return nil
 	}
 	word := prefix[wordStart(prefix):]
-	if len(word) == 0 || len(word) > 64 || !isLetter(word[0]) {
+	if colon := bytes.LastIndexByte(word, ':'); colon > 0 && lineNumber(append(word[colon+1:len(word):len(word)], ':')) == len(word)-colon {
+		word = word[:colon]
+	}
+	if len(word) == 0 || len(word) > 64 || !isLetter(word[0]) && word[0] != '.' && word[0] != '/' {
 		return nil
 	}
 	return word

@@ -30,6 +30,8 @@ type reader struct {
 	waiting bool
 	buf     []byte // of pending
 	inside  bool   // the line begins behind an escape
+	same    bool   // it is of the writer of the line before, whatever stands before it
+	spaced  bool   // an empty line follows each line, so none ends a stack
 }
 
 // A stack is the one that a writer is at.
@@ -45,11 +47,14 @@ type stack struct {
 }
 
 // of finds the stack that a line belongs to, by what stands before its content.
-// Lines that a log escaped into one have its prefix once, before the mark of the beginning.
+// Lines that a log escaped into one have its prefix once, before the mark of the
+// beginning; those of one message that it wrote as they are have it before the header.
 func (d *reader) of(prefix []byte) *stack {
 	who := writerOf(prefix)
-	if who == nil && d.last != nil && d.last.begun {
-		return d.last
+	if who == nil && d.last != nil {
+		if plain := d.open[""]; d.last.begun || d.same || d.last.going && (plain == nil || !plain.going) {
+			return d.last
+		}
 	}
 	if s := d.open[string(who)]; s != nil {
 		d.last = s
@@ -73,8 +78,17 @@ func (d *reader) of(prefix []byte) *stack {
 }
 
 func (d *reader) line(line []byte) {
+	if bytes.Contains(line, octalNewline) {
+		d.octal(line)
+		return
+	}
 	line = bytes.TrimRight(uncolor(unescape(message(line))), " \t\r")
 	d.stray = false
+	if rest, ok := d.grepped(line); ok {
+		d.same = true
+		line = rest
+		defer func() { d.same = false }()
+	}
 	if bytes.HasPrefix(line, []byte("goroutine profile: total ")) {
 		d.text.Counted = true
 	}
@@ -163,6 +177,7 @@ func (d *reader) call(s *stack, name, args []byte, cut bool) {
 
 // mark reads what is no part of a stack: what begins and ends dumps and stacks.
 func (d *reader) mark(line []byte) {
+	line = line[lineNumber(line):]
 	begins := bytes.Contains(line, []byte("=== BEGIN goroutine stack dump")) || bytes.HasSuffix(line, []byte("SIGQUIT: quit"))
 	ends := bytes.Contains(line, []byte("=== END goroutine stack dump"))
 	blank := len(bytes.TrimLeft(line, " \t\x00")) == 0
@@ -181,8 +196,11 @@ func (d *reader) mark(line []byte) {
 		}
 		s.dump, s.begun = -1, begins && !bytes.HasSuffix(line, []byte("quit"))
 	case blank:
-		if d.last != nil {
-			d.end(d.last)
+		if s := d.last; s != nil && s.going {
+			d.spaced = d.spaced || s.due
+			if !d.spaced && len(s.Frames) > 0 {
+				d.end(s)
+			}
 		}
 	case bytes.Contains(line, []byte("frames elided")):
 		if d.last != nil {
@@ -233,10 +251,10 @@ func (d *reader) shim(line []byte, dump int) {
 	}
 }
 
-// isGap tells a line by which somebody says that text was left out here.
+// isGap tells a line by which somebody, or grep, says that text was left out here.
 func isGap(line []byte) bool {
 	word := string(line[wordStart(line):])
-	return word == "..." || word == "[...]" || word == "…"
+	return word == "..." || word == "[...]" || word == "…" || string(line) == "--"
 }
 
 // dumpers are the functions that a process is in while it writes its own dump.

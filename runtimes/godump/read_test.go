@@ -1,7 +1,6 @@
 package godump
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -67,39 +66,6 @@ var wantPlain = []Goroutine{
 	{ID: 9, State: "chan receive (nil chan)", Headed: true, Creator: "main.main", Frames: []Frame{{"main.wait[...]", nil, "/src/main.go", 9}}},
 }
 
-// each puts something before each line.
-func each(before, text string) string {
-	return before + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n"+before) + "\n"
-}
-
-func logrus(text string) string {
-	text = strings.NewReplacer("\\", `\\`, "\n", `\n`, "\t", `\t`, `"`, `\"`).Replace(text)
-	return `time="2026-11-20T22:14:10Z" level=info msg="=== BEGIN goroutine stack dump ===\n` + text + `\n=== END goroutine stack dump ==="` + "\n"
-}
-
-// flat is what a chat makes of a text.
-func flat(text string) string {
-	return strings.NewReplacer("\n\t", " ", "\n", " ").Replace(text) + "\n"
-}
-
-func jsonFile(text string) string {
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		quoted, _ := json.Marshal(line)
-		fmt.Fprintf(&b, `{"log":%s,"stream":"stderr","time":"2026-11-29T10:00:00Z"}`+"\n", quoted)
-	}
-	return b.String()
-}
-
-func journalJSON(text string) string {
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		quoted, _ := json.Marshal(strings.TrimSuffix(line, "\n"))
-		fmt.Fprintf(&b, `{"_PID":"12","MESSAGE":%s,"PRIORITY":"6"}`+"\n", quoted)
-	}
-	return b.String()
-}
-
 // One dump in each wrapping says the same.
 func TestWrappings(t *testing.T) {
 	for _, tt := range []struct {
@@ -118,6 +84,12 @@ func TestWrappings(t *testing.T) {
 		{"journald, short-iso-precise", each("2026-11-29T10:00:00.000001+0000 host dockerd[12]: ", plain), "dockerd"},
 		{"syslog without a pid", each("Nov 29 10:00:00 host dockerd: ", plain), "dockerd"},
 		{"rsyslog's tabs", each("Nov 29 10:00:00 host dockerd[12]: ", strings.ReplaceAll(plain, "\t", "#011")), "dockerd"},
+		{"rsyslog's newlines", "Nov 29 10:00:00 host dockerd[12]: fatal error: x#012" + strings.NewReplacer("\n", "#012", "\t", "#011").Replace(plain) + "\n", "dockerd"},
+		{"an empty line after each", strings.ReplaceAll(plain, "\n", "\n\n"), ""},
+		{"grep -n", numbered("", plain), ""},
+		{"grep -n in files", numbered("stacks.log:", plain), "stacks.log"},
+		{"grep with context", grepped("./stacks-2.log", plain), "./stacks-2.log"},
+		{"a log's prefix before the headers alone", strings.ReplaceAll("\n"+plain, "\ngoroutine", "\n2026/11/29 10:00:00 x.go:12: goroutine"), "x.go"},
 		{"CRI", each("2026-11-29T10:00:00.1Z stderr F ", plain), ""},
 		{"compose", each("web_1  | ", plain), ""},
 		{"kubectl with a prefix", each("[pod/web/app] ", plain), ""},
@@ -126,6 +98,10 @@ func TestWrappings(t *testing.T) {
 		{"logrus in json-file", jsonFile(logrus(plain)), ""},
 		{"json-file", jsonFile(plain), ""},
 		{"journalctl -o json", journalJSON(plain), ""},
+		{"JSON with spaces", strings.NewReplacer(`":`, `": `, `,"`, `, "`).Replace(journalJSON(plain)), ""},
+		{"journalctl -o json-pretty", strings.NewReplacer(`":`, `" : `, `,"`, ",\n\t\"").Replace(journalJSON(plain)), ""},
+		{"JSON behind a shipper's fields", each("2026-11-29T10:00:00+00:00\tdocker.app\t", jsonFile(plain)), ""},
+		{"a stack beside a message", strings.ReplaceAll(jsonFile(plain), `"log"`, `"msg":"done","stack"`), ""},
 		{"a journal's export", each("MESSAGE=", plain), ""},
 		{"spaces for newlines", flat(plain), ""},
 		{"spaces for newlines, a line a stack", strings.ReplaceAll(flat(strings.ReplaceAll(plain, "\n\n", "\r")), "\r", "\n"), ""},
@@ -196,6 +172,8 @@ func TestCuts(t *testing.T) {
 		{"in a header", "goroutine 1 [select]:\nmain.a(0x1)\n\ngoroutine 2 [sel", 1, []int{1}, Text{Headless: 1}},
 		{"before a header", "main.a(0x1)\n\t/a.go:1\nmain.b()\n\ngoroutine 2 [select]:\nmain.c()\n", 1, []int{2, 1}, Text{Headless: 1, Torn: 1, Cut: true}},
 		{"in the middle", "goroutine 1 [select]:\nmain.a(0x1)\n...\nmain.b()\n", 1, []int{1, 1}, Text{Headless: 1, Gaps: 1}},
+		{"by grep", "goroutine 1 [select]:\nmain.a(0x1)\n--\ngoroutine 2 [select]:\nmain.b()\n", 2, []int{1, 1}, Text{Gaps: 1}},
+		{"in the middle, and numbered by grep", numbered("", "goroutine 1 [select]:\nmain.a(0x1)\n...\nmain.b()\n"), 1, []int{1, 1}, Text{Headless: 1, Gaps: 1}},
 		{"in the middle of a journal", "x dockerd[1]: goroutine 1 [select]:\nx dockerd[1]: main.a(0x1)\nx dockerd[1]: ...\nx dockerd[1]: main.b()\n", 1, []int{1, 1}, Text{Headless: 1, Gaps: 1}},
 		{"in arguments", "goroutine 1 [select]:\nmain.a(0x1, 0xc0", 1, []int{1}, Text{Frames: 1}},
 		{"in a name", "goroutine 1 [select]:\nmain.a(0x1)\ngithub.com/docker/dock", 1, []int{1}, Text{Cut: true}},
