@@ -1,6 +1,7 @@
 package stacks
 
 import (
+	"slices"
 	"strings"
 
 	"sexton.dev/runtimes/godump"
@@ -20,14 +21,16 @@ func (n *group) classify(g *godump.Goroutine) {
 	n.age = 1 // what is below is normal for a moment
 	leaf := systemCall(n.Functions)
 	switch {
-	case g.State == "syscall" && contains(leaf, "fsync", "fdatasync", "sync", "syncfs", "unmount", "udevwait"):
-		n.Why = Kernel
+	case contains(g.State, "syscall", "runnable") && contains(leaf, "fsync", "fdatasync", "sync", "syncfs", "unmount", "udevwait"):
+		n.Why = Kernel // Go up to 1.8 shows one that comes out of a call as runnable
 	case anyHas(n.Functions, "os/exec.(*Cmd).Wait", "os.(*Process).Wait", "syscall.wait4", "syscall.Wait4") && !anyHas(n.Functions, supervised...):
 		n.Why = Child
 	case g.State == "chan send":
 		n.Why = Send
 	case anyHas(n.Functions, "poll.(*FD).Write") && g.State == "IO wait", g.State == "syscall" && contains(leaf, "write", "writev"):
 		n.Why = Write
+	case atOnce(matching(&n.Group)):
+		n.Why, n.age = Signed, 0
 	case g.State == "syscall" && contains(leaf, "openat", "open", "openat2", "stat", "lstat", "fstatat", "newfstatat", "statfs", "mount", "rename", "unlink", "unlinkat", "rmdir", "flock", "getdents", "readdirent"):
 		n.Why = Signed
 	case len(matching(&n.Group)) > 0:
@@ -35,6 +38,11 @@ func (n *group) classify(g *godump.Goroutine) {
 	default:
 		n.Why = Idle
 	}
+}
+
+// atOnce tells that one of the signatures is trouble from its first moment on.
+func atOnce(all []*signature) bool {
+	return slices.ContainsFunc(all, func(s *signature) bool { return s.Minutes == 0 })
 }
 
 // supervised children are those that live as long as their parent.
@@ -85,6 +93,7 @@ var plumbing = []string{
 	"api/grpc/types.", "/shim/v1.(*shimClient)", "(*taskClient).", "runtime/v1alpha2.", "runtime/v1.(*", "containerd/containerd.(*", "containerd/v2/client.(*", "containerd/containerd.With",
 	"libcontainerd/remote.(*client)", "libcontainerd.(*client)", "libcontainerd.(*remote)", "go-runc.", "/reaper.", "containerd/fifo.", "container.(*State).", "container.(*Container).Lock",
 	"container.(*Container).GetExecIDs", "exec.(*Store).", "process.(*safePid)", "/pkg/pools.", "/pkg/ioutils.", "/devicemapper.",
+	"libpod/lock/shm.", "libpod/lock.", "storage/pkg/lockfile.", "etcd/client/pkg/v3/fileutil.", "etcd/pkg/fileutil.",
 }
 
 // telling picks the function that says best what a stack is about: the innermost

@@ -220,6 +220,9 @@ func (n *group) waitsFor() string {
 	if call := systemCall(n.Functions); call != "" {
 		return "the kernel (" + call + ")"
 	}
+	if n.State == "syscall" {
+		return "a system call"
+	}
 	return "an event (" + n.State + ")"
 }
 

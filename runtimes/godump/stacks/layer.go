@@ -22,12 +22,16 @@ var layers = []struct {
 }{
 	{"shim", 10, []string{"cmd/containerd-shim", "runtime/v2/shim.", "containerd/pkg/shim.", "containerd/v2/pkg/shim.", "linux/shim.(*Service)", "linux/shim.NewService", "runtime/v1/shim.(*Service)", "runtime/v2/runc/task.", "docker/containerd/containerd-shim"}},
 	{"containerd", 10, []string{"cmd/containerd/", "containerd/services/", "containerd/v2/plugins/services/", "docker/containerd/supervisor", "docker/containerd/containerd/", "docker/containerd/api/grpc/server", "containerd/linux.(*Task)", "containerd/runtime/v2.(*", "containerd/v2/core/", "containerd/pkg/cri/", "containerd/v2/internal/cri/", "containerd/cri/pkg/", "containerd/metadata."}},
-	{"dockerd", 10, []string{"docker/docker/daemon", "moby/moby/daemon", "moby/moby/v2/daemon", "docker/docker/api/server", "docker/docker/libcontainerd", "docker/docker/container.", "docker/docker/container/", "docker/docker/cmd/dockerd", "docker/docker/pkg/signal.DumpStacks", "app-emulation/docker-1."}},
+	{"dockerd", 10, []string{"docker/docker/daemon", "moby/moby/daemon", "moby/moby/v2/daemon", "docker/docker/api/server", "docker/docker/libcontainerd", "docker/docker/container.", "docker/docker/container/", "docker/docker/cmd/dockerd", "docker/docker/pkg/signal.DumpStacks", "app-emulation/docker-1.", "docker/docker/builder", "docker/docker/vendor/"}},
 	{"kubelet", 10, []string{"k8s.io/kubernetes/pkg/kubelet", "k8s.io/kubernetes/cmd/kubelet", "k8s.io/kubernetes/vendor/github.com/google/cadvisor", "k8s.io/kubernetes/Godeps/_workspace/src/github.com/google/cadvisor"}},
 	{"crio", 10, []string{"github.com/cri-o/cri-o/"}},
 	{"podman", 10, []string{"github.com/containers/podman/", "github.com/containers/libpod/"}},
+	{"cri-dockerd", 10, []string{"Mirantis/cri-dockerd/"}},
+	{"etcd", 10, []string{"etcd/server/v3/", "etcd/v3/etcdserver", "coreos/etcd/etcdserver", "etcd/etcdserver/", "etcdmain."}},
 	{"buildkitd", 9, []string{"buildkit/cmd/buildkitd"}},
+	{"buildkitd", 2, []string{"github.com/moby/buildkit/"}},
 	{"kubelet", 2, []string{"google/cadvisor"}},
+	{"kubelet", 1, []string{"k8s.io/kubernetes/vendor/"}},
 	{"containerd", 2, []string{"/shim/v1.(*shimClient)", "ttrpc.(*Client)."}},
 	{"runc", 1, []string{"opencontainers/runc/", "docker/libcontainer."}},
 }

@@ -196,11 +196,11 @@ func (f *Folder) suspects(k lockKey) []suspect {
 
 // speaksFor weighs what the functions of a stack say.
 func (l *lock) speaksFor(n *group) (score int, by, reason string) {
-	switch n.blocked() {
-	case Idle:
-		score = -3
-	case Called, Kernel, Child, Locked, Signed:
+	switch why := n.blocked(); {
+	case contains(string(why), string(Called), string(Kernel), string(Child), string(Locked), string(Signed)), n.Why == Kernel: // a call of a moment, too
 		score = 1
+	case why == Idle:
+		score = -3
 	}
 	for _, owner := range l.owners {
 		for _, h := range known().Holders {
