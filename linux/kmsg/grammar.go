@@ -33,6 +33,9 @@ var rules = []rule{
 	{cue: "I/O error, dev ", read: blockError}, {cue: "critical ", anchor: true, read: blockError},
 	{cue: "Read-error on swap-device ", read: swapError}, {cue: "Write-error on swap-device ", read: swapError},
 	{cue: "sd ", anchor: true, read: scsi}, {cue: "nvme ", anchor: true, read: nvme},
+	{cue: "nfs: server ", read: silentServer}, {cue: "CIFS: VFS: ", read: silentServer}, {cue: "CIFS VFS: ", read: silentServer},
+	{cue: "ceph: ", anchor: true, read: silentServer}, {cue: "libceph: ", read: silentServer}, {cue: "rbd: rbd", read: rbd}, {cue: "block nbd", read: nbd},
+	{cue: "BUG: workqueue lockup - ", read: softLockup},
 	{cue: "SQUASHFS error: ", read: plainError}, {cue: "EROFS", anchor: true, read: fileSystem}, {cue: "GFS2: ", anchor: true, read: fileSystem},
 }
 
