@@ -13,6 +13,7 @@ type line struct {
 	source  string // the Go file that a klog header names
 	fields  bool   // it was logfmt
 	caller  bool   // with the function or source file that wrote it, which no container engine adds
+	bad     bool   // its level says that it is an error
 	headed  bool   // it had a header of its own, so it continues nothing
 	times   int    // 1, more if a note says so
 }
@@ -24,7 +25,7 @@ const mostHeaders = 8
 // peelers each take one header off the text, and tell whether there was one.
 var peelers = []func(*line) bool{
 	(*line).quoteMark, (*line).grepped, (*line).composed, (*line).priority, (*line).stamp, (*line).date,
-	(*line).klog, (*line).bracketed, (*line).leveled, (*line).repeated,
+	(*line).klog, (*line).bracketed, (*line).leveled, (*line).repeated, (*line).tagged,
 }
 
 // peel takes all headers off.
@@ -175,6 +176,17 @@ func (l *line) tag() {
 	}
 	l.program, _, _ = strings.Cut(name, "[")
 	l.text = rest
+}
+
+// tagged is a tag with a pid of which somebody cut date and host off: "kubelet[1450]: ".
+func (l *line) tagged() bool {
+	name, rest, ok := strings.Cut(l.text, "]: ")
+	tag, pid, open := strings.Cut(name, "[")
+	if !ok || !open || l.program != "" || pid == "" || leading(pid, isDigit) != len(pid) || tag == "" || strings.ContainsAny(tag, ` "'=/:`) {
+		return false
+	}
+	l.text, l.program, l.headed = rest, tag, true
+	return true
 }
 
 // klog is "E0714 15:22:06.123456 123 file.go:12] ", its beginning perhaps cut off.

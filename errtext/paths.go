@@ -110,7 +110,7 @@ func isObject(s string, p span) bool {
 	if strings.HasPrefix(path, "/proc/") && strings.Contains(path, "/fd/") {
 		return false
 	}
-	for _, dir := range []string{"/proc/self/fd", "/proc/sys/kernel/hung", "/kubepods", "/docker/", "/system.slice", "/user.slice", "/lxc.payload", "/machine.slice", "/containers/", "/v1.", "/v2/", "/go/src", "/api/", "/exec/", "/images/", "/volumedriver."} {
+	for _, dir := range []string{"/proc/self/fd", "/proc/thread-self/fd", "/proc/sys/kernel/hung", "/kubepods", "/docker/", "/system.slice", "/user.slice", "/lxc.payload", "/machine.slice", "/containers/", "/v1.", "/v2/", "/go/src", "/api/", "/exec/", "/images/", "/volumedriver."} {
 		if strings.HasPrefix(path, dir) {
 			return false
 		}

@@ -52,8 +52,10 @@ func (r *record) event() (Event, verdict, bool) {
 	}
 	v, ok := judge(r.low)
 	if !ok {
-		if v, ok = first([]rule{vague}, r.low); !ok {
+		if v, ok = first([]rule{vague}, r.low); !ok && !r.bad {
 			return Event{}, verdict{}, false
+		} else if !ok {
+			v = vague.verdict
 		}
 	}
 	e := Event{Family: v.family, Cause: v.cause, NoLeak: v.noLeak, Line: r.no, Times: r.times * columnTimes(r.low)}
@@ -68,6 +70,9 @@ func (r *record) event() (Event, verdict, bool) {
 	}
 	if v.family == DeviceBusy || v.family == MountBusy || v.family == ThinPool || e.Runtime == "kernel" || v.family == Config || v.family == Other {
 		e.Device = deviceOf(r.text, r.low, v)
+	}
+	if p, ok := devPath(r.low, v.at); ok && v.family == RuntimeHang {
+		e.Device = r.text[p.start:p.end]
 	}
 	if vagueOnly := v.cause == vague.cause; vagueOnly && e.Runtime == "" && e.Container == "" && e.Path == "" && e.Device == "" && e.PodUID == "" {
 		return Event{}, verdict{}, false
@@ -115,7 +120,7 @@ func (r *record) secondPath(v verdict) string {
 // but punctuation and a system call's name is between.
 func attached(low string, end, at int) bool {
 	between := strings.Trim(low[end:at], "\"'): (")
-	return between == "" || between == "connect" || between == "device or" || between == "failed" || between == "operation"
+	return between == "" || between == "pool or" || between == "connect" || between == "device or" || between == "failed" || between == "operation"
 }
 
 // columnTimes is the "(x12 over 27m)" of a table of events.

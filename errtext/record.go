@@ -16,6 +16,7 @@ type record struct {
 	source  string
 	fields  bool // it was logfmt, as daemons in Go but kubelet write it
 	caller  bool // with the function or source file that wrote it
+	bad     bool // its level says that it is an error
 	times   int
 }
 
@@ -53,7 +54,7 @@ func records(text []byte) iter.Seq[record] {
 func (l line) record(last int) record {
 	l.unwrap()
 	text := unescape(l.text)
-	return record{no: l.no, last: last, text: text, low: withoutLayers(lower(text)), program: l.program, source: l.source, fields: l.fields, caller: l.caller, times: l.times}
+	return record{no: l.no, last: last, text: text, low: withoutLayers(lower(text)), program: l.program, source: l.source, fields: l.fields, caller: l.caller, bad: l.bad, times: l.times}
 }
 
 // continues tells whether next goes on with what open says, and what is put

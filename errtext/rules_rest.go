@@ -3,8 +3,14 @@ package errtext
 // rest are the errors that no clearer rule reads.
 var rest = []rule{
 	{verdict: verdict{family: Config, cause: "a setting of the daemon does not fit this host or its data"},
-		any:  []string{"error initializing graphdriver", "prior storage driver", "unable to configure the docker daemon", "storage-opt", "storage driver", "live-restore", "mountflags", "daemon.json", "cgroup driver", "cgroup-driver", "cgroupdriver", "unknown flag", "no such storage driver", "directives don't match", "unknown configuration", "seccomp", "apparmor", "driver not supported", "graphdriver", "d_type", "dm.thinpooldev", "invalid configuration", "failed to load config", "swap accounting", "kernel does not support", "not supported by the kernel", "kernel memory limit", "minimum memory limit", "unable to set memory limit", "memory limit too low", "below minimum", "too low", "rshared", "rslave", "mount propagation", "devices cgroup isn't mounted", "cgroups: cgroup mountpoint does not exist", "cgroup mountpoint", "failed to write", "rlimit", "ulimit", "sysctl", "openat2", "nproc"},
+		any:  []string{"error initializing graphdriver", "prior storage driver", "unable to configure the docker daemon", "storage-opt", "storage driver", "live-restore", "mountflags", "daemon.json", "cgroup driver", "cgroup-driver", "cgroupdriver", "unknown flag", "no such storage driver", "directives don't match", "unknown configuration", "seccomp", "apparmor", "driver not supported", "graphdriver", "d_type", "dm.thinpooldev", "invalid configuration", "failed to load config", "swap accounting", "kernel does not support", "not supported by the kernel", "kernel memory limit", "minimum memory limit", "unable to set memory limit", "memory limit too low", "below minimum", "too low", "rshared", "rslave", "mount propagation", "devices cgroup isn't mounted", "cgroups: cgroup mountpoint does not exist", "cgroup mountpoint", "exceeded num_locks", "rlimit", "ulimit", "sysctl", "openat2", "nproc"},
 		with: failed},
+	{verdict: verdict{family: Config, cause: "a setting of the container's cgroup was refused"},
+		any: []string{"failed to write"}, with: []string{"cgroup"}},
+	{verdict: verdict{family: Other, cause: "the table of connections is full and packets are dropped: see nf_conntrack_max"},
+		any: []string{"nf_conntrack: table full"}},
+	{verdict: verdict{family: Other, cause: "the volume group has no free extents left"},
+		any: []string{"insufficient free space", "insufficient free extents"}},
 	{verdict: verdict{family: Config, cause: "the program that the container should run is not there or may not be run"},
 		any: []string{"executable file not found", "exec format error", "exec user process caused", "no such file or directory: unknown", "permission denied: unknown"}},
 	{verdict: verdict{family: ThinPool, cause: "the thin pool is full"},
@@ -42,4 +48,4 @@ var rest = []rule{
 // vague are failures without a cause that is known; they are events if something
 // in them is: who reports, or what it is about.
 var vague = rule{verdict: verdict{family: Other, cause: "it failed; the text does not say why"},
-	any: []string{"error response from daemon", "failed", "cannot", "unable to", "error:", "could not", "error killing", "error removing", "exit status", "aborting", "level=error", "level=fatal"}}
+	any: []string{"error response from daemon", "failed", "cannot", "unable to", "error:", "could not", "can't", "error killing", "error removing", "exit status", "aborting", "level=error", "level=fatal"}}

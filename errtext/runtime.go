@@ -41,18 +41,18 @@ var runtimeWords = []struct {
 	runtime string
 	words   []string
 }{
-	{"kernel", []string{"invoked oom-killer", "out of memory: kill", "oom-kill:", "memory cgroup stats for", "killed as a result of limit of", "unregister_netdevice", "fork rejected by pids controller", "blocked for more than", "soft lockup", "device-mapper: thin:", "overlayfs:", "ext4-fs", "buffer i/o error", "jbd2", "mems_allowed=", "device-mapper: table:", "xfs (", "oom_reaper", "rcu: info", "block nbd"}},
-	{"docker", []string{"error response from daemon", "error starting daemon", "docker daemon", "handler for ", "error creating overlay mount to", "cannot start service", "docker-compose", "cannotcreatecontainererror", "cannotstartcontainererror", "dockertimeouterror", "docker: ", "failed to exit within", "trying direct sigkill", "did not receive an exit event", "error initializing graphdriver", "devmapper: error", "devmapper: thin pool", "devicemapper: error", "failed to register layer", "libnetwork", "api error (500)", "libcontainerd", "daemon/graphdriver", "com.docker"}},
+	{"kernel", []string{"invoked oom-killer", "out of memory: kill", "oom-kill:", "memory cgroup stats for", "killed as a result of limit of", "unregister_netdevice", "fork rejected by pids controller", "blocked for more than", "soft lockup", "device-mapper: thin:", "overlayfs:", "ext4-fs", "buffer i/o error", "jbd2", "mems_allowed=", "device-mapper: table:", "xfs (", "oom_reaper", "rcu: info", "block nbd", "nf_conntrack:", "i/o error, dev ", "nfs: server ", "workqueue lockup"}},
+	{"docker", []string{"error response from daemon", "error starting daemon", "docker daemon", "handler for ", "error creating overlay mount to", "cannot start service", "docker-compose", "cannotcreatecontainererror", "cannotstartcontainererror", "dockertimeouterror", "docker: ", "failed to exit within", "trying direct sigkill", "did not receive an exit event", "error initializing graphdriver", "devmapper: error", "devmapper: thin pool", "devicemapper: error", "failed to register layer", "error during connect: ", "%2fdocker.sock", "libnetwork", "api error (500)", "libcontainerd", "daemon/graphdriver", "com.docker"}},
 	{"buildah", []string{"buildah"}},
-	{"cri-o", []string{"cri-o", "crio", "kubernetes.io/cri-o"}},
-	{"podman", []string{"podman", "libpod", "removing storage for container", "creating container storage", "that name is already in use", "container state improper", "cleaning up storage", "conmon", "oci runtime error: ", "oci permission denied", "network namespace for container", "failed to remove ns path"}},
+	{"cri-o", []string{"cri-o", "crio", "kubernetes.io/cri-o", "error reserving ctr name", "error reserving pod name"}},
+	{"podman", []string{"podman", "libpod", "removing storage for container", "creating container storage", "that name is already in use", "container state improper", "cleaning up storage", "conmon", "oci runtime error: ", "oci permission denied", "network namespace for container", "failed to remove ns path", ": oci runtime error", "given pid did not die", "given pids did not die", "stopsignal sig", "network namespace for container ", "layer not known", "num_locks"}},
 	{"lxd", []string{"lxd", "/snap/lxd/"}},
 	{"incus", []string{"/var/lib/incus", "incus "}},
 	{"lxc", []string{"lxc_", "lxc-", "/var/lib/lxc/", "lxc "}},
-	{"containerd", []string{"containerd", "podsandboxstatus for", "stoppodsandbox for", "removepodsandbox for", "runpodsandbox for", "stopcontainer for", "containerstatus for", "removecontainer for", "execsync for", "task must be stopped before deletion", "killpodsandbox for", "cleanup rootfs mount", "io.containerd.", "taskoom", "failed to reserve container name", "failed to reserve sandbox name", "failed to create shim", "nerdctl"}},
+	{"containerd", []string{"containerd", "podsandboxstatus for", "stoppodsandbox for", "removepodsandbox for", "runpodsandbox for", "stopcontainer for", "containerstatus for", "removecontainer for", "execsync for", "task must be stopped before deletion", "killpodsandbox for", "cleanup rootfs mount", "io.containerd.", "taskoom", "failed to reserve container name", "failed to reserve sandbox name", "failed to create shim", "nerdctl", "shim disconnected", "delete shim", "cleanup shim", "shim log", "ttrpc", "&taskexit{", "namespace=k8s.io", "network for sandbox", "cni config", "failed to exec in container: "}},
 	{"docker", []string{"oci runtime exec failed", "oci runtime create failed", "oci runtime start failed"}},
 	{"crun", []string{"crun: ", "crun "}},
-	{"runc", []string{"container_linux.go", "process_linux.go", "rootfs_linux.go", "runc create failed", "runc run failed", "runc exec failed", "runc did not terminate", "runc delete", "runc:", "nsexec", "unable to start container process", "standard_init_linux.go"}},
+	{"runc", []string{"container_linux.go", "process_linux.go", "rootfs_linux.go", "runc create failed", "runc run failed", "runc exec failed", "runc did not terminate", "runc delete", "runc:", "nsexec", "unable to start container process", "standard_init_linux.go", "that is not stopped", "cannot start an already running container", "cannot start a container that has"}},
 	{"docker", []string{"/var/lib/docker", "/var/run/docker", "/run/docker", "dockerd", "driver \"", "driver overlay2 failed", "driver overlay failed", "driver aufs failed", "driver devicemapper failed", "driver btrfs failed", "driver zfs failed", "driver vfs failed", "unable to remove filesystem for", "docker.service", "docker.sock", "docker/overlay", "docker/containers/", "docker/devicemapper", "docker/aufs", "docker/volumes/", "docker/btrfs", "docker/zfs", "docker/vfs", "docker container", " docker "}},
 	{"podman", []string{"/containers/storage/"}},
 }
@@ -60,6 +60,9 @@ var runtimeWords = []struct {
 // runtimeOf tells who reports: the outermost layer that the text shows, since
 // kubelet's line quotes docker's error and docker's quotes runc's.
 func runtimeOf(r *record) string {
+	if eventBy(r.low) == "kubelet" {
+		return "kubelet"
+	}
 	known := programs[r.program]
 	if strings.HasPrefix(r.program, "kubelet") {
 		known = "kubelet" // kubelet-wrapper, kubelet.sh
@@ -118,4 +121,19 @@ func hasWord(low string, phrases []string) bool {
 		}
 	}
 	return false
+}
+
+// eventBy is who reports an event of Kubernetes, in the table that kubectl describe
+// prints: TYPE REASON AGE FROM MESSAGE, where an age may be "5m (x3 over 15m)".
+func eventBy(low string) string {
+	words := strings.Fields(low[:min(len(low), 200)])
+	if len(words) < 5 || words[0] != "warning" && words[0] != "normal" {
+		return ""
+	}
+	if from := words[3:]; !strings.HasPrefix(from[0], "(x") {
+		return strings.TrimSuffix(from[0], ",")
+	} else if len(from) > 3 && from[1] == "over" {
+		return strings.TrimSuffix(from[3], ",")
+	}
+	return ""
 }

@@ -56,6 +56,9 @@ func (l *line) fromJSON() bool {
 	if len(parts) == 0 {
 		return false
 	}
+	if level, ok := fields["level"].(string); ok {
+		l.bad = l.bad || contains(badLevels, level)
+	}
 	if l.text = strings.Join(parts, ": "); len(parts) == 1 && strings.HasPrefix(l.text, "time=") {
 		l.headed = true
 	}
@@ -98,6 +101,9 @@ func textOf(v any) string {
 // noise are the fields of a log line that say nothing of the trouble.
 var noise = []string{"time", "t", "level", "lvl", "ts", "line", "module", "pid", "source"}
 
+// badLevels are those of errors.
+var badLevels = []string{"error", "fatal", "panic"}
+
 // fromFields unwraps logfmt, as logrus writes it: time= level= msg="..." error="..."
 //
 // Source: github.com/sirupsen/logrus, text_formatter.go.
@@ -116,6 +122,8 @@ func (l *line) fromFields() bool {
 			message = value
 		case name == "error" || name == "err":
 			trouble = ": " + value
+		case name == "level":
+			l.bad = l.bad || contains(badLevels, value)
 		case name == "lvl" && l.program == "":
 			l.program = "lxd" // log15, where others write level=
 		case name == "func" || name == "file" || name == "caller":
