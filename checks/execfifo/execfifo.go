@@ -4,6 +4,7 @@ import (
 	"cmp"
 	_ "embed"
 	"fmt"
+	"slices"
 	"time"
 
 	"sexton.dev/check"
@@ -95,9 +96,10 @@ func waitsForInit(p check.Pass, fifo *snapshot.Fifo) check.Finding {
 			Targets: []check.Target{{Kind: "fifo", PID: reader.PID, Start: reader.Start, Comm: reader.Comm, Switches: fifo.Reader.Switches,
 				Path: fifo.Path, Device: fifo.Device, Inode: fifo.Inode, Container: fifo.Container}}}}
 	}
-	for _, e := range check.Kills(h, true) {
+	for _, e := range slices.Backward(check.Kills(h, true)) {
 		if e.Container == fifo.Container && snapshot.RuncInit(e.Process) {
 			f.Evidence = append(f.Evidence, check.Logged(e))
+			break // an earlier one was of an earlier start
 		}
 	}
 	versions, old := versions(h)
