@@ -145,7 +145,7 @@ func (s *session) heal(ctx context.Context, host *hostFlags, out outputFlags, do
 			v.sight().Foretell(p.Steps)
 		}
 	} else {
-		p.Unplanned = without(found, p.Steps)
+		p.Unplanned = without(v.now, found, p.Steps)
 	}
 	if err := heal.Nested(v.now); err != nil && do.apply && !do.nested { // before anybody is asked
 		s.code = Unhealed
@@ -184,9 +184,12 @@ func (v *sight) named(words []string) ([]check.Finding, error) {
 	return out, nil
 }
 
-func without(found []check.Finding, steps []plan.Step) (out []unplanned) {
+// without gives the findings for which nothing is planned. What two of them want
+// done is one step, which names the first.
+func without(h *snapshot.Host, found []check.Finding, steps []plan.Step) (out []unplanned) {
 	for _, f := range found {
-		if !slices.ContainsFunc(steps, func(s plan.Step) bool { return s.Finding == f.ID }) {
+		named := slices.ContainsFunc(steps, func(s plan.Step) bool { return s.Finding == f.ID })
+		if !named && len(plan.Make(h, []check.Finding{f}).Steps) == 0 {
 			out = append(out, unplanned{f.ID, f.Title, f.Advice})
 		}
 	}

@@ -9,7 +9,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sexton.dev/check"
 	"sexton.dev/plan"
+	"sexton.dev/snapshot"
 )
 
 // terminal is a terminal at which somebody has typed this.
@@ -59,5 +61,17 @@ func TestAsk(t *testing.T) {
 	s := &session{Env: Env{Stdin: strings.NewReader("y\n"), Stderr: &bytes.Buffer{}}}
 	if err := s.ask(p, "disruptive"); err == nil || !strings.Contains(err.Error(), "standard input is no terminal") {
 		t.Errorf("no terminal: %v", err)
+	}
+}
+
+// Two findings of one stopped process have one step, and neither is without an act.
+func TestWithout(t *testing.T) {
+	h := &snapshot.Host{Processes: []snapshot.Process{{PID: 20, PPID: 1, Start: 200, Comm: "dockerd", State: snapshot.Stopped}}}
+	resume := []check.Remedy{{Action: "resume-process", Risk: "safe", Targets: []check.Target{check.ProcessTarget(h.Process(20))}}}
+	found := []check.Finding{{ID: "hung-task/20.200", Remedies: resume}, {ID: "runtime-hung/20.200", Remedies: resume}, {ID: "no-init/x", Title: "t"}}
+	p := plan.Make(h, found)
+	got := without(h, found, p.Steps)
+	if len(p.Steps) != 1 || len(got) != 1 || got[0].Finding != "no-init/x" {
+		t.Errorf("%d steps, nothing planned for %+v", len(p.Steps), got)
 	}
 }
