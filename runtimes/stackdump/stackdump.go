@@ -17,6 +17,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 	"time"
 
 	"sexton.dev/linux/pidfd"
@@ -125,8 +126,11 @@ func drained(p *pidfd.Process, pid int) error {
 
 func readStat(pid int) (procfs.Stat, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return procfs.Stat{}, fmt.Errorf("pid %d: %w", pid, errors.Join(pidfd.ErrGone, bare(err)))
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH):
+		return procfs.Stat{}, fmt.Errorf("pid %d: %w", pid, pidfd.ErrGone)
+	case err != nil:
+		return procfs.Stat{}, fmt.Errorf("pid %d: %w", pid, bare(err))
 	}
 	return procfs.ParseStat(text)
 }
