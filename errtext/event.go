@@ -39,7 +39,7 @@ type Event struct {
 	Family    Family
 	Runtime   string // who reports: docker, containerd, cri-o, podman, buildah, runc, crun, kubelet, kernel, lxc, systemd
 	Driver    string // graph or snapshot driver, rbd for rbd volumes
-	Container string // id of a container or sandbox, 64 hex digits or the 12 of its short form
+	Container string // id of a container or sandbox, 64 hex digits, or the 12 of its short form, which are 13 of crictl
 	Path      string // what the failure is about: the source of a rename, the mount point of an unmount
 	Device    string // block, dm, rbd or net device, id of a thin device, dataset
 	PodUID    string // with dashes, but for a static pod's

@@ -25,10 +25,13 @@ func containerIDOf(low string) string {
 	best, weight, end := "", 0, 0
 	for i := 0; i < len(low); {
 		n := leading(low[i:], isHex)
-		if n == 64 || n == 12 {
+		if n == 64 || n == 12 || n == 13 {
 			w := idWeight(low, i, n)
-			if n > len(best) && best != "" && strings.HasPrefix(low[i:i+n], best) {
-				w = weight + 1 // the same, whole
+			if short := n == 13; short && (w < 4 || allDigits(low[i:i+n])) { // crictl's; a time in milliseconds is as long
+				w = 0
+			}
+			if w > 0 && best != "" && len(best) < n && strings.HasPrefix(low[i:], best) {
+				w = max(w, weight+1) // the same one in full
 			}
 			inside := best != "" && w >= 2 && i-end < 256 && !strings.ContainsAny(low[end:i], " \t\n\"'=,") && len(best) == n
 			if w > weight || inside {

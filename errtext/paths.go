@@ -100,6 +100,11 @@ func isObject(s string, p span) bool {
 	if path == "/" && !strings.HasSuffix(before, "path ") || isRemote(before) {
 		return false
 	}
+	word := s[max(0, p.start-longestPath):p.start]
+	word = word[strings.LastIndexAny(word, " \t\n\"'[(")+1:]
+	if _, layer := hasAny(word, "lowerdir=", "upperdir=", "workdir="); layer {
+		return false // an option of the mount that the error is about
+	}
 	words := strings.Fields(strings.TrimRight(before, " \"'"))
 	if len(words) > 0 && len(words[len(words)-1]) > 1 && words[len(words)-1][0] == '-' {
 		return false // the value of an option
