@@ -38,7 +38,7 @@ func callOf(g *godump.Goroutine) (call, bool) {
 			transport = "grpc"
 		case strings.Contains(f, "reaper.(*Monitor).Wait") || strings.HasSuffix(f, "os/exec.(*Cmd).Wait") || strings.HasSuffix(f, "os.(*Process).Wait"):
 			transport = "exec"
-		case transport == "exec" && strings.Contains(f, "go-runc.(*Runc)."):
+		case transport == "exec" && strings.Contains(f, "go-runc.(*Runc).") && isPublic(method(f)): // runOrError is below many
 			return call{to: "runc", operation: "runc " + strings.ToLower(method(f))}, true
 		case transport == "grpc" || transport == "ttrpc":
 			if service, m, ok := stub(f); ok {
@@ -66,6 +66,8 @@ func stub(f string) (service, m string, ok bool) {
 	}
 	return strings.TrimPrefix(strings.TrimPrefix(service, "ttrpc"), "tTRPC"), m, true
 }
+
+func isPublic(name string) bool { return name != "" && 'A' <= name[0] && name[0] <= 'Z' }
 
 func method(f string) string { return f[strings.LastIndexByte(f, '.')+1:] }
 
