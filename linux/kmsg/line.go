@@ -27,7 +27,7 @@ func ParseLine(line string, zone *time.Location) (r Record, ok bool) {
 	r = Record{Seq: -1, Boot: -1, Kernel: true}
 	trimmed := strings.TrimLeft(line, " \t>")
 	if strings.HasPrefix(trimmed, "{") {
-		return fromJournal(trimmed)
+		return fromJSON(trimmed, zone)
 	}
 	if facility, rest, ok := priority(trimmed); ok {
 		if facility != 0 {
@@ -173,21 +173,33 @@ func (r *Record) brackets(s string, zone *time.Location) string {
 	return strings.TrimLeft(s, " ")
 }
 
-// fromJournal reads a line of journalctl -o json, or of a shipper that kept its names.
+// fromJSON reads a line of journalctl -o json, or of a shipper, which has names of
+// its own. One that does not say who wrote the message has the whole line in it.
 //
 // Source: systemd.journal-fields(7).
-func fromJournal(line string) (Record, bool) {
+func fromJSON(line string, zone *time.Location) (Record, bool) {
 	var fields struct {
 		Message    any    `json:"MESSAGE"`
 		Transport  string `json:"_TRANSPORT"`
 		Identifier string `json:"SYSLOG_IDENTIFIER"`
 		Realtime   string `json:"__REALTIME_TIMESTAMP"`
 		Monotonic  string `json:"_SOURCE_MONOTONIC_TIMESTAMP"`
+		Ident      any    `json:"ident"`
+		Program    any    `json:"program"`
+		Tag        any    `json:"tag"`
+		Log        any    `json:"log"`
 	}
 	if json.Unmarshal([]byte(line), &fields) != nil {
 		return Record{}, false
 	}
-	r := Record{Seq: -1, Boot: -1, Kernel: fields.Transport == "kernel" || fields.Transport == "" && fields.Identifier == "kernel"}
+	r := Record{Seq: -1, Boot: -1}
+	named := fields.Identifier
+	for _, name := range []any{fields.Ident, fields.Program, fields.Tag} {
+		if text, ok := name.(string); ok && named == "" {
+			named = text
+		}
+	}
+	r.Kernel = fields.Transport == "kernel" || fields.Transport == "" && named == "kernel"
 	switch m := fields.Message.(type) {
 	case string:
 		r.Text = m
@@ -196,6 +208,11 @@ func fromJournal(line string) (Record, bool) {
 			f, _ := n.(float64)
 			r.Text += string([]byte{byte(int(f))})
 		}
+	default:
+		r.Text, _ = fields.Log.(string)
+	}
+	if fields.Transport == "" && named == "" && !strings.HasPrefix(strings.TrimLeft(r.Text, " \t>"), "{") {
+		return ParseLine(r.Text, zone)
 	}
 	if usec, err := strconv.ParseInt(fields.Realtime, 10, 64); err == nil {
 		r.Time = time.UnixMicro(usec).UTC()

@@ -116,6 +116,9 @@ func TestHostileNames(t *testing.T) {
 		{"a pid that is none", []string{"Killed process 99999999999 (x) total-vm:1kB", "Killed process 0 (x) total-vm:1kB", "Killed process -1 (x) total-vm:1kB"}, nil},
 		{"written by a process", []string{`12,8,9,-;` + killedLine("x", 5), "<14>" + killedLine("x", 5), "user  :notice: [    1.000000] " + killedLine("x", 5), `{"_TRANSPORT":"stdout","MESSAGE":"` + killedLine("x", 5) + `"}`}, nil},
 		{"another program's", []string{`May  8 14:05:34 node1 containerd[77]: ` + killedLine("x", 5), `time="2020-05-08T14:05:34Z" level=info msg="` + killedLine("x", 5) + `"`, `May  8 14:05:34 node1 kubelet[1]: kernel: ` + killedLine("x", 5)}, nil},
+		{"a shipper's", []string{`{"message":"` + killedLine("x", 5) + `","ident":"kernel","hostname":"n"}`}, []short{{OOM, "", "", "x", 5, ""}}},
+		{"a shipper's, with the whole line", []string{`{"log":"[12345.678901] ` + killedLine("x", 5) + `\n","stream":"stdout"}`, `{"message":"Aug 30 06:58:55 node1 kernel: [1.000000] ` + killedLine("y", 6) + `"}`}, []short{{OOM, "", "", "x", 5, ""}, {OOM, "", "", "y", 6, ""}}},
+		{"a shipper's, of a program", []string{`{"message":"` + killedLine("x", 5) + `","ident":"app"}`, `{"message":"Aug 30 06:58:55 node1 app[7]: ` + killedLine("y", 6) + `"}`}, nil},
 		{"the journal's", []string{`{"_TRANSPORT":"kernel","__REALTIME_TIMESTAMP":"1600000000000000","MESSAGE":"` + killedLine("x", 5) + `"}`}, []short{{OOM, "", "", "x", 5, ""}}},
 		{"NUL and escapes", []string{"\x00\x1b[31m", killedLine("\x1b[31m\x00", 5)}, []short{{OOM, "", "", "\x1b[31m\x00", 5, ""}}},
 	} {

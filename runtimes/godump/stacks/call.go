@@ -75,7 +75,7 @@ func calledBy(transport, f, service string) string {
 	switch {
 	case contains(service, "runtimeService", "imageService"):
 		return "the container runtime (CRI)"
-	case transport == "ttrpc" && contains(service, "task", "Task", "shim", "sandbox"):
+	case transport == "ttrpc" && contains(service, "task", "Task", "shim", "sandbox", "Sandbox"):
 		return "shim"
 	case strings.Contains(f, "containerd"):
 		return "containerd"
