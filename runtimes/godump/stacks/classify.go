@@ -91,7 +91,7 @@ func short(f string) string { return f[strings.LastIndexByte(f, '/')+1:] }
 var plumbing = []string{
 	"google.golang.org/grpc", "/ttrpc.", "golang.org/x/", "/go-grpc-", "otelgrpc", "opentelemetry", "namespaceInterceptor", "api/services/", "api/runtime/",
 	"api/grpc/types.", "/shim/v1.(*shimClient)", "(*taskClient).", "runtime/v1alpha2.", "runtime/v1.(*", "containerd/containerd.(*", "containerd/v2/client.(*", "containerd/containerd.With",
-	"libcontainerd/remote.(*client)", "libcontainerd.(*client)", "libcontainerd.(*remote)", "go-runc.", "/reaper.", "containerd/fifo.", "container.(*State).", "container.(*Container).Lock",
+	"libcontainerd/remote.(*", "libcontainerd.(*client)", "libcontainerd.(*remote)", "go-runc.", "/reaper.", "containerd/fifo.", "container.(*State).", "container.(*Container).Lock",
 	"container.(*Container).GetExecIDs", "exec.(*Store).", "process.(*safePid)", "/pkg/pools.", "/pkg/ioutils.", "/devicemapper.",
 	"libpod/lock/shm.", "libpod/lock.", "storage/pkg/lockfile.", "etcd/client/pkg/v3/fileutil.", "etcd/pkg/fileutil.",
 }
