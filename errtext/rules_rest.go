@@ -30,7 +30,7 @@ var rest = []rule{
 	{verdict: verdict{family: Other, cause: "the server behind the mount is gone"},
 		any: []string{"transport endpoint is not connected", "stale file handle", "stale nfs file handle", "host is down", "no route to host"}},
 	{verdict: verdict{family: Other, cause: "it is not a mount point, or not any more"},
-		any: []string{"not mounted", "invalid argument"}, with: []string{"umount", "unmount"}},
+		any: []string{"not mounted", "invalid argument", "no such file or directory"}, with: []string{"umount", "unmount"}},
 	{verdict: verdict{family: MountBusy, cause: "an unmount failed; the text does not say why, and most often it is busy"},
 		any: []string{"failed unmounting", "failed to unmount", "unmount failed", "could not unmount", "cannot unmount", "unable to unmount", "failed to umount", "umount failed"}},
 	{verdict: verdict{family: Other, cause: "a directory that should be empty is not: something was written below the mount point"},
