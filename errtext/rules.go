@@ -6,6 +6,8 @@ var certain = []rule{
 		any: []string{"oom-kill:", "invoked oom-killer", "out of memory: kill", "memory cgroup out of memory", "killed as a result of limit of", "memory cgroup stats for", "oom-killed", "oom killed", "oomkilled", "oomkilling", "system oom encountered", "oom-killer", "oom killer", "tasks/oom", "taskoom", "oom event", "killed process ", "low on resource: memory", "oom_reaper"},
 		not: []string{`oomkilled":false`, `oomkilled": false`, "oomkilled: false", "oomkilled=false", "oom_score_adj: ", "oom score"}},
 	{verdict: verdict{family: OOM, context: true}, any: []string{"mems_allowed="}, with: []string{"cpuset="}},
+	{verdict: verdict{family: Config, context: true}, any: []string{"skip loading plugin", "devmapper not configured"}}, // at each start of containerd
+	{verdict: verdict{family: RuntimeHang, context: true}, any: []string{"shim disconnected"}, not: failed},             // at each end of a container
 	{verdict: verdict{family: Pids, cause: "the process is dead and its parent does not reap it"},
 		any: []string{"is zombie", "zombie", "<defunct>"}},
 	{verdict: verdict{family: MountBusy, cause: "the overlay's directory is the upper directory of another mount that still lives somewhere"},
@@ -94,5 +96,5 @@ var likely = []rule{
 	{verdict: verdict{family: RuntimeHang, cause: "the container's processes do not die, or their end is not noticed"},
 		any: []string{"did not receive an exit event", "failed to exit within", "did not exit within", "could not kill", "cannot kill container", "failed to kill", "unable to kill", "cannot stop container", "failed to stop container", "given pids did not die", "given pid did not die", "failed to stop sandbox", "stop container", "kill container", "container still running", "container not stopped", "failed to terminate", "failed to stop after"}, with: failed},
 	{verdict: verdict{family: RuntimeHang, cause: "the daemon does not listen or closes the connection"},
-		any: []string{"cannot connect to the docker daemon", "is the docker daemon running", "connection refused", "transport is closing", "error while dialing", "container runtime is down", "runtime status check may not have completed", "ttrpc: closed", "ttrpc: server closed", "shim disconnected", "containerd is not running", "failed to dial", "connection reset by peer", "context canceled", "context cancelled", "server is not initialized yet", "cannot connect to podman", "connection closed", "error during connect: ", "connection is unavailable", "code = unavailable"}},
+		any: []string{"cannot connect to the docker daemon", "is the docker daemon running", "connection refused", "transport is closing", "error while dialing", "container runtime is down", "runtime status check may not have completed", "ttrpc: closed", "ttrpc: server closed", "containerd is not running", "failed to dial", "connection reset by peer", "context canceled", "context cancelled", "server is not initialized yet", "cannot connect to podman", "connection closed", "error during connect: ", "connection is unavailable", "code = unavailable"}},
 }
