@@ -51,15 +51,16 @@ type Shim struct {
 // lacks to be what Go wrote.
 type Text struct {
 	Shims     []Shim
-	LongLines int   // lines longer than [longest], each cut there
-	Bytes     int64 // of those, dropped
-	Headless  int   // stacks without a complete header
-	Frames    int   // frames that were cut, or over the bound of one stack
-	Gaps      int   // places where somebody left something out: "..."
-	Torn      int   // places where the source line of a call is missing, or one is without its call: lines of two writers, or lines cut out
-	Cut       bool  // the text ends inside of a stack
-	Unended   int   // dumps with a mark of their beginning and none of their end
-	Counted   bool  // there is a profile with counts (debug=1), which says nothing of waiting
+	LongLines int    // lines longer than [longest], each cut there
+	Bytes     int64  // of those, dropped
+	Headless  int    // stacks without a complete header
+	Frames    int    // frames that were cut, or over the bound of one stack
+	Gaps      int    // places where somebody left something out: "..."
+	Torn      int    // places where the source line of a call is missing, or one is without its call: lines of two writers, or lines cut out
+	Cut       bool   // the text ends inside of a stack
+	Unended   int    // dumps with a mark of their beginning and none of their end
+	Fatal     string // why Go ended the program, the first if there are several; "" if it was asked for its dump
+	Counted   bool   // there is a profile with counts (debug=1), which says nothing of waiting
 }
 
 // Read calls visit for each goroutine, in the order in which they end. After a

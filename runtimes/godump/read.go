@@ -42,6 +42,7 @@ type stack struct {
 	sourced bool  // the last call has its source line
 	due     bool  // a source line comes next, of a call or of "created by"
 	begun   bool  // a mark told where the dump begins
+	runtime bool  // the calls are those of a thread of Go's own, which is no goroutine
 	writer  string
 	dump    int // of the next stack; -1 if a new dump begins with it
 }
@@ -150,6 +151,7 @@ func (d *reader) finish() {
 
 func (d *reader) heading(s *stack, h heading) {
 	d.end(s)
+	s.runtime = false
 	s.going, s.Headed, s.ID, s.Minutes, s.Locked = true, h.complete, h.id, h.minutes, h.locked
 	if s.State = d.names.keep(h.state); !h.complete {
 		s.State, s.ID, s.Minutes = "", 0, Unknown
@@ -157,6 +159,9 @@ func (d *reader) heading(s *stack, h heading) {
 }
 
 func (d *reader) call(s *stack, name, args []byte, cut bool) {
+	if s.runtime {
+		return
+	}
 	if !s.going {
 		s.going, s.Minutes = true, Unknown
 	}
@@ -178,10 +183,17 @@ func (d *reader) call(s *stack, name, args []byte, cut bool) {
 // mark reads what is no part of a stack: what begins and ends dumps and stacks.
 func (d *reader) mark(line []byte) {
 	line = line[lineNumber(line):]
+	if d.text.Fatal == "" {
+		d.text.Fatal = fatal(line)
+	}
 	begins := bytes.Contains(line, []byte("=== BEGIN goroutine stack dump")) || bytes.HasSuffix(line, []byte("SIGQUIT: quit"))
 	ends := bytes.Contains(line, []byte("=== END goroutine stack dump"))
 	blank := len(bytes.TrimLeft(line, " \t\x00")) == 0
 	switch {
+	case bytes.HasSuffix(line, []byte("runtime stack:")):
+		s := d.of(bytes.TrimSuffix(line, []byte("runtime stack:")))
+		d.end(s)
+		s.runtime = true
 	case begins || ends:
 		s := d.last
 		if s == nil || begins {
@@ -216,6 +228,18 @@ func (d *reader) mark(line []byte) {
 	case d.in.unended: // the last line
 		d.stray, _ = regexp.Match(partial, line)
 	}
+}
+
+// fatal reads what Go says before the dump of a program that it ends.
+//
+// Source: runtime/panic.go, os_linux.go; runtime/cgo/gcc_util.c.
+func fatal(line []byte) string {
+	for _, cue := range []string{"fatal error: ", "panic: ", "runtime: failed to create new OS thread", "runtime/cgo: pthread_create failed"} {
+		if k := bytes.Index(line, []byte(cue)); k >= 0 && (k == 0 || line[k-1] <= ' ') {
+			return string(line[k:min(len(line), k+200)])
+		}
+	}
+	return ""
 }
 
 // partial is what may be the beginning of a function's name or of a path.

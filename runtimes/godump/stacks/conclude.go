@@ -40,7 +40,7 @@ func (f *Folder) Report(text godump.Text, fallback string) Report {
 	if len(f.dumps) > 0 {
 		r.Layer = f.dumps[len(f.dumps)-1].Layer
 	}
-	f.conclude(&r)
+	f.conclude(&r, text)
 	return r
 }
 
@@ -54,7 +54,7 @@ func (g *Group) weight() int {
 }
 
 // conclude looks at each dump on its own and takes the deepest layer that is blocked.
-func (f *Folder) conclude(r *Report) {
+func (f *Folder) conclude(r *Report, text godump.Text) {
 	var told []string
 	deepest := -1
 	for i := range f.dumps {
@@ -78,7 +78,10 @@ func (f *Folder) conclude(r *Report) {
 			}
 		}
 	}
-	if len(told) == 0 {
+	switch {
+	case text.Fatal != "":
+		told = append([]string{"Go ended the program: " + text.Fatal + "."}, told...)
+	case len(told) == 0:
 		told = append(told, "Nothing is blocked here: no goroutine waits for a lock, another daemon, a child, a disk or a full pipe.")
 		if len(r.Lost) > 0 {
 			told = append(told, "But the text is not the whole dump.")
