@@ -33,7 +33,7 @@ func (n *group) classify(g *godump.Goroutine) {
 		n.Why, n.age = Signed, 0
 	case g.State == "syscall" && contains(leaf, "openat", "open", "openat2", "stat", "lstat", "fstatat", "newfstatat", "statfs", "mount", "rename", "unlink", "unlinkat", "rmdir", "flock", "getdents", "readdirent"):
 		n.Why = Signed
-	case len(matching(&n.Group)) > 0:
+	case len(matching(&n.Group)) > 0, g.State == "semacquire" && len(n.Functions) == 0: // a mutex, or a WaitGroup
 		n.Why = Signed
 	default:
 		n.Why = Idle

@@ -87,6 +87,7 @@ func TestBlocked(t *testing.T) {
 		{name: "the old containerd", text: "goroutine 9 [select, 3 minutes]:\ngoogle.golang.org/grpc.Invoke(0x1)\ngithub.com/docker/containerd/api/grpc/types.(*aPIClient).UpdateProcess(0x1)\ngithub.com/docker/docker/libcontainerd.(*client).Resize(0x1)\ngithub.com/docker/docker/daemon.(*Daemon).ContainerResize(0x1)\n", function: "github.com/docker/docker/daemon.(*Daemon).ContainerResize", says: "containerd to answer aPI.UpdateProcess"},
 		{name: "a WaitGroup of a server is idle", text: "goroutine 9 [semacquire, 900 minutes]:\nsync.runtime_Semacquire(0xc4215af98c)\nsync.(*WaitGroup).Wait(0xc4215af980)\nexample.com/x.Serve(0x1)\n", says: "Nothing is blocked"},
 		{name: "Go ended it", text: "fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [chan receive]:\nmain.main()\n", says: "Go ended the program: fatal error: all goroutines are asleep - deadlock!."},
+		{name: "headers alone, as grep leaves them", text: "goroutine 7 [select, 9 minutes]:\ngoroutine 8 [semacquire, 9 minutes]:\ngoroutine 9 [semacquire, 7 minutes]:\n", says: "waits 9 minutes for an event (semacquire), its stack is not in the text (2 goroutines)"},
 		{name: "a program without frames", text: "goroutine 1 [chan send, 7 minutes]:\n", says: "its stack is not in the text"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
