@@ -105,6 +105,9 @@ func isObject(s string, p span) bool {
 	if _, layer := hasAny(word, "lowerdir=", "upperdir=", "workdir="); layer {
 		return false // an option of the mount that the error is about
 	}
+	if host, remote := strings.CutSuffix(word, ":"); remote && strings.Contains(host, ".") && !strings.ContainsAny(host, "/:,=") {
+		return false // a directory of another host
+	}
 	words := strings.Fields(strings.TrimRight(before, " \"'"))
 	if len(words) > 0 && len(words[len(words)-1]) > 1 && words[len(words)-1][0] == '-' {
 		return false // the value of an option

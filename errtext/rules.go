@@ -90,7 +90,7 @@ var likely = []rule{
 	{verdict: verdict{family: RuntimeHang, cause: "the server of a network file system does not answer, and whoever uses it waits in the kernel"},
 		any: []string{"nfs: server ", "lockd: server ", "cifs: vfs: ", "cifs vfs: "}, with: []string{"not responding", "has not responded"}},
 	{verdict: verdict{family: RuntimeHang, cause: "the runtime, or a layer below it, did not answer in time"},
-		any: []string{"deadline exceeded", "did not start before the specified timeout", "pleg is not healthy", "pleg was last seen active", "deadlineexceeded", "operation timeout", "timed out", "stop-sigterm", "timeout exceeded", "request timeout", "i/o timeout", "timeout expired", "timeout waiting", "timeout after", "timeout of", "timeout was reached", "timeout: ", ": timeout", "not responding", "unresponsive", "result 'timeout'", "hung", "stuck", "waiting for connection"}},
+		any: []string{"deadline exceeded", "did not start before the specified timeout", "pleg is not healthy", "pleg was last seen active", "deadlineexceeded", "operation timeout", "timed out", "stop-sigterm", "timeout exceeded", "request timeout", "i/o timeout", "timeout expired", "timeout waiting", "timeout after", "timeout of", "timeout was reached", "timeout was exceeded", "timeout: ", ": timeout", "not responding", "unresponsive", "result 'timeout'", "hung", "stuck", "waiting for connection"}},
 	{verdict: verdict{family: RuntimeHang, cause: "an earlier request about the same container never ended"},
 		any: []string{"is reserved for", "name is reserved", "removal of container", "already in progress"}},
 	{verdict: verdict{family: RuntimeHang, cause: "the container's processes do not die, or their end is not noticed"},
