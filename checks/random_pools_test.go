@@ -3,6 +3,7 @@ package checks
 import (
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"sexton.dev/snapshot"
 )
@@ -31,12 +32,15 @@ func pool(r *rand.Rand, h *snapshot.Host) {
 			}
 		case "thin-pool":
 			m.Pool = &snapshot.Pool{Mode: pick(r, "", "rw", "rw", "ro", "out_of_data_space", "Fail", "Error", "?"), DataUsed: r.Uint64N(200), DataTotal: r.Uint64N(100), MetaUsed: r.Uint64N(200), MetaTotal: r.Uint64N(100),
-				Block: pick(r, 0, uint64(65536), 1<<63), LowWater: r.Uint64N(100), Queues: r.IntN(2) == 0, NeedsCheck: r.IntN(5) == 0, Listed: r.IntN(3) > 0}
+				Block: pick(r, 0, uint64(65536), 1<<63), LowWater: r.Uint64N(100), Queues: r.IntN(2) == 0, TimedOut: r.IntN(4) == 0, NeedsCheck: r.IntN(5) == 0, Listed: r.IntN(3) > 0}
 			for range r.IntN(4) {
 				m.Pool.Holds = append(m.Pool.Holds, snapshot.Held{ID: r.Uint64N(4), Blocks: r.Uint64()})
 			}
 		}
 		h.Pools.Devices = append(h.Pools.Devices, m)
+	}
+	if r.IntN(2) == 0 {
+		h.Pools.Timeout = new(r.IntN(200) - 50)
 	}
 	for i, daemon := range []string{"docker", "containerd"} {
 		if r.IntN(2) == 0 {
@@ -51,6 +55,7 @@ func pool(r *rand.Rand, h *snapshot.Host) {
 		return
 	}
 	for range r.IntN(3) {
-		h.Log.Events = append(h.Log.Events, snapshot.LogEvent{Family: snapshot.LogThinDelete, Device: pick(r, "", "0", "1", "2", "3", "99", "-1", "16777216"), Text: pick(r, "", "Deletion of thin device failed."), Times: r.IntN(3)})
+		full := snapshot.LogEvent{Family: snapshot.LogThinPool, Device: "254:7" + fmt.Sprint(r.IntN(8)), Text: pick(r, "x", "switching pool to out-of-data-space (queue IO) mode"), Time: h.Taken, Last: pick(r, h.Taken, time.Time{})}
+		h.Log.Events = append(h.Log.Events, full, snapshot.LogEvent{Family: snapshot.LogThinDelete, Device: pick(r, "", "0", "1", "2", "3", "99", "-1", "16777216"), Text: pick(r, "", "Deletion of thin device failed."), Times: r.IntN(3)})
 	}
 }

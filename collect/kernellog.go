@@ -64,6 +64,9 @@ func logEvent(e kmsg.Event, began time.Time) snapshot.LogEvent {
 	}
 	if e.Times > 1 {
 		out.Times = e.Times
+		if e.Last >= 0 && !began.IsZero() {
+			out.Last = began.Add(e.Last).UTC().Truncate(time.Second)
+		}
 	}
 	return out
 }

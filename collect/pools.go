@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"sexton.dev/collect/door"
@@ -38,7 +40,27 @@ func (l *looker) pools(ctx context.Context) {
 		return
 	}
 	l.h.Pools = p
+	l.spaceTimeout(p)
 	l.poolUsers(ctx, p)
+}
+
+// spaceTimeout reads for how long a full pool lets writes wait. Without a pool the
+// kernel has no such file, nor before Linux 3.15, which lets them wait for ever.
+//
+// Source: Linux 6.12 drivers/md/dm-thin.c, no_space_timeout_secs.
+func (l *looker) spaceTimeout(p *snapshot.Pools) {
+	const file = "/sys/module/dm_thin_pool/parameters/no_space_timeout"
+	if !slices.ContainsFunc(p.Devices, func(m snapshot.Mapped) bool { return m.Pool != nil }) {
+		return
+	}
+	text, err := l.ReadFile(file)
+	if err == nil {
+		var n int
+		if n, err = strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+			p.Timeout = &n
+		}
+	}
+	l.unread(snapshot.Storage, file, ignoreAbsent(err))
 }
 
 // mapper asks device-mapper in a child process. It reports whether the devices are known.

@@ -121,6 +121,7 @@ func (m *mapperDevice) status(c *devmapper.Control) error {
 		p, err = devmapper.ParsePool(t.Status)
 		m.Pool.Mode, m.Pool.Transaction, m.Pool.Queues, m.Pool.NeedsCheck = p.Mode, p.Transaction, p.Queues, p.NeedsCheck
 		m.Pool.MetaUsed, m.Pool.MetaTotal, m.Pool.DataUsed, m.Pool.DataTotal = p.MetaUsed, p.MetaTotal, p.DataUsed, p.DataTotal
+		m.Pool.TimedOut = p.Mode == "out_of_data_space" && table.Queues && !p.Queues
 	}
 	return errors.Join(bad, err)
 }

@@ -32,6 +32,7 @@ type LogEvent struct {
 	Device    string    `json:"device,omitempty"`  // that failed; thin-delete-failed: the id of the thin device
 	Text      string    `json:"text,omitempty"`    // a line a message
 	Times     int       `json:"times,omitempty"`   // how often the log tells of it, if more than once
+	Last      time.Time `json:"last,omitzero"`     // when it did so last; zero: once, or not known
 }
 
 // A Memory is what a memory cgroup allows and how that went.

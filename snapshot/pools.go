@@ -11,7 +11,8 @@ type Pools struct {
 	Devices []Mapped   `json:"devices,omitempty"` // by number
 	Partial bool       `json:"partial,omitempty"` // there may be more devices: not all could be asked in time
 	Users   []PoolUser `json:"users,omitempty"`
-	LVM     *LVM       `json:"lvm,omitempty"` // nil: the host has no files of LVM
+	LVM     *LVM       `json:"lvm,omitempty"`     // nil: the host has no files of LVM
+	Timeout *int       `json:"timeout,omitempty"` // no_space_timeout: seconds until a full pool that lets writes wait has them fail; 0: never; nil: not told
 }
 
 // A Mapped is one device of device-mapper.
@@ -39,6 +40,7 @@ type Pool struct {
 	Block       uint64 `json:"block,omitempty"`    // bytes
 	LowWater    uint64 `json:"lowWater,omitempty"` // blocks: it tells when no more are free
 	Queues      bool   `json:"queues,omitempty"`   // when it is full writes wait; else they fail
+	TimedOut    bool   `json:"timedOut,omitempty"` // it is full and was told to let writes wait, but no_space_timeout is over: they fail
 	NeedsCheck  bool   `json:"needsCheck,omitempty"`
 	Holds       []Held `json:"holds,omitempty"`  // by id
 	Listed      bool   `json:"listed,omitempty"` // Holds was read

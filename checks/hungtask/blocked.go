@@ -91,6 +91,8 @@ func (j *judge) describe(f *check.Finding, now *snapshot.Process, stuck []snapsh
 		j.behindFUSE(f, now)
 	case inVfork(main):
 		j.behindVfork(f, now, killed >= 0)
+	case j.noRoom[now.PID] != nil:
+		j.behindPool(f, j.noRoom[now.PID])
 	case c.cause == mmapLock.cause:
 		j.behindLock(f, now)
 	}

@@ -17,7 +17,8 @@
 //   - a process with a thread in D in both looks that did not run between them
 //     (its count of context switches stood still). It names the wait channel,
 //     the system call and, where it is a FUSE file system, the mount and the
-//     server, with that server's own state; after vfork the child; for an
+//     server, with that server's own state; the thin pool that is full, if pools
+//     are read too, as in a whole scan; after vfork the child; for an
 //     mmap_lock the process in which one is held; and what the kernel's log says
 //     of the thread, if its hung task detector has seen it too;
 //   - a process whose command line cannot be read within 0.3 s, in both looks:

@@ -25,14 +25,15 @@ var Check = &check.Check{
 // A judge holds one pass and who was named in it.
 type judge struct {
 	before, now *snapshot.Host
-	named       map[int]bool // pids of culprits, and of those that have a finding: they get no further one
+	noRoom      map[int]*snapshot.Mapped // the full thin pool that a process waits for, by pid
+	named       map[int]bool             // pids of culprits, and of those that have a finding: they get no further one
 }
 
 func run(p check.Pass) []check.Finding {
 	if p.Before == nil {
 		return nil
 	}
-	j := &judge{before: p.Before, now: p.Now, named: map[int]bool{}}
+	j := &judge{before: p.Before, now: p.Now, noRoom: poolWaiters(p.Before, p.Now), named: map[int]bool{}}
 	var found []check.Finding
 	for _, of := range []func(was, now *snapshot.Process) []check.Finding{j.blocked, j.traced, j.stopped} {
 		for i := range j.now.Processes {

@@ -17,6 +17,13 @@
 // profile, which dmeventd carries out), and who was told to use it. docker makes
 // no container when less than a tenth is free (dm.min_free_space).
 //
+// Of a full pool that lets writes wait (queue_if_no_space) it names who waits: the
+// processes in state D, in both looks, that have something open on one of its devices,
+// or on a file system or an overlay there; where they stand in the kernel; and when
+// no_space_timeout, a parameter of dm_thin_pool, turns the waiting into errors, which
+// counts from when the kernel's log says that the pool became full. To write to that
+// parameter moves nothing for a pool that is full already.
+//
 // Critical when the pool is full, read-only, failed or must be checked, or when
 // 95 % of data or metadata is in use. Else warning: from 80 % on, or from where
 // it tells that little is left (its low water mark).

@@ -62,7 +62,17 @@ func advice(h *snapshot.Host, m *snapshot.Mapped, s state) []string {
 	}
 	out := []string{"make it larger: lvextend -L +SIZE " + volume + ", and for its metadata lvextend --poolmetadatasize +SIZE " + volume + "; writes that wait go on at once"}
 	if group == nil {
-		out[0] = "make it larger: grow the device of its data, then load a longer table; of an LVM pool: lvextend"
+		out[0] = "make it larger: grow the device of its data, then load a longer table; writes that wait go on at once; of an LVM pool: lvextend"
+	}
+	if m.Pool.Mode == "out_of_data_space" {
+		out = append(out, "or delete a thin device that nobody needs, with all that is in it: dmsetup message "+m.Name+" 0 'delete ID'; writes that wait go on at once")
+		if m.Pool.Queues {
+			how := "load its table (dmsetup table " + m.Name + ") with error_if_no_space, suspend and resume it"
+			if group != nil {
+				how = "lvchange --errorwhenfull y " + volume
+			}
+			out = append(out, "or let what waits fail now, as no_space_timeout would: "+how+"; file systems on it then turn read-only or lose what was not written")
+		}
 	}
 	out = append(out, "give back what is not used: remove containers and images, and run fstrim on each file system that stays: deleted files are not given back by themselves")
 	if group != nil {

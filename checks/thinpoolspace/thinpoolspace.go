@@ -3,7 +3,6 @@ package thinpoolspace
 import (
 	_ "embed"
 	"fmt"
-	"strings"
 
 	"sexton.dev/check"
 	"sexton.dev/snapshot"
@@ -19,8 +18,9 @@ var Check = &check.Check{
 	Name:  name,
 	Doc:   check.DocOf(doc, name),
 	Needs: []snapshot.Part{snapshot.Storage},
-	Uses:  []snapshot.Part{snapshot.Processes}, // of dmeventd
-	Run:   run,
+	Uses: []snapshot.Part{snapshot.Processes, // of dmeventd
+		snapshot.Places, snapshot.Names, snapshot.Threads, snapshot.MountTables, snapshot.References, snapshot.Log}, // of who waits
+	Run: run,
 }
 
 func run(p check.Pass) []check.Finding {
@@ -38,7 +38,7 @@ func run(p check.Pass) []check.Finding {
 		if !wrong {
 			continue
 		}
-		found = append(found, finding(p.Now, m, s))
+		found = append(found, finding(p, m, s))
 	}
 	return found
 }
@@ -67,11 +67,11 @@ func stateOf(p *snapshot.Pool, limits check.Limits) (state, bool) {
 			cause: "A write of its metadata failed, or its metadata was full: the kernel made the pool read-only and marked it needs_check",
 			harm:  "Nothing new is written to any file system on it; most turn read-only or shut down"}, true
 	case p.Mode == "out_of_data_space":
-		harm := "Each write that needs a new block fails: file systems on it turn read-only or lose data"
-		if p.Queues {
-			harm = "Writes that need a new block wait, their processes in state D, where no kill helps; after no_space_timeout (60 s unless it was set to 0, for ever) they fail"
+		cause := "All of its blocks of data are in use"
+		if p.TimedOut {
+			cause += ". Writes waited for room, as it was told to let them, until no_space_timeout was over"
 		}
-		return state{severity: check.Critical, full: true, title: "is full", cause: "All of its blocks of data are in use", harm: harm}, true
+		return state{severity: check.Critical, full: true, title: "is full", cause: cause, harm: fullErrors}, true
 	case p.Mode == "ro":
 		cause := "It is not full: it was set read-only, or its metadata could not be written"
 		if meta >= 0.9 {
@@ -108,8 +108,8 @@ func share(used, total uint64) float64 {
 
 func percent(share float64) string { return fmt.Sprintf("%d %%", int(share*100)) }
 
-func finding(h *snapshot.Host, m *snapshot.Mapped, s state) check.Finding {
-	p := m.Pool
+func finding(pass check.Pass, m *snapshot.Mapped, s state) check.Finding {
+	h, p := pass.Now, m.Pool
 	f := check.Finding{
 		ID:       name + "/" + m.Name,
 		Severity: s.severity,
@@ -119,8 +119,10 @@ func finding(h *snapshot.Host, m *snapshot.Mapped, s state) check.Finding {
 		Harm:     s.harm,
 		Evidence: []check.Evidence{{Source: "device-mapper status of " + m.Name, Text: status(p)}},
 	}
-	users := h.Pools.UsersOf(m.Name)
-	for _, u := range users {
+	if p.Mode == "out_of_data_space" {
+		waits(&f, pass, m)
+	}
+	for _, u := range h.Pools.UsersOf(m.Name) {
 		f.Evidence = append(f.Evidence, check.Evidence{Source: u.Daemon, Text: u.Said})
 		if u.Daemon == "docker" && s.full && share(p.DataUsed, p.DataTotal) >= 0.9 {
 			f.Harm += ". docker makes no container and pulls no image while less than a tenth is free (dm.min_free_space)"
@@ -147,8 +149,10 @@ func status(p *snapshot.Pool) string {
 	if p.LowWater > 0 {
 		text += fmt.Sprintf(", low water mark %d", p.LowWater)
 	}
-	if text += ", error_if_no_space"; p.Queues {
-		text = strings.TrimSuffix(text, "error_if_no_space") + "queue_if_no_space"
+	if p.Queues {
+		text += ", queue_if_no_space"
+	} else {
+		text += ", error_if_no_space"
 	}
 	if p.NeedsCheck {
 		text += ", needs_check"

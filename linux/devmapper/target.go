@@ -2,6 +2,7 @@ package devmapper
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -74,6 +75,7 @@ type PoolTable struct {
 	Meta, Data Number
 	Block      uint64 // sectors of one block of data
 	LowWater   uint64 // blocks: it tells when no more are free
+	Queues     bool   // it was told to let writes wait when it is full
 }
 
 // ParsePoolTable parses the table of a target of type thin-pool. Errors wrap [ErrFormat].
@@ -97,7 +99,7 @@ func ParsePoolTable(table string) (PoolTable, error) {
 	if err1 != nil || err2 != nil || block == 0 {
 		return t, fmt.Errorf("thin-pool: %w: block size %.40q, low water mark %.40q", ErrFormat, f[2], f[3])
 	}
-	t.Block, t.LowWater = block, low
+	t.Block, t.LowWater, t.Queues = block, low, !slices.Contains(f[4:], "error_if_no_space")
 	return t, nil
 }
 

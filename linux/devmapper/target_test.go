@@ -53,8 +53,11 @@ func check(t *testing.T, same bool, err error, want string) {
 
 func TestParseTables(t *testing.T) {
 	pool, err := ParsePoolTable("7:0 254:1048575 128 1024 1 skip_block_zeroing ")
-	if want := (PoolTable{Number{7, 0}, Number{254, 1048575}, 128, 1024}); err != nil || pool != want {
+	if want := (PoolTable{Number{7, 0}, Number{254, 1048575}, 128, 1024, true}); err != nil || pool != want {
 		t.Errorf("got %+v, %v, want %+v", pool, err, want)
+	}
+	if pool, err := ParsePoolTable("7:0 7:1 128 0 2 skip_block_zeroing error_if_no_space "); err != nil || pool.Queues {
+		t.Errorf("%+v, %v: it was told to have writes fail", pool, err)
 	}
 	thin, err := ParseThinTable("254:3 16777215 7:5")
 	if want := (ThinTable{Number{254, 3}, 1<<24 - 1}); err != nil || thin != want {

@@ -78,7 +78,7 @@ type Event struct {
 	Text  string // the messages that tell of it, at most 4 KiB, a line each
 	Times int    // how often the log tells of it
 
-	order    int           // of its first record
-	last     time.Duration // of what was folded into it, since boot
+	Last     time.Duration // since boot, of the last that a [Folder] put into it; -1 if not said
 	lastTime time.Time
+	order    int // of its first record
 }

@@ -33,7 +33,7 @@ func (f *Folder) Add(e Event) {
 	if i, ok := f.seen[key]; ok && e.Family != OOM && near(f.Events[i], e) {
 		old := &f.Events[i]
 		old.Times += e.Times
-		old.last = e.Boot
+		old.Last = e.Boot
 		old.lastTime = e.Time
 		if len(old.Text)+len(e.Text) < longestText && !strings.Contains(old.Text, e.Text) {
 			old.Text += "\n" + e.Text
@@ -49,7 +49,7 @@ func (f *Folder) Add(e Event) {
 	}
 	e = e.own()
 	f.seen[thing{e.Family, e.Cgroup, e.Process, e.Device, e.PID}] = len(f.Events)
-	e.last, e.lastTime = e.Boot, e.Time
+	e.Last, e.lastTime = e.Boot, e.Time
 	f.Events = append(f.Events, e)
 }
 
@@ -74,8 +74,8 @@ func (e Event) own() Event {
 // near tells that e is not long after the last of old, nor of another boot. Without
 // times it is near.
 func near(old, e Event) bool {
-	if old.last >= 0 && e.Boot >= 0 {
-		return (e.Boot - old.last).Abs() < foldWithin
+	if old.Last >= 0 && e.Boot >= 0 {
+		return (e.Boot - old.Last).Abs() < foldWithin
 	}
 	return old.lastTime.IsZero() || e.Time.IsZero() || e.Time.Sub(old.lastTime).Abs() < foldWithin
 }
