@@ -43,6 +43,7 @@ func (d stateDir) takeDown(r record) error {
 	}
 	if boot == r.BootID {
 		thawAll(r.Groups)
+		giveRoom(r.Name)
 		if err := end(r); err != nil {
 			return err
 		}

@@ -57,7 +57,7 @@ type sight struct {
 
 // Faults returns all faults, in the order in which they are listed.
 func Faults() []Fault {
-	return slices.Concat([]Fault{zombies, stuckReader, fuseDead, frozen, oomContainer, oomInit}, mountFaults, []Fault{thinPool}, runtimeFaults)
+	return slices.Concat([]Fault{zombies, stuckReader, fuseDead, frozen, oomContainer, oomInit}, mountFaults, []Fault{thinPool, thinPoolWait}, runtimeFaults)
 }
 
 // Options say how a fault is brought up and where its state is kept.

@@ -159,8 +159,8 @@ func target(r record) string {
 	switch r.Name {
 	case deviceName:
 		return globalMount
-	case thinName:
-		return thinMount()
+	case thinName, waitName:
+		return thinMount(r.Name)
 	}
 	return filepath.Join(graphRoot, containerID(r.Name, "first"), "merged")
 }

@@ -47,14 +47,16 @@ var mountScenes = map[string]func(h mountHost) error{
 	mountNsfd.Name:     mountHost.opened,
 	mountDetached.Name: mountHost.detached,
 	mountDevice.Name:   func(h mountHost) error { return h.released(globalMount) },
-	thinName:           func(h mountHost) error { return h.released(thinMount()) },
+	thinName:           func(h mountHost) error { return h.released(thinMount(h.fault)) },
+	waitName:           mountHost.filled,
 }
 
 // mountDisks say what of a host is mounted before it has a root of its own, while
 // programs and devices can still be reached; the root will be dir.
 var mountDisks = map[string]func(dir string) error{
 	deviceName: makeDisk,
-	thinName:   mountThin,
+	thinName:   func(dir string) error { return mountThin(dir, thinName) },
+	waitName:   func(dir string) error { return mountThin(dir, waitName) },
 }
 
 // mountInit is the first process of the fault's PID and mount namespaces.
@@ -334,12 +336,12 @@ func makeDisk(dir string) error {
 }
 
 // mountThin mounts the thin device that the keeper made.
-func mountThin(dir string) error {
-	node, err := thinNode(thinHeld)
+func mountThin(dir, fault string) error {
+	node, err := thinNode(thinScenes[fault].mounted)
 	if err != nil {
 		return err
 	}
-	point := filepath.Join(dir, thinMount())
+	point := filepath.Join(dir, thinMount(fault))
 	if err := os.MkdirAll(point, 0o755); err != nil {
 		return err
 	}

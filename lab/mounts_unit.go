@@ -22,11 +22,15 @@ func mountUnit(s stage) error {
 		return err
 	}
 	var held []*os.File
+	var full *os.File
 	for _, word := range s.args {
 		name, value, _ := strings.Cut(word, "=")
 		f, err := unitDoes(name, value)
 		if err != nil {
 			return fmt.Errorf("%s: %w", word, err)
+		}
+		if name == "fill" {
+			full = f
 		}
 		held = append(held, f)
 	}
@@ -34,6 +38,9 @@ func mountUnit(s stage) error {
 		return err
 	}
 	s.alone()
+	if full != nil {
+		writeBlocks(full, waitBlocks*3/4) // fails when it has waited for too long
+	}
 	time.Sleep(time.Until(s.until))
 	runtime.KeepAlive(held)
 	return nil
@@ -58,6 +65,8 @@ func unitDoes(name, value string) (*os.File, error) {
 		return os.Open("/proc/" + value + "/ns/mnt")
 	case "file":
 		return os.Open(filepath.Join(value, "held"))
+	case "fill":
+		return os.OpenFile(filepath.Join(value, "data"), os.O_CREATE|os.O_WRONLY|unix.O_DIRECT, 0o600)
 	case "tree":
 		fd, err := unix.OpenTree(unix.AT_FDCWD, value, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 		return os.NewFile(uintptr(fd), "tree"), err

@@ -178,8 +178,8 @@ func isRuntimeDir(path string) bool {
 // clean removes what a fault left besides processes: devices, or a scene's directory and
 // its control groups.
 func (r record) clean() error {
-	if r.Name == thinName {
-		return dropDevices()
+	if _, thin := thinScenes[r.Name]; thin {
+		return dropDevices(r.Name)
 	}
 	if r.Dir == "" {
 		return nil

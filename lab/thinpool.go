@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,7 +37,7 @@ var thinPool = Fault{
 	},
 	Harm:  "three small pools, six loop devices in memory and under 60 MB of it",
 	ready: thinReady,
-	build: thinBuild,
+	build: func(s *site) error { return thinBuild(s, thinLook, func(*site) error { return nil }) },
 	look:  thinLook,
 }
 
@@ -52,9 +53,21 @@ const (
 	thinWritten  = "sexton-lab-thin-2" // of the full pool
 )
 
+// A thinScene is what the keeper does for a fault.
+type thinScene struct {
+	devices      []string // all, those on top first
+	mounted      string   // the one that init mounts
+	make, breaks func(*keeper) error
+}
+
+var thinScenes = map[string]thinScene{
+	thinName: {[]string{thinHeld, thinWritten, thinGoodPool, thinFullPool, thinBadPool}, thinHeld, (*keeper).make, (*keeper).breaks},
+	waitName: {[]string{waitBallast, waitHeld, waitPool}, waitHeld, (*keeper).makeWait, func(*keeper) error { return nil }},
+}
+
 // thinMount is where docker mounts a container's device.
-func thinMount() string {
-	return filepath.Join("/var/lib/docker/devicemapper/mnt", containerID(thinName, "first"))
+func thinMount(fault string) string {
+	return filepath.Join("/var/lib/docker/devicemapper/mnt", containerID(fault, "first"))
 }
 
 func thinReady(Options) error {
@@ -66,14 +79,14 @@ func thinReady(Options) error {
 }
 
 // thinBuild starts init, which waits, then the keeper, which makes the devices, and
-// lets init mount one.
-func thinBuild(s *site) error {
+// lets init mount one. then is what is left to do when all of them are there.
+func thinBuild(s *site, look func(record) (sight, error), then func(*site) error) error {
 	init, err := s.startInit("mount-init", syscall.CLONE_NEWNS, s.rec.Name, s.dir.path)
 	if err != nil {
 		return err
 	}
 	p := s.rec.role(roleInit)
-	keeper, err := s.start("keeper", "thin-keeper", &syscall.SysProcAttr{Setsid: true}, strconv.Itoa(p.PID), strconv.FormatUint(p.Start, 10))
+	keeper, err := s.start("keeper", "thin-keeper", &syscall.SysProcAttr{Setsid: true}, strconv.Itoa(p.PID), strconv.FormatUint(p.Start, 10), s.rec.Name)
 	if err != nil {
 		return err
 	}
@@ -88,40 +101,40 @@ func thinBuild(s *site) error {
 	if err := s.noteChildren("unit", "unit"); err != nil {
 		return err
 	}
-	if seen, err := thinLook(s.rec); err != nil || !seen.all {
-		return errors.Join(fmt.Errorf("the kernel does not show it: %s", seen.text), err)
-	}
-	if err := s.proved(); err != nil {
+	if err := then(s); err != nil {
 		return err
 	}
-	return errors.Join(keeper.order(), init.order())
+	if err := s.stands(init, look); err != nil {
+		return err
+	}
+	return keeper.order()
 }
 
 // thinLook reads what sysfs and the unit's mounts show, which never blocks.
 func thinLook(r record) (sight, error) {
 	text, kept, err := keepsLeak(r)
-	names, namesErr := mappedNames()
+	names, namesErr := mappedNames(r.Name)
 	there := strings.Contains(names, thinHeld+" ")
 	return sight{text: fmt.Sprintf("%s; devices: %s", text, strings.TrimSpace(names)), all: kept && there, any: kept || there}, errors.Join(err, namesErr)
 }
 
-// mappedNames lists the fault's devices, with a space behind each.
-func mappedNames() (string, error) {
+// mappedNames lists a fault's devices that are there, with a space behind each.
+func mappedNames(fault string) (string, error) {
 	files, err := filepath.Glob("/sys/block/dm-*/dm/name")
 	var b strings.Builder
 	for _, file := range files {
 		name, err := os.ReadFile(file)
-		if err == nil && bytes.HasPrefix(name, []byte(mountSource)) { // others, or one that goes just now
-			fmt.Fprintf(&b, "%s ", bytes.TrimSpace(name))
+		if text := string(bytes.TrimSpace(name)); err == nil && slices.Contains(thinScenes[fault].devices, text) { // not one that goes just now
+			b.WriteString(text + " ")
 		}
 	}
 	return b.String(), err
 }
 
-// dropDevices removes the devices of the fault, those on top first, and proves that none
+// dropDevices removes the devices of a fault, those on top first, and proves that none
 // is left. What is in use a little longer, as a namespace ends, is waited for.
-func dropDevices() error {
-	names, err := mappedNames()
+func dropDevices(fault string) error {
+	names, err := mappedNames(fault)
 	if err != nil || names == "" {
 		return err
 	}
@@ -131,12 +144,12 @@ func dropDevices() error {
 	}
 	defer dm.Close()
 	deadline := time.Now().Add(settle / 2)
-	for _, name := range []string{thinHeld, thinWritten, thinGoodPool, thinFullPool, thinBadPool} {
+	for _, name := range thinScenes[fault].devices {
 		for errors.Is(dm.Remove(name), unix.EBUSY) && time.Now().Before(deadline) {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
-	if names, err = mappedNames(); err == nil && names != "" {
+	if names, err = mappedNames(fault); err == nil && names != "" {
 		err = hint(fmt.Errorf("devices of device-mapper are left: %s", strings.TrimSpace(names)), "end who has them open: sexton holders NAME; then run down again")
 	}
 	return err

@@ -30,7 +30,11 @@ func thinKeeper(s stage) error {
 	if err := s.hello(); err != nil {
 		return err
 	}
-	h, err := openInit(s.args)
+	if len(s.args) != 3 {
+		return errors.New("it wants init's pid and start time, and a fault")
+	}
+	fault, scene := s.args[2], thinScenes[s.args[2]]
+	h, err := openInit(s.args[:2])
 	if err != nil {
 		return err
 	}
@@ -43,16 +47,17 @@ func thinKeeper(s stage) error {
 	defer dm.Close()
 	k := &keeper{dm, map[string]*os.File{}}
 	defer func() {
+		giveRoom(fault)     // who waits ends no sooner
 		h.ended(settle / 2) // or up gave up, and init ends with us
-		dropDevices()       // down does the rest, and tells
+		dropDevices(fault)  // down does the rest, and tells
 	}()
-	if err := k.make(); err != nil {
+	if err := scene.make(k); err != nil {
 		return err
 	}
 	if err := s.reach("made"); err != nil {
 		return err
 	}
-	if err := k.breaks(); err != nil {
+	if err := scene.breaks(k); err != nil {
 		return err
 	}
 	if err := s.reach("broken"); err != nil {
@@ -69,14 +74,19 @@ func (k *keeper) make() error {
 		name string
 		data int64
 	}{{thinGoodPool, 64 << 20}, {thinFullPool, 2 << 20}, {thinBadPool, 2 << 20}} {
-		if err := k.pool(p.name, p.data, nil); err != nil {
+		if err := k.pool(p.name, p.data, nil, "1 error_if_no_space"); err != nil {
 			return err
 		}
 	}
-	if err := k.thin(thinHeld, thinGoodPool, 1, 32<<20); err != nil {
+	return k.fileSystem(thinHeld, thinGoodPool, 1, 32<<20)
+}
+
+// fileSystem makes a device of a pool with a file system.
+func (k *keeper) fileSystem(name, pool string, id int, size int64) error {
+	if err := k.thin(name, pool, id, size); err != nil {
 		return err
 	}
-	node, err := thinNode(thinHeld)
+	node, err := thinNode(name)
 	if err != nil {
 		return err
 	}
@@ -100,14 +110,14 @@ func (k *keeper) breaks() error {
 	if err := k.dm.Tell(thinGoodPool, "delete 99"); !errors.Is(err, unix.ENODATA) {
 		return fmt.Errorf("delete a device that is not there: %v", err)
 	}
-	if err := k.pool(thinForeign, 1<<20, []byte("no thin pool")); err == nil {
+	if err := k.pool(thinForeign, 1<<20, []byte("no thin pool"), "1 error_if_no_space"); err == nil {
 		return errors.New("the kernel took metadata that is none")
 	}
 	if err := k.thin(thinWritten, thinFullPool, 2, 8<<20); err != nil {
 		return err
 	}
-	if err := fill(thinWritten); err != nil {
-		return err
+	if err := fill(thinWritten, 128); err == nil {
+		return fmt.Errorf("%s takes more than its pool has", thinWritten)
 	}
 	// The kernel writes the metadata of this pool to a file that takes no more writes.
 	if _, err := unix.FcntlInt(k.files[thinBadPool].Fd(), unix.F_ADD_SEALS, unix.F_SEAL_WRITE); err != nil {
@@ -117,8 +127,8 @@ func (k *keeper) breaks() error {
 	return nil
 }
 
-// fill writes to a device until that fails.
-func fill(name string) error {
+// fill writes blocks to a device.
+func fill(name string, blocks int) error {
 	node, err := thinNode(name)
 	if err != nil {
 		return err
@@ -128,24 +138,29 @@ func fill(name string) error {
 		return err
 	}
 	defer f.Close()
-	page, err := unix.Mmap(-1, 0, 64<<10, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	return writeBlocks(f, blocks)
+}
+
+// writeBlocks writes blocks to a file that is open for writing around the cache.
+func writeBlocks(f *os.File, blocks int) error {
+	page, err := unix.Mmap(-1, 0, poolBlock*sector, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
 		return err
 	}
 	defer unix.Munmap(page)
-	for n := range 128 {
+	for n := range blocks {
 		page[0] = byte(n)
 		if _, err := f.Write(page); err != nil {
-			return nil // the pool said no
+			return err
 		}
 	}
-	return fmt.Errorf("%s takes more than its pool has", name)
+	return nil
 }
 
-// pool makes a pool of a few MB, in memory. What does not fit fails at once: nobody
-// shall wait in state D for it. begin is what its metadata begins with; the kernel makes
-// new metadata where there is none.
-func (k *keeper) pool(name string, data int64, begin []byte) error {
+// pool makes a pool of a few MB, in memory. begin is what its metadata begins with; the
+// kernel makes new metadata where there is none. features say what becomes of what does
+// not fit.
+func (k *keeper) pool(name string, data int64, begin []byte, features string) error {
 	meta, metaFile, err := loopDevice(name+" metadata", metaBytes)
 	if err != nil {
 		return err
@@ -161,7 +176,7 @@ func (k *keeper) pool(name string, data int64, begin []byte) error {
 	}
 	defer disk.Close()
 	diskFile.Close() // the loop device has it
-	table := fmt.Sprintf("%s %s %d 4 1 error_if_no_space", meta.Name(), disk.Name(), poolBlock)
+	table := fmt.Sprintf("%s %s %d 4 %s", meta.Name(), disk.Name(), poolBlock, features)
 	return k.dm.Create(name, devmapper.Target{Length: uint64(data / sector), Type: "thin-pool", Table: table})
 }
 

@@ -20,12 +20,17 @@ type storageReport struct {
 }
 
 type storageFinding struct {
-	ID, Check, Severity, Title, Cause string
-	Subject                           struct{ Name, Device string }
-	Holders                           []struct{ Kind, Comm string }
-	Remedies                          []struct{ Action string }
-	Evidence                          []struct{ Source, Text string }
-	Advice                            []string
+	ID, Check, Severity, Title, Cause, Harm string
+	Subject                                 struct{ Name, Device string }
+	Holders                                 []holderSeen
+	Remedies                                []struct{ Action string }
+	Evidence                                []struct{ Source, Text string }
+	Advice                                  []string
+}
+
+type holderSeen struct {
+	Kind, Comm string
+	PID        int
 }
 
 // storage scans for what is wrong with pools.
@@ -42,10 +47,10 @@ func storage(t *testing.T, flags ...string) storageReport {
 	return got
 }
 
-// one is the finding with this id.
+// one is the finding with this id, or the first of a check with this name.
 func (r storageReport) one(t *testing.T, id string) storageFinding {
 	t.Helper()
-	i := slices.IndexFunc(r.Findings, func(f storageFinding) bool { return f.ID == id })
+	i := slices.IndexFunc(r.Findings, func(f storageFinding) bool { return f.ID == id || f.Check == id })
 	if i < 0 {
 		t.Fatalf("no finding %s: %+v", id, r.Findings)
 	}
