@@ -1,17 +1,21 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"sexton.dev/collect/door"
 	"sexton.dev/linux/kmsg"
 )
 
@@ -22,7 +26,7 @@ func (s *session) kmsgCommand() *cobra.Command {
 	var out outputFlags
 	var follow bool
 	cmd := &cobra.Command{
-		Use:   "kmsg [FILE | -]",
+		Use:   "kmsg [FILE | DIRECTORY | -]",
 		Short: "read the kernel log: kills, hung tasks, failing devices, and whose they are",
 		Long: `kmsg reads the kernel log and prints what went wrong: processes that were killed
 for want of memory, tasks and CPUs that are stuck, thin pools, file systems and
@@ -30,14 +34,18 @@ devices with errors, net devices and overlays that are still in use, forks that 
 pids limit refused. Where the log names a cgroup it tells the container and pod.
 
 It reads /dev/kmsg to its end; --follow waits for more. Nothing is cleared. FILE,
-or - for standard input, is a log as dmesg, journalctl or syslog write it. Dates
-without a zone are taken to be in this machine's.
+or - for standard input, is a log as dmesg, journalctl or syslog write it, which may
+be compressed (gz, xz, zst, bz2), or a sos report, its archive or its directory: then
+the logs of journald, syslog and dmesg in it are read, and what several of them tell
+is told once, the first time with that log's name. Dates without a zone are taken to
+be in this machine's.
 
 What is repeated within an hour is counted, but for kills; with --follow each is
 printed. It exits with 0 whatever it finds, and with 1 if it cannot read.`,
 		Example: `  sexton kmsg
   sexton kmsg --follow -o jsonl
   journalctl -k -b -1 | sexton kmsg -
+  sexton kmsg sosreport-db1-2026-03-04-abcdefg.tar.xz
   sexton kmsg -o json | jq '.items[] | select(.family == "oom")'`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -63,52 +71,111 @@ printed. It exits with 0 whatever it finds, and with 1 if it cannot read.`,
 
 // kernelLog reads a log and prints its events.
 func (s *session) kernelLog(ctx context.Context, out outputFlags, file string, follow bool) error {
-	fold := kmsg.Folder{Most: mostKernelEvents}
-	take := func(e kmsg.Event) error { fold.Add(e); return nil }
-	if follow {
-		take = func(e kmsg.Event) error { return s.printKernelEvent(out, e) }
+	take := func(e kmsg.Event) error { return s.printKernelEvent(out, e) }
+	info, err := os.Stat(file)
+	switch {
+	case file == "-":
+	case err != nil:
+		return fmt.Errorf("read %s: %w", file, logHint(err))
+	case info.Mode()&fs.ModeCharDevice != 0:
+		return s.ownLog(ctx, out, file, follow)
 	}
-	lost, err := s.readKernelLog(ctx, file, follow, take)
-	if err != nil && (!errors.Is(err, context.Canceled) || !follow) {
-		err = fmt.Errorf("read %s: %w", file, err)
+	if !follow {
+		return s.keptLogs(out, file)
+	}
+	if file == "-" || !info.Mode().IsRegular() && !info.IsDir() { // what comes now is not compressed, and is not waited for
+		err = s.eachLine(file, take)
 	} else {
-		err = nil
+		err = door.EachLog(file, func(name string, r io.Reader) error {
+			return kmsg.Read(r, time.Local, func(e kmsg.Event) error { e.Log = name; return take(e) })
+		})
 	}
-	if follow {
-		return err
-	}
-	fold.Sort()
-	list := kernelLog{APIVersion: apiVersion, Kind: "KernelLog", Left: fold.Left, Lost: lost}
-	for _, e := range fold.Events {
-		list.Items = append(list.Items, kernelItem(e))
-	}
-	if err != nil && len(list.Items) == 0 {
-		return err
-	}
-	if fold.Left > 0 {
-		fmt.Fprintf(s.Stderr, "%d events more than the %d that are shown\n", fold.Left, mostKernelEvents)
-	}
-	return errors.Join(s.print(out, list, itemsOf(list.Items), drawKernelLog(fold.Events)), err)
+	return readError(file, err)
 }
 
-// readKernelLog gives the events of a log, and how many records were lost.
-func (s *session) readKernelLog(ctx context.Context, file string, follow bool, take func(kmsg.Event) error) (lost uint64, err error) {
+// ownLog prints the events of the kernel's own log.
+func (s *session) ownLog(ctx context.Context, out outputFlags, file string, follow bool) error {
+	if follow {
+		_, err := s.readRing(ctx, file, true, func(e kmsg.Event) error { return s.printKernelEvent(out, e) })
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+		return readError(file, err)
+	}
+	fold := kmsg.Folder{Most: mostKernelEvents}
+	lost, err := s.readRing(ctx, file, false, func(e kmsg.Event) error { fold.Add(e); return nil })
+	fold.Sort()
+	return s.printKernelLog(out, fold.Events, fold.Left, lost, readError(file, err))
+}
+
+// keptLogs prints the events of a log that somebody kept, or of those of a sos report.
+func (s *session) keptLogs(out outputFlags, file string) error {
+	logs := map[string]*kmsg.Folder{}
+	room := 2 * mostKernelEvents // of a report: what several logs tell counts each time
+	var unread error             // the first log of a report that could not be read, or not to its end
+	take := func(name string, r io.Reader) error {
+		fold := &kmsg.Folder{Most: max(1, min(room, mostKernelEvents))}
+		if err := kmsg.Read(r, time.Local, func(e kmsg.Event) error { fold.Add(e); return nil }); err != nil && unread == nil {
+			unread = readError(cmp.Or(name, file), err)
+		}
+		room -= len(fold.Events)
+		logs[name] = fold
+		return nil
+	}
+	var err error
 	if file == "-" {
-		return 0, kmsg.Read(s.Stdin, time.Local, take)
+		err = door.EachLogOf(file, s.Stdin, take)
+	} else {
+		err = door.EachLog(file, take)
 	}
-	info, err := os.Stat(file)
 	if err != nil {
-		return 0, logHint(err)
+		unread = readError(file, logHint(err))
 	}
-	if info.Mode()&fs.ModeCharDevice != 0 {
-		return s.readRing(ctx, file, follow, take)
+	var all kmsg.Merger
+	for _, name := range slices.SortedFunc(maps.Keys(logs), door.OrderLogs) {
+		all.Add(name, logs[name])
 	}
-	f, err := os.Open(file)
+	if more := len(all.Events) - mostKernelEvents; more > 0 {
+		all.Events, all.Left = all.Events[:mostKernelEvents], all.Left+more
+	}
+	return s.printKernelLog(out, all.Events, all.Left, 0, unread)
+}
+
+// readError says what could not be read.
+func readError(file string, err error) error {
 	if err != nil {
-		return 0, logHint(err)
+		err = fmt.Errorf("read %s: %w", file, err)
 	}
-	defer f.Close()
-	return 0, kmsg.Read(f, time.Local, take)
+	return err
+}
+
+// printKernelLog prints events, if there are any or there is nothing else to tell.
+func (s *session) printKernelLog(out outputFlags, events []kmsg.Event, left int, lost uint64, err error) error {
+	if err != nil && len(events) == 0 {
+		return err
+	}
+	list := kernelLog{APIVersion: apiVersion, Kind: "KernelLog", Left: left, Lost: lost}
+	for _, e := range events {
+		list.Items = append(list.Items, kernelItem(e))
+	}
+	if left > 0 {
+		fmt.Fprintf(s.Stderr, "%d events more than the %d that are shown\n", left, len(events))
+	}
+	return errors.Join(s.print(out, list, itemsOf(list.Items), drawKernelLog(events)), err)
+}
+
+// eachLine gives the events of standard input or of a pipe as they come.
+func (s *session) eachLine(file string, take func(kmsg.Event) error) error {
+	in := s.Stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return logHint(err)
+		}
+		defer f.Close()
+		in = f
+	}
+	return kmsg.Read(in, time.Local, take)
 }
 
 // readRing reads the kernel's own log, and tells on standard error what was lost.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,13 +35,14 @@ type kernelEvent struct {
 	Global        bool       `json:"global,omitempty"` // an OOM of the host
 	Limit         uint64     `json:"limit,omitempty"`  // bytes
 	Times         int        `json:"times"`
+	Log           string     `json:"log,omitempty"` // of a sos report: the first of its files that tells of it
 	Text          string     `json:"text"`
 }
 
 func kernelItem(e kmsg.Event) kernelEvent {
 	item := kernelEvent{Family: string(e.Family), ContainerID: orNull(e.Container), PodUID: orNull(e.PodUID), VictimProcess: orNull(e.Process),
 		VictimPID: orNull(e.PID), Device: orNull(e.Device), Stamp: stampOf(e), Cgroup: e.Cgroup, Outer: e.Outer, Global: e.Global, Limit: e.Limit,
-		Times: e.Times, Text: e.Text}
+		Times: e.Times, Log: e.Log, Text: e.Text}
 	if !e.Time.IsZero() {
 		item.Time = &e.Time
 	}
@@ -89,11 +91,20 @@ func drawKernelLog(events []kmsg.Event) func(*page, bool) {
 			p.line("The log tells of no trouble.")
 			return
 		}
+		heads := []string{"WHEN", "FAMILY", "CONTAINER", "PROCESS", "DEVICE", "TIMES", "WHAT"}
 		var rows [][]string
+		several := slices.ContainsFunc(events, func(e kmsg.Event) bool { return e.Log != "" })
 		for _, e := range events {
-			rows = append(rows, kernelRow(e, wide))
+			row := kernelRow(e, wide)
+			if several {
+				row = slices.Insert(row, len(row)-1, e.Log)
+			}
+			rows = append(rows, row)
 		}
-		p.table([]string{"WHEN", "FAMILY", "CONTAINER", "PROCESS", "DEVICE", "TIMES", "WHAT"}, rows)
+		if several {
+			heads = slices.Insert(heads, len(heads)-1, "LOG")
+		}
+		p.table(heads, rows)
 	}
 }
 

@@ -6,12 +6,14 @@ import (
 	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
+	"fmt"
 	"io"
 	"os"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
+	"github.com/ulikunitz/xz/lzma"
 )
 
 // OpenAny opens a recording or a sos report, whichever path is.
@@ -64,34 +66,74 @@ func unpack(name string, r io.Reader, limit int64) (io.ReadCloser, error) {
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
-	damaged := func(err error) error { return &FileError{name, "is damaged", "", err} }
+	plain, compressed, err := inflate(name, in, limit)
 	switch {
-	case bytes.HasPrefix(head, magicZstd):
-		zip, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(64<<20))
-		if err != nil {
-			return nil, damaged(err)
-		}
-		return &stream{zip, limit, zip.Close}, nil
-	case bytes.HasPrefix(head, magicGzip):
-		zip, err := gzip.NewReader(in)
-		if err != nil {
-			return nil, damaged(err)
-		}
-		return &stream{zip, limit, func() { zip.Close() }}, nil
-	case bytes.HasPrefix(head, magicBzip2):
-		return &stream{bzip2.NewReader(in), limit, func() {}}, nil
-	case bytes.HasPrefix(head, magicXZ):
-		zip, err := xz.NewReader(in)
-		if err != nil {
-			return nil, damaged(err)
-		}
-		return &stream{zip, limit, func() {}}, nil
-	case len(head) == tarMagicEnd && strings.HasPrefix(string(head[tarMagic:]), "ustar"):
-		return &stream{in, limit, func() {}}, nil
+	case err != nil || compressed || isTar(head):
+		return plain, err
 	case len(head) < len(magicZstd) && bytes.HasPrefix(magicZstd, head):
 		return nil, &FileError{Path: name, Why: "ends early: it was not finished", Try: "record again"}
 	}
 	return nil, &FileError{Path: name, Why: "is neither a recording nor a sos report"}
+}
+
+// inflate returns what is in a stream, and whether it was compressed. Reading more than
+// limit bytes of it gives [ErrTooLarge].
+func inflate(name string, in *bufio.Reader, limit int64) (plain io.ReadCloser, compressed bool, err error) {
+	head, _ := in.Peek(len(magicXZ)) // of less there is nothing to unpack
+	var r io.Reader
+	end := func() {}
+	switch {
+	case bytes.HasPrefix(head, magicZstd):
+		var zip *zstd.Decoder
+		if zip, err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(64<<20)); err == nil {
+			r, end = zip, zip.Close
+		}
+	case bytes.HasPrefix(head, magicGzip):
+		r, err = gzip.NewReader(in)
+	case bytes.HasPrefix(head, magicBzip2):
+		r = bzip2.NewReader(in)
+	case bytes.HasPrefix(head, magicXZ):
+		if err = smallDictionary(in); err == nil {
+			r, err = xz.NewReader(in)
+		}
+	default:
+		return &stream{in, limit, end}, false, nil
+	}
+	if err != nil {
+		return nil, true, &FileError{name, "is damaged", "", err}
+	}
+	return &stream{r, limit, end}, true, nil
+}
+
+// smallDictionary refuses what wants more memory than xz -9 does: up to 4 GiB are allowed.
+//
+// Source: the .xz file format 1.2, 3.1: a block begins with its size, flags, and sizes of
+// up to 9 bytes, then filters: that of LZMA2 has number 0x21 and one byte, its dictionary.
+func smallDictionary(in *bufio.Reader) error {
+	const most, streamHeader = 64 << 20, 12
+	head, _ := in.Peek(streamHeader + 2 + 9 + 9 + 3)
+	at := streamHeader + 2
+	for _, size := range []byte{0x40, 0x80} {
+		if len(head) < at || head[streamHeader+1]&size == 0 {
+			continue
+		}
+		for at < len(head) && head[at]&0x80 != 0 {
+			at++
+		}
+		at++
+	}
+	if len(head) < at+3 || head[at] != 0x21 {
+		return nil // the reader of it tells
+	}
+	if n, err := lzma.DecodeDictCap(head[at+2]); err == nil && n > most {
+		return fmt.Errorf("a dictionary of %d MiB: %w", n>>20, ErrTooLarge)
+	}
+	return nil
+}
+
+// isTar reports whether the first bytes of a stream are those of a tar archive.
+func isTar(head []byte) bool {
+	return len(head) >= tarMagicEnd && strings.HasPrefix(string(head[tarMagic:]), "ustar")
 }
 
 // Where "ustar" stands in the first header of a tar archive. Source: tar(5).

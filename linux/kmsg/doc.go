@@ -77,6 +77,7 @@ type Event struct {
 	Stamp string
 	Text  string // the messages that tell of it, at most 4 KiB, a line each
 	Times int    // how often the log tells of it
+	Log   string // the name of the log that tells of it, where there are several
 
 	Last     time.Duration // since boot, of the last that a [Folder] put into it; -1 if not said
 	lastTime time.Time
