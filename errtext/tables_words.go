@@ -35,7 +35,7 @@ func (t Table) says() string {
 	}
 	switch t.NoSpace {
 	case "queue":
-		parts = append(parts, "lets writes wait when it is full, their processes in state D")
+		parts = append(parts, "lets writes wait when it is full, their processes in state D, until no_space_timeout of dm_thin_pool is over (60 s; 0: never)")
 	case "error":
 		parts = append(parts, "fails writes when it is full")
 	}
@@ -109,7 +109,7 @@ func (t Table) next() string {
 	case strings.Contains(v, "failed") || strings.Contains(v, "thin_check"):
 		return "save the metadata first (dd of its device), then thin_check it, and lvconvert --repair or thin_repair; sexton kmsg tells why it failed"
 	case v == "data space exhausted" || v == "nearly full" || strings.HasPrefix(v, "below docker's minimum"):
-		return "make it larger (" + t.grow("lvextend -L +SIZE ") + "), or remove containers and images and run fstrim on what stays; sexton scan --check thin-pool-space tells whether it grows by itself"
+		return "make it larger (" + t.grow("lvextend -L +SIZE ") + "), or remove containers and images and run fstrim on what stays; sexton scan --check thin-pool-space tells who waits, and whether it grows by itself"
 	case v == "metadata space exhausted":
 		return "make its metadata larger: " + t.grow("lvextend --poolmetadatasize +SIZE ")
 	case strings.Contains(v, "suspended"):
