@@ -133,7 +133,8 @@
 //
 // Target: the directory, by the mount that it is on and its path, and all mounts
 // that go. Refused if one of those is used, its owner's or a container's, or if
-// not all users could be looked for. Linux 3.18.
+// not all users could be looked for. What has come since is looked for once more
+// when no path leads to the old directory any more; then all is put back. Linux 3.18.
 // Proved by: none of those mounts is in a mount namespace.
 //
 // # Action retry-remove

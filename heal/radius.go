@@ -24,7 +24,7 @@ func onlyThose(ctx context.Context, s plan.Step, whole bool) error {
 		return refusal{err}
 	}
 	if whole && (!c.Settled || len(c.Unknown) > 0) {
-		return refusal{errors.New("not all mounts of all mount namespaces can be read at this moment: plan again: sexton heal")}
+		return refusal{errUnsettled}
 	}
 	goes, err := effectOf(c, s)
 	if err != nil {
@@ -37,6 +37,8 @@ func onlyThose(ctx context.Context, s plan.Step, whole bool) error {
 	}
 	return nil
 }
+
+var errUnsettled = errors.New("not all mounts of all mount namespaces can be read at this moment: plan again: sexton heal")
 
 // effectOf is what an act would take away, all by id.
 func effectOf(c *census.Census, s plan.Step) (goes []uint64, err error) {

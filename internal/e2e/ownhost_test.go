@@ -156,7 +156,7 @@ func (h ownHost) debugger(t *testing.T, pid string) (end func()) {
 	return end
 }
 
-// beDebugger traces a process and waits to be killed.
+// beDebugger traces a process, lets its signals pass and waits to be killed.
 func beDebugger(pid string) int {
 	runtime.LockOSThread() // whose tracee it is
 	os.WriteFile("/proc/self/comm", []byte("debugger"), 0)
@@ -169,7 +169,12 @@ func beDebugger(pid string) int {
 		return 1
 	}
 	for {
-		time.Sleep(time.Hour)
+		var s syscall.WaitStatus
+		if _, err := syscall.Wait4(n, &s, unix.WALL, nil); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		syscall.PtraceCont(n, int(s.StopSignal()))
 	}
 }
 

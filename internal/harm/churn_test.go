@@ -294,8 +294,8 @@ func (c *churn) removeMountpoint() error {
 	step := first.target("/x")
 	step.Action, step.Target.Kind, step.Target.Path, step.Target.Root = "remove-mountpoint", "mountpoint", target, "/target"
 	step.Target.Mounts = []uint64{s.mounts[target]}
-	what, stays := "alone", []uint64{s.mounts[live]}
-	switch c.IntN(3) {
+	what, stays, meanwhile := "alone", []uint64{s.mounts[live]}, func() error { return nil }
+	switch c.IntN(4) {
 	case 0:
 		what = "another on it"
 		err = c.in(s.space, func() error { return s.mount(target) })
@@ -304,16 +304,23 @@ func (c *churn) removeMountpoint() error {
 		what = "another directory in its place"
 		err = unix.Renameat2(-1, target, -1, live, unix.RENAME_EXCHANGE)
 		stays = append(stays, step.Target.Mounts[0])
+	case 2:
+		what = "another on it meanwhile"
+		meanwhile = func() error { return nsfs.Inside(s.fd, func() error { return s.mount(target) }) }
 	}
 	if err != nil {
 		return err
 	}
-	out, err := c.act(step, what, func() error { return nil })
+	victim := step.Target.Mounts[0]
+	out, err := c.act(step, what, meanwhile)
 	if err != nil {
 		return err
 	}
-	if what != "alone" && out.Status == "" {
+	switch {
+	case what == "another on it meanwhile":
+		stays = append(stays, s.mounts[target])
+	case what != "alone" && out.Status == "":
 		c.miss("remove-mountpoint, %s: done", what)
 	}
-	return c.judge(s, "remove-mountpoint, "+what, step.Target.Mounts[0], stays, out)
+	return c.judge(s, "remove-mountpoint, "+what, victim, stays, out)
 }

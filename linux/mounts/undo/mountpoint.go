@@ -1,6 +1,7 @@
 package undo
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -55,7 +56,9 @@ func FindDirectory(namespace int, path string, mount uint64) (d Directory, err e
 
 // RemoveMountpoint exchanges an empty directory for a new one and removes it. The
 // kernel then detaches what is mounted on it, in all mount namespaces, used or not, with all that is mounted on that: also a mount that is
-// alive, so the caller has looked for those. In this namespace nothing may be
+// alive. So last looks for those in between, when the directory has a name that nobody
+// knows and nothing comes on it any more; it is called with that name, outside of the
+// namespace, and its error puts all back. In this namespace nothing may be
 // mounted on it, by whatever path. There is no moment in which the path is missing.
 //
 // The new directory has owner, mode, times and all extended attributes of the old,
@@ -68,7 +71,7 @@ func FindDirectory(namespace int, path string, mount uint64) (d Directory, err e
 //
 // Source: Linux 3.18 fs/namei.c, vfs_rename, detach_mounts; fs/namespace.c,
 // __detach_mounts. Before, and on RHEL 7 without fs.may_detach_mounts, it is EBUSY.
-func RemoveMountpoint(namespace int, d Directory, before func(Saved) error) error {
+func RemoveMountpoint(namespace int, d Directory, before func(Saved) error, last func(name string) error) error {
 	if err := checkPath(d.Path); err != nil {
 		return err
 	}
@@ -90,14 +93,15 @@ func RemoveMountpoint(namespace int, d Directory, before func(Saved) error) erro
 		if err := before(saved); err != nil {
 			return failed("write the journal", err)
 		}
-		return p.replace(old, saved)
+		return p.replace(old, saved, last)
 	})
 }
 
 // Restore does what is left of a [RemoveMountpoint] that was broken off: it takes
 // the unfinished new directory away, and if there is nothing at the path, makes the
-// directory anew.
-func Restore(namespace int, s Saved) error {
+// directory anew. Where the two were exchanged it removes the old one, or by an error of
+// last puts that back.
+func Restore(namespace int, s Saved, last func(name string) error) error {
 	if err := checkPath(string(s.Path)); err != nil {
 		return err
 	}
@@ -110,8 +114,8 @@ func Restore(namespace int, s Saved) error {
 		if !strings.HasPrefix(s.Temporary, temporary) || strings.Contains(s.Temporary, "/") {
 			return other("%q is no name of an unfinished directory", s.Temporary)
 		}
-		if err := unix.Unlinkat(p.parent, s.Temporary, unix.AT_REMOVEDIR); err != nil && err != unix.ENOENT {
-			return failed("remove the unfinished directory", err)
+		if err := p.clear(s, last); err != nil {
+			return err
 		}
 		if fd, err := p.open(); err == nil {
 			return unix.Close(fd)
@@ -125,6 +129,21 @@ func Restore(namespace int, s Saved) error {
 		made.Close()
 		return p.rename(s, unix.RENAME_NOREPLACE)
 	})
+}
+
+// clear takes away what has the temporary name, if anything has.
+func (p place) clear(s Saved, last func(string) error) error {
+	err := s.at(place{p.parent, s.Temporary})
+	switch {
+	case err == nil && outside(last, s.Temporary) != nil:
+		return p.back(s, last)
+	case err != nil && !errors.Is(err, ErrOther):
+		return err
+	}
+	if err := unix.Unlinkat(p.parent, s.Temporary, unix.AT_REMOVEDIR); err != nil && err != unix.ENOENT {
+		return failed("remove the unfinished directory", err)
+	}
+	return nil
 }
 
 // directory opens a directory on the same mount as the one above.
@@ -171,13 +190,13 @@ const temporary = ".sexton-"
 const subvolume = 256
 
 // replace proves by the old directory, which it has open, that it was that one.
-func (p place) replace(old *os.File, s Saved) error {
+func (p place) replace(old *os.File, s Saved, last func(string) error) error {
 	made, err := p.make(s)
 	if err != nil {
 		return err
 	}
 	made.Close()
-	if err := p.swap(s); err != nil {
+	if err := p.swap(s, last); err != nil {
 		return err
 	}
 	if !dead(old) {
@@ -187,16 +206,16 @@ func (p place) replace(old *os.File, s Saved) error {
 }
 
 // swap exchanges the two and removes what it has then under the temporary name, which
-// nobody else knows, if it is the old one; else all is put back. Where a file system
-// cannot exchange, as an overlay cannot what is in its lower layers, the new one is
-// renamed over what is there.
-func (p place) swap(s Saved) error {
-	exchange := func() error {
-		return unix.Renameat2(p.parent, s.Temporary, p.parent, p.name, unix.RENAME_EXCHANGE)
-	}
-	err := exchange()
+// nobody else knows, if it is the old one and last lets it; else all is put back. Where a
+// file system cannot exchange, as an overlay cannot what is in its lower layers, the new
+// one is renamed over what is there.
+func (p place) swap(s Saved, last func(string) error) error {
+	err := p.exchange(s)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EXDEV) || errors.Is(err, unix.ENOSYS) {
-		if err := s.at(p); err != nil {
+		if err = s.at(p); err == nil {
+			err = outside(last, p.name)
+		}
+		if err != nil {
 			p.drop(s)
 			return err
 		}
@@ -207,16 +226,38 @@ func (p place) swap(s Saved) error {
 		return p.refusedBy(s, err)
 	}
 	if err = s.at(place{p.parent, s.Temporary}); err == nil {
+		err = outside(last, s.Temporary)
+	}
+	if err == nil {
 		if err = unix.Unlinkat(p.parent, s.Temporary, unix.AT_REMOVEDIR); err == nil {
 			return nil
 		}
 		err = p.refusedBy(s, err)
 	}
-	if back := exchange(); back != nil {
-		return failed(fmt.Sprintf("put back what came to %q, which is called %q by now", s.Path, s.Temporary), back)
+	return cmp.Or(p.back(s, last), err)
+}
+
+func (p place) exchange(s Saved) error {
+	return unix.Renameat2(p.parent, s.Temporary, p.parent, p.name, unix.RENAME_EXCHANGE)
+}
+
+// back undoes an exchange, and removes the new directory if nothing came on it meanwhile.
+func (p place) back(s Saved, last func(string) error) error {
+	if err := p.exchange(s); err != nil {
+		return failed(fmt.Sprintf("put back what came to %q, which is called %q by now", s.Path, s.Temporary), err)
+	}
+	if err := outside(last, s.Temporary); err != nil {
+		return &Error{Failed, fmt.Sprintf("%q was put back, and an empty directory %q is left beside it, for something may have been mounted on that meanwhile: %v", s.Path, s.Temporary, err), "rmdir it when nothing is"}
 	}
 	p.drop(s)
-	return err
+	return nil
+}
+
+// outside calls last on a thread that is not in the namespace.
+func outside(last func(string) error, name string) error {
+	done := make(chan error, 1)
+	go func() { done <- last(name) }()
+	return <-done
 }
 
 // at refuses what is not the saved directory.

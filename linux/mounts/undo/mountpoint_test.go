@@ -46,6 +46,8 @@ func (w world) save(path string) (s Saved) {
 
 func noJournal(Saved) error { return nil }
 
+func nobody(string) error { return nil }
+
 // dressed makes a directory that has everything, on an ext4, and below it a default
 // access list and a mount point whose own attributes are others.
 func dressed(t *testing.T) (w world, path string) {
@@ -87,7 +89,7 @@ func TestRemoveMountpoint(t *testing.T) {
 		text, err := json.Marshal(s)
 		return errors.Join(err, json.Unmarshal(text, &journal))
 	}
-	if err := RemoveMountpoint(w.fd, old, write); err != nil {
+	if err := RemoveMountpoint(w.fd, old, write, nobody); err != nil {
 		t.Fatal(err)
 	}
 	for i, o := range append([]world{w}, others...) {
@@ -108,7 +110,7 @@ func TestRemoveMountpoint(t *testing.T) {
 		t.Errorf("from\n%+v\nto\n%+v\njournal\n%+v", was, now, journal)
 	}
 	w.alone(filepath.Dir(path), filepath.Base(path), "lost+found")
-	if err := Restore(w.fd, journal); err != nil {
+	if err := Restore(w.fd, journal, nobody); err != nil {
 		t.Error(err)
 	}
 }
@@ -166,7 +168,7 @@ func TestRemoveMountpointRefused(t *testing.T) {
 			d := w.directory(path)
 			w.do(func() error { return tt.make(w, &d) })
 			before := w.ids()
-			err := RemoveMountpoint(w.fd, d, noJournal)
+			err := RemoveMountpoint(w.fd, d, noJournal, nobody)
 			if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("%v (want kind %d, %q)", err, tt.want.Kind, tt.text)
 			}
@@ -186,7 +188,7 @@ func TestRemoveMountpointJournal(t *testing.T) {
 	path := w.dir + "/a"
 	w.do(func() error { return os.Mkdir(path, 0o755) })
 	d := w.directory(path)
-	if err := RemoveMountpoint(w.fd, d, func(Saved) error { return errors.New("disk full") }); err == nil || !strings.Contains(err.Error(), "disk full") {
+	if err := RemoveMountpoint(w.fd, d, func(Saved) error { return errors.New("disk full") }, nobody); err == nil || !strings.Contains(err.Error(), "disk full") {
 		t.Error(err)
 	}
 	if now := w.directory(path); now != d {
@@ -221,7 +223,7 @@ func TestRestore(t *testing.T) {
 			w, path := dressed(t)
 			var journal Saved
 			stop := errors.New("stop")
-			RemoveMountpoint(w.fd, w.directory(path), func(s Saved) error { journal = s; return stop })
+			RemoveMountpoint(w.fd, w.directory(path), func(s Saved) error { journal = s; return stop }, nobody)
 			w.do(func() error {
 				p, err := walk(path)
 				if err != nil {
@@ -231,7 +233,7 @@ func TestRestore(t *testing.T) {
 				return tt.make(p, journal)
 			})
 			for range 2 {
-				if err := Restore(w.fd, journal); err != nil {
+				if err := Restore(w.fd, journal, nobody); err != nil {
 					t.Fatal(err)
 				}
 				now := w.save(path)
@@ -245,7 +247,7 @@ func TestRestore(t *testing.T) {
 	}
 	w := newWorld(t)
 	for _, name := range []string{"etc", ".sexton-/../../x", ""} {
-		if err := Restore(w.fd, Saved{Path: []byte(w.dir + "/a"), Temporary: name}); !errors.Is(err, ErrOther) {
+		if err := Restore(w.fd, Saved{Path: []byte(w.dir + "/a"), Temporary: name}, nobody); !errors.Is(err, ErrOther) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -267,7 +269,7 @@ func TestRemoveMountpointOverlay(t *testing.T) {
 		path := w.dir + "/all/" + name
 		o.do(func() error { return tmpfs(path) })
 		before, old := o.ids(), w.directory(path)
-		if err := RemoveMountpoint(w.fd, old, noJournal); err != nil {
+		if err := RemoveMountpoint(w.fd, old, noJournal, nobody); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if gone := o.lost(before); len(gone) != 1 || w.directory(path).Inode == old.Inode {
@@ -298,7 +300,7 @@ func TestRemoveMountpointRaces(t *testing.T) {
 	kinds := map[Kind]int{}
 	for range 300 {
 		wanted := w.directory(a)
-		err := RemoveMountpoint(w.fd, wanted, noJournal)
+		err := RemoveMountpoint(w.fd, wanted, noJournal, nobody)
 		kind := Kind(-1)
 		if e, ok := errors.AsType[*Error](err); ok {
 			kind = e.Kind

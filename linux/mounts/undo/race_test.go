@@ -4,8 +4,10 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -178,4 +180,75 @@ func (r *race) run(t *testing.T, rounds int) {
 	if !r.inside && refused[Unverified]+refused[Locked] > 0 {
 		t.Errorf("another mount was hit, or it was said to be locked")
 	}
+}
+
+// The last look is at a directory that has a name of its own by then. What it refuses is
+// as it was; so it is after a crash at that moment. What came on the new one meanwhile stays.
+func TestRemoveMountpointLast(t *testing.T) {
+	w, path := dressed(t)
+	o := w.clone(unix.MS_PRIVATE)
+	o.do(func() error { return tmpfs(path) })
+	old, before := w.directory(path), o.ids()
+	stop := &Error{Other, "somebody came", "plan again"}
+	refuse := func(name string) error {
+		w.do(func() error {
+			var st unix.Stat_t
+			err := unix.Stat(filepath.Dir(path)+"/"+name, &st)
+			if !strings.HasPrefix(name, temporary) {
+				t.Errorf("it is called %q", name)
+			}
+			return err
+		})
+		return stop
+	}
+	same := func(when string) {
+		t.Helper()
+		if now, gone := w.directory(path), o.lost(before); now != old || len(gone) > 0 {
+			t.Errorf("%s: %+v, and was %+v; gone: %d", when, now, old, gone)
+		}
+	}
+	var journal Saved
+	keep := func(s Saved) error { journal = s; return nil }
+	calls := 0
+	once := func(name string) error {
+		if calls++; calls == 1 {
+			return refuse(name)
+		}
+		return nil // nothing is on the new one
+	}
+	if err := RemoveMountpoint(w.fd, old, keep, once); !errors.Is(err, ErrOther) || !strings.Contains(err.Error(), "somebody came") || calls != 2 {
+		t.Errorf("%v, %d calls", err, calls)
+	}
+	same("refused")
+	w.alone(filepath.Dir(path), filepath.Base(path), "lost+found")
+
+	w.do(func() error {
+		p, err := walk(path)
+		if err != nil {
+			return err
+		}
+		defer p.close()
+		made, err := p.make(journal)
+		return errors.Join(err, made.Close(), p.exchange(journal))
+	})
+	calls = 0
+	if err := Restore(w.fd, journal, once); err != nil || calls != 2 {
+		t.Errorf("%v, %d calls", err, calls)
+	}
+	same("after a crash")
+	w.alone(filepath.Dir(path), filepath.Base(path), "lost+found")
+
+	var on string
+	mounted := func(name string) error {
+		if on == "" {
+			on = name
+			o.do(func() error { return errors.Join(unix.Unmount(path+"/../"+name, 0), tmpfs(path)) })
+			before = o.ids()
+		}
+		return stop
+	}
+	if err := RemoveMountpoint(w.fd, old, keep, mounted); !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "is left beside it") {
+		t.Error(err)
+	}
+	same("with a mount on the new one")
 }

@@ -359,10 +359,10 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 			}
 		}
 		stop := func(Saved) error { return errors.New("stop") }
-		if RemoveMountpoint(w.fd, w.directory(dir), stop) == nil {
+		if RemoveMountpoint(w.fd, w.directory(dir), stop, nobody) == nil {
 			t.Error("not stopped")
 		}
-		if err := errors.Join(MakePrivate(w.fd, m), Unmount(w.fd, w.find(below, hasUnique())), Unmount(w.fd, m), RemoveMountpoint(w.fd, w.directory(dir), noJournal)); err != nil {
+		if err := errors.Join(MakePrivate(w.fd, m), Unmount(w.fd, w.find(below, hasUnique())), Unmount(w.fd, m), RemoveMountpoint(w.fd, w.directory(dir), noJournal, nobody)); err != nil {
 			t.Error(err)
 		}
 		w.mount("a")
