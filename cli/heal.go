@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -61,7 +63,11 @@ help, 1 if one failed.`,
 			if err := do.check(args, &host); err != nil {
 				return err
 			}
-			ctx, stop := interruptible(cmd.Context())
+			until := interruptible
+			if do.apply || do.resume {
+				until = steady
+			}
+			ctx, stop := until(cmd.Context())
 			defer stop()
 			if do.resume {
 				return s.healResume(ctx, &host, out, do)
@@ -83,6 +89,18 @@ help, 1 if one failed.`,
 	cmd.MarkFlagFilename("plan", "json")
 	cmd.RegisterFlagCompletionFunc("max-risk", cobra.FixedCompletions(plan.Risks, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// steady has a terminal that is closed interrupt a heal, and a pipe that nobody reads not
+// even that: else it would be ended between an act and the act's end in the journal.
+func steady(ctx context.Context) (context.Context, context.CancelFunc) {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // a write fails from now on, and that is all
+	ctx, stop := interruptible(ctx)
+	hungUp := stop
+	if !signal.Ignored(syscall.SIGHUP) { // as by nohup
+		ctx, hungUp = signal.NotifyContext(ctx, syscall.SIGHUP)
+	}
+	return ctx, func() { hungUp(); stop() }
 }
 
 func (f *healFlags) check(args []string, host *hostFlags) error {

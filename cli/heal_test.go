@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -38,6 +41,32 @@ func terminal(t *testing.T, typed string) *os.File {
 		t.Fatal(err)
 	}
 	return screen
+}
+
+// Who loses the terminal interrupts a heal and does not end it, unless that is ignored.
+func TestSteady(t *testing.T) {
+	ctx, stop := steady(t.Context())
+	defer stop()
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(10 * time.Second):
+		t.Error("it goes on")
+	}
+	signal.Ignore(syscall.SIGHUP)
+	defer signal.Reset(syscall.SIGHUP)
+	ctx, stop = steady(t.Context())
+	defer stop()
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ctx.Done():
+		t.Error("nohup does not keep it")
+	case <-time.After(50 * time.Millisecond): // as long as it takes
+	}
 }
 
 // Whoever is asked sees what would be carried out, with what it affects, and nothing

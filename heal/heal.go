@@ -296,6 +296,7 @@ func (h *healer) evidence(id string) []check.Evidence {
 // end sets how a step ended, and writes it down.
 func (h *healer) end(s *plan.Step, status plan.Status, why string) error {
 	s.Status, s.Why = status, why
+	err := h.Journal.end(h.plan, *s)
 	h.Told(*s)
-	return h.Journal.end(h.plan, *s)
+	return err
 }

@@ -45,6 +45,24 @@ func TestHealMany(t *testing.T) {
 	hosttest.Until(t, soon, "the keepers live", func() bool { return h.pid("keeper") != 0 })
 }
 
+// Nobody reads what a heal says, as when a pager was left: it goes on to its end.
+func TestHealUnread(t *testing.T) {
+	sandboxed(t)
+	h := newHost(t, slow)
+	h.sexton(t, "lab", "up", "mount-private-root", "mount-thread", "--on-this-host", "--for", "3m").exits(t, clean)
+	t.Cleanup(func() { h.sexton(t, "lab", "down") })
+	journal := filepath.Join(t.TempDir(), "j")
+	r := h.exec(t, "bash", "-c", fmt.Sprintf("%s heal %s --apply --yes --nested --journal %s 2>&1 | true; echo ${PIPESTATUS[0]}", sexton(), quick, journal))
+	if r.stdout != "1\n" { // what it did could not be printed
+		t.Errorf("%s", r)
+	}
+	shown := h.sexton(t, "journal", "--journal", journal).exits(t, clean)
+	text := oneLine(shown.stdout)
+	if n := strings.Count(text, "Z begin unmount-in-namespace "); n != 2 || strings.Count(text, "Z done unmount-in-namespace ") != n {
+		t.Errorf("%s", shown)
+	}
+}
+
 // A mount point is named by bytes. They go from the plan to a file, from there to the
 // act and to the journal as they are, and to no terminal.
 func TestHealBytes(t *testing.T) {
