@@ -113,9 +113,9 @@ func (f *healFlags) check(args []string, host *hostFlags) error {
 		return wrongUse{errors.New("--resume goes alone: it makes no plan")}
 	case f.file != "" && len(args) > 0:
 		return withHint(wrongUse{errors.New("a plan's file names its targets: --plan goes without any")}, "sexton heal --plan "+f.file)
-	case f.apply && host.from != "":
+	case (f.apply || f.resume) && host.from != "":
 		return withHint(wrongUse{errors.New("a recording cannot be healed")}, "without --apply: the plan for it")
-	case f.apply && (host.root != "/" || host.proc != ""):
+	case (f.apply || f.resume) && (host.root != "/" || host.proc != ""):
 		return withHint(wrongUse{errors.New("a host is healed from its own namespaces, not through --root or --proc")}, "nsenter -t 1 -a sexton heal --apply, or without --apply: the plan for it")
 	}
 	return nil

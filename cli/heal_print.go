@@ -125,6 +125,10 @@ func (s *session) healResume(ctx context.Context, host *hostFlags, out outputFla
 	if err != nil {
 		return err
 	}
+	if err := heal.Nested(v.now); err != nil && !do.nested { // what is outside is not gone
+		s.code = Unhealed
+		return err
+	}
 	p.Host, p.BootID, p.Unknown = v.now.Name, v.now.BootID, v.unknown()
 	if p.Steps, err = heal.Resume(ctx, journal, open, v.sight()); err != nil {
 		return err

@@ -192,6 +192,15 @@ func refusesNested(t *testing.T) {
 	h.exec(t, append([]string{sexton()}, heal...)...).exits(t, unhealed).
 		says(t, "nothing was done: this PID namespace is not the host's", "try: in the host's: docker run --pid=host, or nsenter -t 1 -a; or --nested")
 	unchanged(t)
+	journal := filepath.Join(t.TempDir(), "j")
+	const begun = `{"event":"begin","plan":"p","step":{"id":"1","action":"unmount-in-namespace","target":{"kind":"mount","mount":1}}}` + "\n"
+	if err := os.WriteFile(journal, []byte(begun), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.exec(t, sexton(), "heal", "--resume", "--interval=0", "--journal", journal).exits(t, unhealed).says(t, "nothing was done: this PID namespace is not the host's")
+	if text, err := os.ReadFile(journal); err != nil || string(text) != begun {
+		t.Errorf("%v: %s", err, text)
+	}
 }
 
 // A process whose directory is in the leaked copy keeps it.

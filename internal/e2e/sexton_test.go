@@ -66,7 +66,7 @@ type world struct {
 // it leaves a process or if it dies of its own mistake.
 func (w world) sexton(t testing.TB, args ...string) run {
 	t.Helper()
-	if args[0] == "heal" && slices.Contains(args, "--apply") {
+	if args[0] == "heal" && (slices.Contains(args, "--apply") || slices.Contains(args, "--resume")) {
 		args = append(slices.Clone(args), "--nested") // these worlds are PID namespaces, and share mounts with nobody
 	}
 	r := w.exec(t, append([]string{sexton()}, args...)...)
