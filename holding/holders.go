@@ -182,12 +182,26 @@ func (k *keeper) devices() {
 
 // leftBehind adds the overlays with a layer below a path at which nothing is
 // mounted: an overlay keeps its layers' file systems in use after their unmount.
+// And the loop devices and swap areas on files there, or on the file of that name.
 //
 // Source: Linux 6.12 fs/overlayfs/super.c, clone_private_mount.
 func (k *keeper) leftBehind() {
 	word := path.Clean(k.t.Word)
 	if !strings.HasPrefix(word, "/") || word == "/" {
 		return
+	}
+	for _, b := range k.h.Mounts.Blocks {
+		switch file := strings.TrimSuffix(b.Backing, " (deleted)"); {
+		case file == word:
+			k.add(check.Holder{Kind: "loop", Path: "/dev/" + b.Name})
+		case file != "" && within(file, word):
+			k.add(check.Holder{Kind: "loop", Path: b.Backing})
+		}
+	}
+	for _, file := range k.h.Mounts.Swaps {
+		if within(file, word) {
+			k.add(check.Holder{Kind: "swap", Path: file})
+		}
 	}
 	for i := range k.h.Mounts.Namespaces {
 		ns := &k.h.Mounts.Namespaces[i]

@@ -106,7 +106,8 @@ func TestOf(t *testing.T) {
 	}
 	// Nothing is mounted there any more, and an overlay still stands on it.
 	overlay := []check.Holder{{Kind: "overlay", Path: "/l/merged", MountNamespace: 1, MountNamespaceID: 11, MountID: 103}}
-	for word, want := range map[string][]check.Holder{"/a": overlay, "/l/": overlay, "/a/b": nil, "/l/wor": nil} {
+	for word, want := range map[string][]check.Holder{"/a": overlay, "/l/": overlay, "/a/b": nil, "/l/wor": nil,
+		"/other": {{Kind: "swap", Path: "/other"}}, pv + "/disk": {{Kind: "loop", Path: "/dev/loop0"}}} {
 		if diff := cmp.Diff(want, Of(h, Find(h, word))); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", word, diff)
 		}
