@@ -131,10 +131,11 @@ func (s *session) askPropagation(ctx context.Context, f *propagationFlags, q ver
 	if r.Rule == nil {
 		r.Rule = ruleOf(q.Older, "default")
 	}
-	sides, table, err := s.excerpts(q.Target, f.tables)
+	sides, table, mixed, err := s.excerpts(q.Target, f.tables)
 	if err != nil {
 		return nil, err
 	}
+	r.Unknown = append(r.Unknown, mixed...)
 	for _, name := range q.From {
 		if !slices.ContainsFunc(sides, func(s verdict.Side) bool { return s.Name == name }) {
 			return nil, withHint(wrongUse{fmt.Errorf("--in %q is no NAME of --mountinfo", name)}, "--in "+sides[0].Name)
@@ -145,29 +146,30 @@ func (s *session) askPropagation(ctx context.Context, f *propagationFlags, q ver
 	return r, nil
 }
 
-// excerpts reads the pasted tables.
-func (s *session) excerpts(target string, named []string) ([]verdict.Side, *propagation.Table, error) {
-	var sides []verdict.Side
+// excerpts reads the pasted tables, and says which are of more than one namespace.
+func (s *session) excerpts(target string, named []string) (sides []verdict.Side, table *propagation.Table, mixed []string, err error) {
 	var all []excerpt.Table
 	for _, arg := range named {
 		name, file, ok := strings.Cut(arg, "=")
 		if !ok || name == "" || file == "" {
-			return nil, nil, withHint(wrongUse{fmt.Errorf("--mountinfo %q", arg)}, "--mountinfo host=mountinfo.txt")
+			return nil, nil, nil, withHint(wrongUse{fmt.Errorf("--mountinfo %q", arg)}, "--mountinfo host=mountinfo.txt")
 		}
 		if slices.ContainsFunc(sides, func(s verdict.Side) bool { return s.Name == name }) {
-			return nil, nil, withHint(wrongUse{fmt.Errorf("two excerpts are named %q", name)}, "one NAME for each namespace")
+			return nil, nil, nil, withHint(wrongUse{fmt.Errorf("two excerpts are named %q", name)}, "one NAME for each namespace")
 		}
 		text, err := s.readText(file)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		t := excerpt.Parse(text)
 		if len(t.Mounts) == 0 {
-			return nil, nil, withHint(fmt.Errorf("%s has no line of a mount table", file), "cat /proc/PID/mountinfo")
+			return nil, nil, nil, withHint(fmt.Errorf("%s has no line of a mount table", file), "cat /proc/PID/mountinfo")
+		}
+		if n := len(t.PIDs); n > 1 {
+			mixed = append(mixed, fmt.Sprintf("%s has lines of processes %d and %d, which are in different mount namespaces: give each a NAME and a FILE of its own", name, t.PIDs[0], t.PIDs[1]))
 		}
 		sides = append(sides, verdict.Side{Name: name})
 		all = append(all, t)
 	}
-	table := placeExcerpts(target, sides, all)
-	return sides, table, nil
+	return sides, placeExcerpts(target, sides, all), mixed, nil
 }

@@ -2,9 +2,11 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
+	"sexton.dev/holding"
 	"sexton.dev/linux/mounts/excerpt"
 	"sexton.dev/propagation"
 	"sexton.dev/propagation/verdict"
@@ -93,15 +95,16 @@ func targetsIn(side uint64, mounts []propagation.Mount, is, names func(propagati
 		}
 		covered[m.Parent] = true
 	}
-	targets := append(elsewhere, there...)
-	for i := len(targets) - 1; i >= 0; i-- {
-		if !covered[targets[i]] {
-			last := len(targets) - 1
-			targets[i], targets[last] = targets[last], targets[i]
+	if len(there) == 0 {
+		there, elsewhere = elsewhere, nil
+	}
+	for i, id := range there {
+		if !covered[id] {
+			there = append(slices.Delete(there, i, i+1), id)
 			break
 		}
 	}
-	return targets
+	return append(elsewhere, there...)
 }
 
 // named tells which mounts a word names: a path, a device as 8:16, or a mount id.
@@ -115,7 +118,8 @@ func named(word string) func(propagation.Mount) bool {
 		}
 	}
 	path := "/" + strings.Trim(word, "/")
-	return func(m propagation.Mount) bool { return m.Point == path }
+	linked := holding.Linked(path)
+	return func(m propagation.Mount) bool { return m.Point == path || m.Point == linked }
 }
 
 func isDevice(word string) bool {

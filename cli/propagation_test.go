@@ -191,3 +191,31 @@ func TestPropagationGraph(t *testing.T) {
 		t.Errorf("exit code %d: %s\n%s", code, complaint, out)
 	}
 }
+
+// What grep found in many processes is of more than one namespace: that is said, and
+// the first that it found is judged. A path through /var/run is found at /run.
+func TestMixedExcerpt(t *testing.T) {
+	const lines = "/proc/1/mountinfo:310 29 0:4 net:[1] /run/docker/netns/ab rw shared:181 - nsfs nsfs rw\n" +
+		"/proc/2210/mountinfo:710 700 0:4 net:[1] /run/docker/netns/ab rw master:181 - nsfs nsfs rw\n" +
+		"/proc/2211/mountinfo:710 700 0:4 net:[1] /run/docker/netns/ab rw master:181 - nsfs nsfs rw\n"
+	for _, tt := range []struct {
+		name, text, want string // of Unknown
+	}{
+		{"two namespaces", lines, "lines of processes 1 and 2210"},
+		{"two processes of one", lines[strings.Index(lines, "\n")+1:], ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			out, complaint, code := run(t, tt.text, "propagation", "/var/run/docker/netns/ab", "--mountinfo", "all=-", "-o", "json")
+			var got propagationReport
+			if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 {
+				t.Fatalf("exit code %d: %v: %s", code, err, complaint)
+			}
+			if text := strings.Join(got.Unknown, "\n"); (text != "") != (tt.want != "") || !strings.Contains(text, tt.want) {
+				t.Errorf("unknown: %q, want %q", text, tt.want)
+			}
+			if n := got.Namespaces[0]; n.Shared+n.Master != 181 || (n.Shared == 181) != (tt.want != "") {
+				t.Errorf("%+v", n)
+			}
+		})
+	}
+}

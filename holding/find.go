@@ -151,13 +151,19 @@ func matcher(word string) func(*snapshot.Mount) bool {
 // Source: Go 1.26 internal/bytealg, MaxLen.
 const vector = 32
 
+// Linked is a path as mount tables have it where /var/run is a link to /run, as on
+// all that runs containers.
+func Linked(p string) string {
+	if rest, ok := strings.CutPrefix(p, "/var/run/"); ok {
+		return "/run/" + rest
+	}
+	return p
+}
+
 // pathMatcher matches a mount point; one that ends so, as a container has the
 // host's; a source; and an overlay that has its layers beside a directory like this.
 func pathMatcher(p string) func(*snapshot.Mount) bool {
-	run := p
-	if rest, ok := strings.CutPrefix(p, "/var/run/"); ok {
-		run = "/run/" + rest // a link, on all that runs containers
-	}
+	run := Linked(p)
 	dir := ""
 	if base := path.Base(p); base == "merged" || base == "rootfs" || base == "fs" {
 		dir = path.Dir(p)

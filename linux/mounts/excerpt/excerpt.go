@@ -6,6 +6,7 @@ package excerpt
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +20,10 @@ type Table struct {
 	Whole  bool // it has a mount on "/": what it does not have is not mounted
 	Lines  int  // that are mounts
 	Others int  // that are none
+
+	// PIDs are a process of each mount namespace whose mounts these are, as far as
+	// grep named processes: those of one namespace show the same mounts.
+	PIDs []int
 }
 
 // A Mount is one line. Where Numbered is false only paths, type, source and
@@ -53,6 +58,9 @@ func Parse(text []byte) Table {
 			continue
 		}
 		seen[m.ID] = m.Numbered
+		if m.Numbered && m.PID != 0 && !slices.Contains(t.PIDs, m.PID) {
+			t.PIDs = append(t.PIDs, m.PID)
+		}
 		t.Whole = t.Whole || m.MountPoint == "/"
 		t.Mounts = append(t.Mounts, m)
 	}
