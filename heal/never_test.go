@@ -16,9 +16,15 @@ import (
 // A kernel thread is never signalled, and nobody reaps in its place.
 func TestKernelThread(t *testing.T) {
 	hosttest.NeedsRoot(t)
+	hosttest.NeedsKernelThreads(t)
 	text, err := os.ReadFile("/proc/2/stat")
-	stat, _ := procfs.ParseStat(text)
-	hosttest.Needs(t, "kthreadd", err == nil && stat.Comm == "kthreadd", "run it in the host's PID namespace")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stat, err := procfs.ParseStat(text)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for action, says := range map[string]string{
 		"resume-process":    "there is nothing to resume",
 		"nudge-parent":      "it has no handler for SIGCHLD",

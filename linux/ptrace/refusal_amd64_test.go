@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -126,18 +125,18 @@ func TestNeverAtRest(t *testing.T) {
 	}
 }
 
-// ofKernel names a kernel thread.
+// ofKernel names a kernel thread, kthreadd.
 func ofKernel(t *testing.T, _ *runningTarget, o *order) {
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, name := range stats {
-		text, _ := os.ReadFile(name)
-		s, ok := parseStat(text)
-		if pid, _ := strconv.Atoi(strings.Split(name, "/")[2]); ok && s.flags&kernelThread != 0 && pid > 1 {
-			o.PID, o.Start = pid, s.start
-			return
-		}
+	hosttest.NeedsKernelThreads(t)
+	text, err := os.ReadFile("/proc/2/stat")
+	if err != nil {
+		t.Fatal(err)
 	}
-	hosttest.Needs(t, "kernel-threads", false, "the PID namespace of the machine")
+	s, ok := parseStat(text)
+	if !ok {
+		t.Fatalf("%q", text)
+	}
+	o.PID, o.Start = 2, s.start
 }
 
 // trace attaches to the target, as a debugger does, until the end of the test.

@@ -261,8 +261,7 @@ func TestRefused(t *testing.T) {
 		}
 	})
 	t.Run("a kernel thread", func(t *testing.T) {
-		text, _ := os.ReadFile("/proc/2/comm")
-		hosttest.Needs(t, "kthreadd", string(text) == "kthreadd\n", "a PID namespace that shows kernel threads")
+		hosttest.NeedsKernelThreads(t)
 		if _, err := Take(t.Context(), 2, 0, patience); err == nil || !strings.Contains(err.Error(), "kernel thread") {
 			t.Error(err)
 		}
