@@ -41,7 +41,10 @@ type Who struct {
 
 func who() Who { return Who{os.Getuid(), os.Getenv("SUDO_USER"), os.Getpid()} }
 
-// A Journal is open for writing. Each line is on the disk before the call returns.
+// A Journal is open for writing. The line of what is about to be done is on the disk
+// before the call returns. How it ended is there with the next such line, or with
+// sync: a crash before that leaves an act without an end, and heal --resume tells how
+// that is.
 type Journal struct {
 	file *os.File
 	path string
@@ -60,7 +63,7 @@ func OpenJournal(path string) (*Journal, error) {
 		return nil, &journalError{path, err}
 	}
 	j := &Journal{f, path}
-	if err := errors.Join(j.whole(), f.Sync()); err != nil {
+	if err := errors.Join(j.whole(), syncFile(f)); err != nil {
 		f.Close()
 		return nil, &journalError{path, err}
 	}
@@ -80,7 +83,7 @@ func makeJournal(path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close(), syncDirectory(dir))
+	return errors.Join(f.Close(), syncDirectory(dir)) // whoever opens it syncs the file
 }
 
 func makeDirectory(dir string) error {
@@ -98,6 +101,10 @@ func makeDirectory(dir string) error {
 	}
 	return syncDirectory(above)
 }
+
+// syncFile has what was written to a file on the disk before it returns, which takes
+// most of the time that healing takes on a slow one. A test counts its calls.
+var syncFile = (*os.File).Sync
 
 // syncDirectory has the names in a directory on the disk before it returns. A test
 // counts its calls.
@@ -150,10 +157,18 @@ func (j *Journal) append(p plan.Plan, e Entry) error {
 	if err == nil {
 		_, err = j.file.Write(append(text, '\n'))
 	}
-	if err == nil {
-		err = j.file.Sync()
-	}
 	if err != nil {
+		return &journalError{j.path, err}
+	}
+	if e.Event == "end" {
+		return nil
+	}
+	return j.sync()
+}
+
+// sync has all lines on the disk before it returns.
+func (j *Journal) sync() error {
+	if err := syncFile(j.file); err != nil {
 		return &journalError{j.path, err}
 	}
 	return nil

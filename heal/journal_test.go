@@ -2,6 +2,7 @@ package heal
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -173,6 +174,37 @@ func TestJournalNotTrusted(t *testing.T) {
 	}
 	if all, err := ReadJournal(filepath.Join(t.TempDir(), "none")); err != nil || all != nil {
 		t.Errorf("none: %v, %v", all, err)
+	}
+}
+
+// Before an act its line, and what it notes, is on the disk. How acts ended goes there at once.
+func TestJournalSyncs(t *testing.T) {
+	real := syncFile
+	t.Cleanup(func() { syncFile = real })
+	j := openJournal(t, filepath.Join(t.TempDir(), "journal"))
+	synced := 0
+	syncFile = func(f *os.File) error { synced++; return real(f) }
+	note := Entry{Event: "note"}
+	for i, line := range []struct {
+		write func() error
+		syncs int
+	}{
+		{func() error { return j.begin(plan.Plan{}, plan.Step{}, nil) }, 1},
+		{func() error { return j.append(plan.Plan{}, note) }, 2},
+		{func() error { return j.end(plan.Plan{}, plan.Step{}) }, 2},
+		{func() error { return j.end(plan.Plan{}, plan.Step{}) }, 2},
+		{j.sync, 3},
+	} {
+		if err := line.write(); err != nil || synced != line.syncs {
+			t.Errorf("line %d: %v, synced %d times, want %d", i, err, synced, line.syncs)
+		}
+	}
+	syncFile = func(*os.File) error { return errors.New("no disk") }
+	if err := j.begin(plan.Plan{}, plan.Step{}, nil); !notWritten(err) {
+		t.Errorf("%v", err)
+	}
+	if _, err := Apply(t.Context(), plan.Plan{}, Options{Journal: j, Look: func(context.Context) (Sight, error) { return Sight{Host: &snapshot.Host{}}, nil }}); !notWritten(err) {
+		t.Errorf("how it ended is not on the disk, and that is not said: %v", err)
 	}
 }
 

@@ -50,7 +50,7 @@ func Resume(ctx context.Context, j *Journal, open []Entry, seen Sight) (out []pl
 		}
 		out = append(out, s)
 	}
-	return out, nil
+	return out, j.sync()
 }
 
 // lastNote is the last thing that an act said before it changed something; nil if
