@@ -25,7 +25,6 @@ import (
 // healFlags are what heal may do, and where it writes that down.
 type healFlags struct {
 	apply, yes, resume     bool
-	nested                 bool
 	maxRisk, file, journal string
 }
 
@@ -82,7 +81,6 @@ help, 1 if one failed.`,
 	flags.BoolVar(&do.apply, "apply", false, "carry the plan out")
 	flags.BoolVarP(&do.yes, "yes", "y", false, "do not ask")
 	flags.BoolVar(&do.resume, "resume", false, "say of acts that a crash cut short whether they were done")
-	flags.BoolVar(&do.nested, "nested", false, "heal also from a PID namespace of its own, where who is outside, and would lose a mount, is not seen")
 	flags.StringVar(&do.maxRisk, "max-risk", "safe", "highest risk that is carried out: "+strings.Join(plan.Risks, ", "))
 	flags.StringVar(&do.file, "plan", "", "carry out no more than this plan, a `file` of heal -o json")
 	flags.StringVar(&do.journal, "journal", heal.DefaultJournal, "`file` in which every act is written down")
@@ -165,7 +163,7 @@ func (s *session) heal(ctx context.Context, host *hostFlags, out outputFlags, do
 	} else {
 		p.Unplanned = without(v.now, found, p.Steps)
 	}
-	if err := heal.Nested(v.now); err != nil && do.apply && !do.nested { // before anybody is asked
+	if err := heal.Nested(v.now); err != nil && do.apply && !host.nested { // before anybody is asked
 		s.code = Unhealed
 		return err
 	}
@@ -252,7 +250,7 @@ func (s *session) healApply(ctx context.Context, host *hostFlags, do healFlags, 
 	}
 	defer journal.Close()
 	done, err := heal.Apply(ctx, p.Plan, heal.Options{
-		Journal: journal, MaxRisk: do.maxRisk, Nested: do.nested, Told: s.told, Look: s.lookAgain(host), Glance: s.glance(host),
+		Journal: journal, MaxRisk: do.maxRisk, Nested: host.nested, Told: s.told, Look: s.lookAgain(host), Glance: s.glance(host),
 		Wait: func(why string) { fmt.Fprintln(s.Stderr, printable(why)) },
 	})
 	p.Plan = done

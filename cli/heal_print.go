@@ -125,7 +125,7 @@ func (s *session) healResume(ctx context.Context, host *hostFlags, out outputFla
 	if err != nil {
 		return err
 	}
-	if err := heal.Nested(v.now); err != nil && !do.nested { // what is outside is not gone
+	if err := heal.Nested(v.now); err != nil && !host.nested { // what is outside is not gone
 		s.code = Unhealed
 		return err
 	}

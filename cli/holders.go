@@ -179,9 +179,6 @@ func newHoldersReport(h *snapshot.Host, t holding.Target, word string, parts []s
 	if len(r.Holders) == 0 && holding.Alive(h, t) {
 		r.Holders = append(r.Holders, check.Holder{Kind: "unknown"})
 	}
-	if h.Mounts != nil && h.Mounts.Nested {
-		r.Unknown = append(r.Unknown, check.Unknown{Check: "holders", What: "processes and mount namespaces outside of this PID namespace", Why: "this /proc does not show them", Whole: true})
-	}
 	for _, u := range h.Unread {
 		if slices.Contains(parts, u.Part) && u.Part != snapshot.Names {
 			r.Unknown = append(r.Unknown, check.Unknown{Check: "holders", What: u.Path, Why: u.Err, Whole: u.Whole})

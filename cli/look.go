@@ -29,7 +29,7 @@ import (
 type hostFlags struct {
 	root, proc, from, record string
 	interval, timeout, since time.Duration
-	askAgain, argv           bool
+	askAgain, argv, nested   bool
 	narrow                   *collect.Narrow                      // the mounts that the command is about; nil: all
 	layers                   func(*snapshot.Host) []collect.Layer // see collect.Options
 	checks                   []string
@@ -44,6 +44,7 @@ func (f *hostFlags) add(cmd *cobra.Command) {
 	flags.DurationVar(&f.interval, "interval", 2*time.Second, "time between the two looks; 0 for one look only")
 	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "most time that looking may take")
 	flags.BoolVar(&f.askAgain, "ask-again", false, "ask runtimes too that did not answer last time")
+	flags.BoolVar(&f.nested, "nested", false, "take a PID namespace below the machine's first, as a container has it, for the whole host: who is outside is not seen, and counts for nothing")
 	f.since = check.Defaults.Recent
 	cmd.MarkFlagFilename("from", "zst", "tar", "gz", "xz")
 	cmd.MarkFlagDirname("root")
@@ -124,7 +125,7 @@ func (s *session) look(ctx context.Context, f *hostFlags, parts []snapshot.Part)
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	o := collect.Options{Parts: parts, Argv: f.argv, Root: f.root, Proc: cmp.Or(f.proc, path.Join(f.root, "proc")),
-		Child: collect.Self, AskAgain: f.askAgain, Since: f.since, Narrow: f.narrow, Layers: f.layers}
+		Child: collect.Self, AskAgain: f.askAgain, Since: f.since, Narrow: f.narrow, Layers: f.layers, Within: f.nested}
 	if f.from != "" {
 		return s.replay(ctx, f, o)
 	}

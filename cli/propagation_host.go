@@ -63,7 +63,7 @@ func (s *session) hostPropagation(ctx context.Context, f *propagationFlags, q ve
 	}
 	for _, u := range append(now.Unread, unasked...) {
 		lack := u.Path + ": " + u.Err
-		if (u.Part == snapshot.MountTables || u.Part == snapshot.References && !f.lazy) && !slices.Contains(r.Unknown, lack) {
+		if (u.Part == snapshot.MountTables || u.Part == snapshot.References && !f.lazy || u.Part == snapshot.Processes && u.Whole) && !slices.Contains(r.Unknown, lack) {
 			r.Unknown = append(r.Unknown, lack)
 		}
 	}

@@ -7,14 +7,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sexton.dev/check"
 	"sexton.dev/snapshot"
 )
 
 // A processList is what ps prints: every process, nothing folded.
 type processList struct {
-	APIVersion string        `json:"apiVersion"`
-	Kind       string        `json:"kind"`
-	Items      []processItem `json:"items"`
+	APIVersion string          `json:"apiVersion"`
+	Kind       string          `json:"kind"`
+	Items      []processItem   `json:"items"`
+	Unknown    []check.Unknown `json:"unknown,omitempty"`
 }
 
 type processItem struct {
@@ -54,7 +56,15 @@ with SIGCHLD. Unlike ps(1) it does not hang on a process whose mmap_lock is held
 			for i := range now.Processes {
 				list.Items = append(list.Items, itemOf(now, &now.Processes[i]))
 			}
-			return s.print(out, list, itemsOf(list.Items), func(p *page, wide bool) { drawTree(p, now, wide) })
+			for _, u := range now.Unread {
+				if u.Whole && u.Part == snapshot.Processes {
+					list.Unknown = append(list.Unknown, check.Unknown{What: u.Path, Why: u.Err})
+				}
+			}
+			return s.print(out, list, itemsOf(list.Items), func(p *page, wide bool) {
+				drawTree(p, now, wide)
+				drawUnknown(p, list.Unknown, wide)
+			})
 		},
 	}
 	host.add(cmd)

@@ -36,10 +36,12 @@ passwords of mount options.`,
 				return fmt.Errorf("record: %w", err)
 			}
 			r := recording{APIVersion: apiVersion, Kind: "Recording", File: args[0], Bytes: info.Size(), Report: v.report()}
-			return s.print(out, r, []any{r}, func(p *page, _ bool) {
+			return s.print(out, r, []any{r}, func(p *page, wide bool) {
 				p.line("%s: %s bytes, %s, %s", r.File, check.Number(int(r.Bytes)),
 					check.Count(r.Report.Looked.Processes, "process"), check.Count(len(r.Report.Findings), "finding"))
 				p.line("  next    sexton scan --from %s", r.File)
+				p.line("")
+				drawUnknown(p, r.Report.Unknown, wide)
 			})
 		},
 	}

@@ -19,7 +19,8 @@ func (s *session) scanCommand() *cobra.Command {
 looks: who is at fault, how it came about, what it costs and what to do next.
 
 It exits with 0 if nothing is wrong, 3 if there are findings, and 4 if it cannot
-tell, as without root. It sends no signal and changes nothing.`,
+tell, as without root or from a container that has not the host's PID namespace.
+It sends no signal and changes nothing.`,
 		Example: `  sexton scan
   sexton scan --check unreaped-children,pid-budget -o json
   sexton scan --record evidence.tar.zst     # save what it read; judge it again with --from`,

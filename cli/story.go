@@ -181,6 +181,9 @@ func (v *sight) census(t *target) string {
 		}
 	}
 	s := check.Count(alive, "living process")
+	if v.now.Nested {
+		s += " in this PID namespace"
+	}
 	for _, more := range []struct {
 		n    int
 		what string

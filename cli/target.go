@@ -163,13 +163,16 @@ func ambiguous(kind, word string, matches []string) error {
 
 // notFound says what was searched, and what is near.
 func (v *sight) notFound(word string) error {
-	near := v.nearest(word)
+	near, there := v.nearest(word), "sexton ps lists what there is"
+	if v.now.Nested {
+		there += "; what is outside of this PID namespace is not seen"
+	}
 	err := fmt.Errorf("%q is no pid, container, pod, cgroup, mount, device or finding here (searched %s, %s, %s)", word,
 		check.Count(len(v.now.Processes), "process"), check.Count(len(v.now.Containers), "container"), check.Count(len(v.Findings), "finding"))
 	if len(near) == 0 {
-		return withHint(err, "sexton ps lists what there is")
+		return withHint(err, there)
 	}
-	return withHint(err, "did you mean "+strings.Join(near, ", ")+"? sexton ps lists what there is")
+	return withHint(err, "did you mean "+strings.Join(near, ", ")+"? "+there)
 }
 
 // nearest returns up to three names that contain the word or differ from it in few letters.

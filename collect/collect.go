@@ -30,6 +30,7 @@ type Options struct {
 	AskAgain bool            // ask runtimes that were silent before
 	Since    time.Duration   // how far back events count: what the kernel's log lacks of it is told
 	Narrow   *Narrow         // what is asked about; nil: all
+	Within   bool            // a PID namespace below the machine's first counts as a host: who is outside is no lack
 	// Layers names directories of overlays, from the mounts of the look, by which
 	// detached ones are known; nil: none are looked for.
 	Layers func(*snapshot.Host) []Layer
@@ -178,6 +179,10 @@ func (l *looker) host() {
 	if l.h.Root = l.privileged(); !l.h.Root {
 		l.missing(snapshot.Processes, "/proc of other users", "needs root: system calls, kernel stacks and namespaces are hidden")
 	}
+	if l.h.Nested = l.nested(); l.h.Nested && !l.Within {
+		l.missing(snapshot.Processes, "processes and mount namespaces outside of this PID namespace",
+			"this /proc does not show them: needs the host's, as with docker run --pid=host or hostPID: true; or --nested, if nothing outside matters")
+	}
 	if !l.wants(snapshot.Budgets) {
 		return
 	}
@@ -190,6 +195,19 @@ func (l *looker) host() {
 		l.h.Limits.Tasks, err = procfs.ParseLoadavg(b)
 	}
 	l.unread(snapshot.Budgets, "/proc/loadavg", err)
+}
+
+// nested reports whether /proc is that of a PID namespace below the machine's first.
+// PID 1 tells it, of a /proc that was mounted elsewhere too; what nobody tells is not so.
+//
+// Source: Linux 3.8 include/linux/proc_ns.h, PROC_PID_INIT_INO.
+func (l *looker) nested() bool {
+	for _, of := range []string{"1", "self"} {
+		if link, err := l.ReadLink("/proc/" + of + "/ns/pid"); err == nil {
+			return string(link) != "pid:[4026531836]"
+		}
+	}
+	return false
 }
 
 // privileged reports whether the reader may look into every process: it has

@@ -286,3 +286,37 @@ func (c counting) ReadFile(name string) ([]byte, error) {
 	c.reads[name]++
 	return c.fake.ReadFile(name)
 }
+
+// Where /proc is that of a PID namespace below the machine's first, nothing that is not there counts as clear.
+func TestNested(t *testing.T) {
+	const first, other = "-> pid:[4026531836]", "-> pid:[4026532333]"
+	for _, tt := range []struct {
+		name      string
+		one, self any
+		want      bool
+	}{
+		{"the machine's", first, first, false},
+		{"a container's", other, other, true},
+		{"the host's, mounted in a container", first, other, false},
+		{"a container's, seen from the host", other, first, true},
+		{"PID 1 hides, the machine's", syscall.EACCES, first, false},
+		{"PID 1 hides, a container's", syscall.EACCES, other, true},
+		{"nobody tells", door.ErrNotRecorded, door.ErrNotRecorded, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newHost()
+			f["/proc/1/ns/pid"], f["/proc/self/ns/pid"] = tt.one, tt.self
+			for _, within := range []bool{false, true} {
+				o := all()
+				o.Within = within
+				_, h := Looks(t.Context(), f, nil, o)
+				lacks := slices.ContainsFunc(h.Unread, func(u snapshot.Unread) bool {
+					return u.Part == snapshot.Processes && u.Whole && strings.Contains(u.Path, "outside of this PID namespace")
+				})
+				if h.Nested != tt.want || lacks != (tt.want && !within) {
+					t.Errorf("within %t: nested %t, a lack %t", within, h.Nested, lacks)
+				}
+			}
+		})
+	}
+}

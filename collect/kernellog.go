@@ -30,7 +30,7 @@ func (l *looker) kernelLog(ctx context.Context) {
 	if past.Clock > 0 {
 		began = past.Time.Add(-past.Clock)
 	}
-	log := &snapshot.KernelLog{PIDs: l.firstSpace()}
+	log := &snapshot.KernelLog{PIDs: !l.h.Nested}
 	if past.First >= 0 {
 		log.From = began.Add(past.First).UTC().Truncate(time.Second)
 	}
@@ -47,13 +47,6 @@ func (l *looker) kernelLog(ctx context.Context) {
 		log.Events = append(log.Events, logEvent(e, began))
 	}
 	l.h.Log = log
-}
-
-// firstSpace reports whether the processes of this look are numbered as the kernel
-// numbers them: its own threads are seen in no other PID namespace.
-func (l *looker) firstSpace() bool {
-	p := l.h.Process(2)
-	return p != nil && p.Kernel
 }
 
 func logEvent(e kmsg.Event, began time.Time) snapshot.LogEvent {

@@ -45,7 +45,9 @@ func (l *looker) mountTables(ctx context.Context) {
 	if l.Narrow != nil && door.Unrecorded(l.Door) {
 		l.narrowPins(ctx, table, l.about)
 	}
-	if !l.leaveForeign(table) {
+	if l.h.Nested { // the kernel may list the mount namespaces of the whole host, whose processes are outside
+		table.Namespaces = slices.DeleteFunc(table.Namespaces, func(ns snapshot.MountNamespace) bool { return len(ns.Pins) == 0 })
+	} else {
 		l.inFlight(table, l.about)
 	}
 	l.dockerLayers(ctx, table)
@@ -139,19 +141,4 @@ func (l *looker) quietNumber(path string) int {
 		return 0
 	}
 	return n
-}
-
-// leaveForeign leaves out the namespaces that nothing seems to keep, where this
-// /proc is that of a PID namespace: the kernel lists the mount namespaces of the
-// whole host, and their processes may be outside.
-func (l *looker) leaveForeign(table *snapshot.Mounts) bool {
-	const first = "pid:[4026531836]" // Linux 6.12 include/linux/proc_ns.h, PROC_PID_INIT_INO
-	link, err := l.ReadLink("/proc/self/ns/pid")
-	if err != nil || string(link) == first {
-		return false
-	}
-	link, err = l.ReadLink("/proc/1/ns/pid") // the host's /proc may be mounted here
-	table.Nested = err != nil || string(link) != first
-	table.Namespaces = slices.DeleteFunc(table.Namespaces, func(ns snapshot.MountNamespace) bool { return len(ns.Pins) == 0 })
-	return true
 }

@@ -186,7 +186,7 @@ func TestApplyNested(t *testing.T) {
 	s := newStopped(t)
 	look := func() Sight {
 		seen := s.look()
-		seen.Host.Mounts = &snapshot.Mounts{Nested: true}
+		seen.Host.Nested = true
 		return seen
 	}
 	first := look()

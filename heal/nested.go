@@ -17,7 +17,7 @@ func (*NestedError) Hint() string {
 
 // Nested is a [NestedError] if a look was taken from such a place.
 func Nested(h *snapshot.Host) error {
-	if h.Mounts != nil && h.Mounts.Nested {
+	if h.Nested {
 		return &NestedError{}
 	}
 	return nil

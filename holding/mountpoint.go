@@ -83,7 +83,7 @@ func blind(h *snapshot.Host) string {
 		return h.Unread[i].Path + ": " + h.Unread[i].Err
 	}
 	switch {
-	case h.Mounts.Nested:
+	case h.Nested:
 		return "/proc is that of a PID namespace, and others may be outside"
 	case !h.Mounts.Settled:
 		return "mounts came and went all the time"

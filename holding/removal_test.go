@@ -117,7 +117,7 @@ func TestBlastRemoval(t *testing.T) {
 		{"users that were not all seen", unread(snapshot.References), 201, "refused: who uses it was not all looked for: /proc/7/fd: denied"},
 		{"namespaces that were not all seen", unread(snapshot.MountTables), 201, "refused: who uses it was not all looked for: /proc/7/fd: denied"},
 		{"a name that was not read", unread(snapshot.Names), 201, "1:" + merged + " goes 201 victim"},
-		{"in a PID namespace", func(h *snapshot.Host) { h.Mounts.Nested = true }, 201, "refused: who uses it was not all looked for: /proc is that of a PID namespace, and others may be outside"},
+		{"in a PID namespace", func(h *snapshot.Host) { h.Nested = true }, 201, "refused: who uses it was not all looked for: /proc is that of a PID namespace, and others may be outside"},
 		{"a torn table", func(h *snapshot.Host) { h.Mounts.Settled = false }, 201, "refused: who uses it was not all looked for: mounts came and went all the time"},
 		{"a root", nil, 200, "error: what mount 200 is mounted on was not read"},
 		{"not there", nil, 999, "error: what mount 999 is mounted on was not read"},

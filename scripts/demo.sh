@@ -48,4 +48,4 @@ say '7. Take down what is left, look again'
 run 0 lab down
 code=0
 $sexton scan || code=$?
-case $code in 0 | 3) ;; *) exit 1 ;; esac
+case $code in 0 | 3) ;; 4) [ -n "$nested" ] ;; *) exit 1 ;; esac # who is outside cannot be told

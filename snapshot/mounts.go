@@ -5,7 +5,6 @@ type Mounts struct {
 	Way        string           `json:"way"`              // statmount, mountinfo
 	Why        string           `json:"why,omitempty"`    // why not a better way
 	Blind      string           `json:"blind,omitempty"`  // what this way sees on no host
-	Nested     bool             `json:"nested,omitempty"` // /proc is that of a PID namespace of its own: who is outside of it is not seen
 	Settled    bool             `json:"settled"`          // read twice, and equal
 	Narrow     bool             `json:"narrow,omitempty"` // strings were read of some mounts only
 	Namespaces []MountNamespace `json:"namespaces"`       // by inode

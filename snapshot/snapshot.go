@@ -19,6 +19,7 @@ type Host struct {
 	BootID string    `json:"bootID"`
 	Uptime float64   `json:"uptime,omitempty"` // seconds since boot
 	Root   bool      `json:"root"`             // the reader was root: what it did not see is not there
+	Nested bool      `json:"nested,omitempty"` // /proc is that of a PID namespace below the machine's first: who is outside of it is not seen
 	Limits Limits    `json:"limits"`
 	Unread []Unread  `json:"unread,omitempty"`
 

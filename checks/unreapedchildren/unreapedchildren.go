@@ -139,12 +139,8 @@ func (f *family) first() bool {
 	return f.parent.PID == 1 || f.parent.First()
 }
 
-// isHost reports whether the parent is the host's own init. In a PID namespace
-// below the host's nobody sees kthreadd, which is pid 2.
-func (f *family) isHost() bool {
-	kthreadd := f.host.Process(2)
-	return f.parent.PID == 1 && kthreadd != nil && kthreadd.Kernel
-}
+// isHost reports whether the parent is the host's own init.
+func (f *family) isHost() bool { return f.parent.PID == 1 && !f.host.Nested }
 
 func (f *family) evidence(g growth) []check.Evidence {
 	source := fmt.Sprintf("/proc/%d/stat", f.dead[0].PID)

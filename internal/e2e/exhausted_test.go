@@ -48,7 +48,7 @@ func TestReadOnly(t *testing.T) {
 	sandboxed(t)
 	leavesNothing(t)
 	const closed = `mount -o remount,bind,ro /; mount -o remount,bind,ro /run; `
-	world{}.inMounts(t, closed+`exec "$0" scan --interval=300ms`).exits(t, clean).says(t, "Nothing is wrong: ")
+	world{}.inMounts(t, closed+`exec "$0" scan --nested --interval=300ms`).exits(t, clean).says(t, "Nothing is wrong: ")
 	world{}.inMounts(t, closed+`exec "$0" record /host.tar.zst`).exits(t, failed).says(t, "create recording: open /host.tar.zst: read-only file system")
 	world{}.inMounts(t, closed+`exec "$0" scan --record /run/host.tar.zst -o json`).exits(t, failed).says(t, "read-only file system")
 }
@@ -82,7 +82,7 @@ func TestMemoryLimit(t *testing.T) {
 	here := world{docker: runtimestest.Serve(t, runtimestest.Swallow), patience: 20 * time.Second}
 	for _, mib := range []int{20, 12, 8, 6, 4, 2} {
 		group := limited(t, "memory", fmt.Sprintf("memory%d", mib), fmt.Sprint(mib<<20), "memory.max", "memory.limit_in_bytes")
-		r := here.within(t, group, "scan", "--interval=300ms", "--ask-again", "-o", "json")
+		r := here.within(t, group, "scan", "--nested", "--interval=300ms", "--ask-again", "-o", "json")
 		switch r.code {
 		case clean, findings, cantTell:
 			r.report(t)
@@ -107,7 +107,7 @@ func TestTaskLimit(t *testing.T) {
 	seen := map[int]int{}
 	for tasks := 1; tasks <= 64; tasks = tasks*5/4 + 1 {
 		group := limited(t, "pids", fmt.Sprintf("tasks%d", tasks), fmt.Sprint(tasks), "pids.max")
-		r := here.within(t, group, "scan", "--interval=0", "--ask-again", "-o", "json", "--check=pid-budget")
+		r := here.within(t, group, "scan", "--nested", "--interval=0", "--ask-again", "-o", "json", "--check=pid-budget")
 		switch seen[r.code]++; r.code {
 		case clean, findings:
 			r.report(t)

@@ -32,7 +32,7 @@ func TestHealFirstProcess(t *testing.T) {
 	if len(p.Steps) != 0 || len(p.Unplanned) != 1 || !strings.HasPrefix(p.Unplanned[0].Finding, "unreaped-children/1.") {
 		t.Errorf("it is planned for: %s", p.run)
 	}
-	inside("heal", quick, "1").exits(t, clean).says(t, "there is no act for it", "start it below an init, such as sexton-init")
+	inside("heal", quick, "1", "--nested").exits(t, clean).says(t, "there is no act for it", "start it below an init, such as sexton-init")
 	if n := len(zombies(outer)); n != 3 {
 		t.Errorf("%d dead children are left", n)
 	}

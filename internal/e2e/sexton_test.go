@@ -66,8 +66,8 @@ type world struct {
 // it leaves a process or if it dies of its own mistake.
 func (w world) sexton(t testing.TB, args ...string) run {
 	t.Helper()
-	if args[0] == "heal" && (slices.Contains(args, "--apply") || slices.Contains(args, "--resume")) {
-		args = append(slices.Clone(args), "--nested") // these worlds are PID namespaces, and share mounts with nobody
+	if slices.Contains([]string{"scan", "why", "holders", "heal", "propagation", "ps", "record"}, args[0]) && !slices.Contains(args, "--mountinfo") {
+		args = slices.Insert(slices.Clone(args), 1, "--nested") // these worlds are PID namespaces, and share nothing with who is outside
 	}
 	r := w.exec(t, append([]string{sexton()}, args...)...)
 	r.noTrace(t)

@@ -21,8 +21,8 @@ func (h *host) look() (*snapshot.Host, []check.Finding, error) {
 	}
 	defer live.Close()
 	_, now := collect.Looks(context.Background(), live.Look(), nil, collect.Options{
-		Parts: []snapshot.Part{snapshot.Processes, snapshot.MountTables, snapshot.References}, Proc: "/proc", Root: "/", Child: collect.Self})
-	now.Mounts.Nested, now.Mounts.Blind = false, "" // nobody who is outside of this PID namespace has these mounts
+		Parts: []snapshot.Part{snapshot.Processes, snapshot.MountTables, snapshot.References}, Proc: "/proc", Root: "/", Child: collect.Self, Within: true})
+	now.Nested, now.Mounts.Blind = false, "" // nobody who is outside of this PID namespace has these mounts
 	for i := range now.Processes {
 		p := &now.Processes[i]
 		if who, ok := h.lives[p.PID]; ok {

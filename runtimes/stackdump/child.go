@@ -86,7 +86,7 @@ func advice(err error) string {
 	case errors.Is(err, fs.ErrPermission):
 		return "run as root on the host"
 	case errors.Is(err, pidfd.ErrGone):
-		return "sexton ps, for the pids of the daemons"
+		return "sexton ps, for the pids of the daemons that are seen from here"
 	case errors.Is(err, ErrRefused), errors.Is(err, pidfd.ErrRefused):
 		return "sexton scan, which says what a daemon is stuck at without its dump"
 	case errors.Is(err, pidfd.ErrTooOld):
