@@ -40,6 +40,15 @@ and how it ended. An act without an end was cut short: sexton heal --resume.`,
 	return cmd
 }
 
+// beginning is what of a note is shown to people: it may tell of thousands of children.
+func beginning(note string) string {
+	const most = 500 // bytes
+	if len(note) <= most {
+		return note
+	}
+	return fmt.Sprintf("%s and %d bytes more: -o json", note[:most], len(note)-most)
+}
+
 func drawJournal(entries []heal.Entry) func(*page, bool) {
 	return func(p *page, wide bool) {
 		for _, e := range entries {
@@ -61,6 +70,9 @@ func drawJournal(entries []heal.Entry) func(*page, bool) {
 			}
 			if e.Event == "end" {
 				drawDumps(p, "  ", e.Step)
+			}
+			if e.Event == "note" {
+				p.para("  note  ", beginning(string(e.Note)))
 			}
 			for _, seen := range e.Evidence {
 				if wide {
