@@ -262,7 +262,7 @@ func (s *session) healApply(ctx context.Context, host *hostFlags, do healFlags, 
 
 // healLock keeps other healers away until it is released.
 func (s *session) healLock() (release func(), err error) {
-	release, err = heal.Lock(heal.LockFile)
+	release, err = heal.Lock(heal.LockPath())
 	if err != nil {
 		s.code = Unhealed
 	}

@@ -11,8 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// LockFile keeps two healers apart. It is advisory, and ends with its process.
-const LockFile = "/run/sexton/heal.lock"
+// lockFile keeps two healers apart. It is advisory, and ends with its process.
+const lockFile = "/run/sexton/heal.lock"
+
+// LockPath is where that file is: below the root of the first process, for who heals from
+// a container with the host's PID namespace has another /run. Who may not go there uses its own.
+func LockPath() string {
+	const host = "/proc/1/root"
+	if _, err := os.Stat(host + "/run"); err != nil {
+		return lockFile
+	}
+	return host + lockFile
+}
 
 // A Held error says who heals this host already.
 type Held struct{ By string }
