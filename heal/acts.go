@@ -31,16 +31,16 @@ type act struct {
 	within time.Duration
 	run    func(ctx context.Context, s plan.Step, note func(any) error) error
 	whole  bool // it must not be cut off: SIGTERM ends it where nothing is half done
-	lasts  bool // it is half done until it returns: no signal ends it, and an interrupt waits for it
+	lasts  bool // it is half done until it returns: no signal of a terminal ends it, and an interrupt waits for it
 
 	// restore does what is left of one that a crash cut short, by its last note;
-	// nil: there is nothing to do.
+	// nil: there is nothing to do, and one that lasts goes on without its parent.
 	restore func(ctx context.Context, s plan.Step, note json.RawMessage) error
 }
 
 // end is the signal that ends an act.
 func (a act) end() syscall.Signal {
-	if a.whole || a.lasts {
+	if a.whole || a.lasts && a.restore == nil {
 		return syscall.SIGTERM
 	}
 	return syscall.SIGKILL
@@ -61,7 +61,7 @@ var acts = map[string]act{
 		helps: []capability.Capability{unix.CAP_SYS_NICE, unix.CAP_SYS_RESOURCE}, within: soon, run: reap, whole: true},
 	"unmount-in-namespace":      {needs: entering, within: soon, run: unmount},
 	"make-private-then-unmount": {needs: entering, within: soon, run: unmountPrivate},
-	"remove-mountpoint":         {needs: append(entering, unix.CAP_DAC_OVERRIDE, unix.CAP_CHOWN, unix.CAP_FOWNER, unix.CAP_FSETID), within: soon, run: removeMountpoint, restore: restoreMountpoint},
+	"remove-mountpoint":         {needs: append(entering, unix.CAP_DAC_OVERRIDE, unix.CAP_CHOWN, unix.CAP_FOWNER, unix.CAP_FSETID), within: soon, run: removeMountpoint, lasts: true, restore: restoreMountpoint},
 	"abort-fuse":                {needs: []capability.Capability{unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE}, within: soon, run: abort},
 	"unblock-exec-fifo":         {needs: []capability.Capability{unix.CAP_DAC_OVERRIDE, unix.CAP_KILL, unix.CAP_SYS_PTRACE}, within: soon, run: unblock},
 	"end-runtime-child":         {needs: []capability.Capability{unix.CAP_KILL, unix.CAP_SYS_PTRACE}, within: soon, run: endChild},
