@@ -68,7 +68,7 @@ func (m *merger) same(e Event, v verdict) (int, bool) {
 		distance = nearKernel
 	}
 	alone := len(subjects(e)) == 0 || len(subjects(before)) == 0 || e.Device != "" && before.Device != "" && sameDevice(before.Device, e.Device)
-	vaguely := v.cause == vague.cause && (len(subjects(e)) == 0 || e.Device != "") || follows(e)
+	vaguely := v.cause == vague.cause && (len(subjects(e)) == 0 || e.Device != "") || follows(e) || before.Cause == vague.cause && e.Line-m.last <= 1
 	close := e.Line-m.last <= distance && (alone || e.Family == OOM && e.Runtime == "kernel")
 	begins := e.Family == OOM && before.PID != 0 && e.PID == 0 && strings.Contains(lower(e.Text), "invoked oom-killer")
 	return i, close && !begins && (before.Family == e.Family || vaguely) && compatible(before, e)

@@ -32,7 +32,9 @@ func records(text []byte) iter.Seq[record] {
 		for raw := range bytes.Lines(text) {
 			no++
 			l := line{no: no, text: clean(string(raw[:min(len(raw), longest)])), times: 1}
-			l.peel()
+			if l.peel(); l.text == "" {
+				continue // it ends nothing: what goes on says so
+			}
 			if open.no > 0 && no-open.no < mostLines && len(open.text) < longest {
 				if glue, ok := continues(open, l, no-last); ok {
 					open.text += glue + strings.TrimLeft(l.text, " \t")
@@ -61,8 +63,12 @@ func (l line) record(last int) record {
 // between them: nothing if the end of open's last word is on next.
 func continues(open, next line, distance int) (glue string, ok bool) {
 	text := strings.TrimLeft(next.text, " \t")
-	if text == "" || next.headed || open.text == "" || distance > 1 {
+	caused := strings.HasPrefix(text, "Caused by:") // behind an empty line, as programs in Rust print it
+	if text == "" || next.headed || open.text == "" || distance > 1 && !caused {
 		return "", false
+	}
+	if caused {
+		return "\n", true
 	}
 	if idGoesOn(open.text, text) {
 		return "", true
@@ -78,7 +84,7 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 		}
 	}
 	if starts(text) {
-		return "", false
+		return "\n", isOfTool(text) && saysStatus(open.text)
 	}
 	if isIndented(next.text) && !isIndented(open.text) && isOfTool(open.text) {
 		return "\n", true
@@ -118,8 +124,18 @@ func isOfTool(text string) bool {
 	return ok && programs[name] == tool
 }
 
+// saysStatus tells that a message ends in a program's exit status: what the
+// program itself said follows.
+func saysStatus(text string) bool {
+	text = strings.TrimRight(text, " :,0123456789")
+	return strings.HasSuffix(text, "exit status") || strings.HasSuffix(text, "exit code")
+}
+
 // quoteIsOpen tells that a quoted field of a log line has no end yet.
 func quoteIsOpen(text string) bool {
+	if _, value, ok := strings.Cut(strings.TrimLeft(text, " \t-"), ": "); ok && (value[:min(1, len(value))] == "'" || value[:min(1, len(value))] == `"`) && !strings.Contains(text[:len(text)-len(value)-2], "=") {
+		return strings.Count(value, value[:1])%2 == 1 // YAML
+	}
 	if !strings.Contains(text, `="`) {
 		return false
 	}

@@ -39,10 +39,12 @@ var rest = []rule{
 		any: []string{"input/output error", "i/o error", "ext4-fs error", "read-only file system", "metadata corruption", "structure needs cleaning", "aborting journal", "error -5", "superblock"}},
 	{verdict: verdict{family: Other, cause: "a file system with the same UUID, a snapshot or a clone of it, is mounted already"},
 		any: []string{"has duplicate uuid"}},
+	{verdict: verdict{family: Other, cause: "the kernel refused to mount it"},
+		any: []string{"couldn't mount", "can't mount"}},
 	{verdict: verdict{family: Other, cause: "the device is not there"},
 		any: []string{"no such device or address", "no such device", "enxio", "no medium found", "can't find uuid", "can't find label", "special device"}},
 	{verdict: verdict{family: Other, cause: "the kernel or a security module does not allow it"},
-		any: []string{"operation not permitted", "permission denied"}},
+		any: []string{"operation not permitted", "permission denied", "must be superuser", "only root can"}},
 }
 
 // vague are failures without a cause that is known; they are events if something

@@ -68,7 +68,12 @@ func TestRecords(t *testing.T) {
 		{"a client's error behind a daemon's", "Jul 14 15:22:06 node1 dockerd[1]: failed\nError response from daemon: x", []string{"failed", "Error response from daemon: x"}},
 		{"two messages of tools", "rm: a\numount: b", []string{"rm: a", "umount: b"}},
 		{"kernel lines", "[  1.000000] a\n[  2.000000] b", []string{"a", "b"}},
-		{"an empty line ends", "a:\n\nb", []string{"a:", "", "b"}},
+		{"an empty line ends", "a:\n\nb", []string{"a:", "b"}},
+		{"a cause behind one does not", "Error: a\n\nCaused by:\n    b", []string{"Error: a\nCaused by:\nb"}},
+		{"what a program said that failed", "E0101 00:00:00.000000       1 a.go:1] detach failed: exit status 2\niscsiadm: b", []string{"detach failed: exit status 2\niscsiadm: b"}},
+		{"a tool behind another message", "E0101 00:00:00.000000       1 a.go:1] detach failed\niscsiadm: b", []string{"detach failed", "iscsiadm: b"}},
+		{"a tool's sentence", "mount: a\n       b", []string{"mount: a\nb"}},
+		{"YAML", "  message: 'a \"b\"\n    pod \"c\" : d\n    e'\n  reason: f", []string{"  message: 'a \"b\" pod \"c\" : d e'", "  reason: f"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
@@ -92,6 +97,9 @@ func TestRuntime(t *testing.T) {
 		{"a CSI driver's klog", "E0101 00:00:00.000000       1 utils.go:1] GRPC error: failed", ""},
 		{"cri-o by its tag", "Jul 14 15:22:06 node1 crio[1]: failed", "cri-o"},
 		{"a tool", "umount: /x: target is busy", ""},
+		{"a caller, which no engine adds", `time="x" level=error msg="remove /var/lib/docker/x: device or resource busy" func=csi.unmount file="util.go:1"`, ""},
+		{"a driver of volumes", `time="x" level=error msg="NodeUnpublishVolume failed"`, ""},
+		{"not the kernel's overlayfs", "fuse-overlayfs: cannot mount: x", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for r := range records([]byte(tt.in)) {

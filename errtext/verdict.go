@@ -77,15 +77,15 @@ var busyAbroad = []string{
 
 // inUse are weaker words: they mean EBUSY for a device or a mount alone.
 var inUse = []string{
-	"filesystem in use", "in use by the system", "is still in use", "still in use", "is used by another", "currently in use", "already mounted", "still mounted", "is mounted", "being used", "in use.", "open logical volume", "in use by", "currently mapped", "still being used", "image has watchers", "exclusively", "exclusive access", "used by another device", "currently used by", "is in use", "can't remove open", "exit status 16", "contains a filesystem in use", "not unmounted", "still attached", "busy", "could not logout", "error (9 - internal error)", "device not unmapped", "mounts still exist", "has active", "has dependent", "holders", "contains a mounted", "deactivate open", "remove open device", "held open", "still contains", "is used as thin pool", "unable to deactivate", "can't remove physical volume",
+	"filesystem in use", "in use by the system", "is still in use", "still in use", "is used by another", "currently in use", "already mounted", "still mounted", "is mounted", "being used", "in use.", "open logical volume", "in use by", "currently mapped", "still being used", "has watchers", "exclusively", "exclusive access", "used by another device", "currently used by", "is in use", "can't remove open", "exit status 16", "contains a filesystem in use", "not unmounted", "still attached", "busy", "could not logout", "error (9 - internal error)", "device not unmapped", "mounts still exist", "has active", "has dependent", "holders", "contains a mounted", "deactivate open", "remove open device", "held open", "still contains", "is used as thin pool", "unable to deactivate", "can't remove physical volume",
 }
 
-// inUseDevice is weaker still: it means EBUSY for a device alone.
-const inUseDevice = " in use"
+// inUseDevice are weaker still: they mean EBUSY for a device alone.
+var inUseDevice = []string{" in use", "is used by"}
 
 // deviceWords are operations on a block device, a dataset or a logical volume.
 var deviceWords = []string{
-	"remove device", "removedevice", "unmounting device", "device is busy", "logical volume", "ioctl on", "unmap", "rbd: ", "luksclose", "losetup", "detach failed", "apparently in use", "mkfs", "mke2fs", "wipefs", "pvcreate", "vgremove", "lvremove", "mdadm", "cryptsetup", "still in use", "dataset", "pool is busy", "zfs destroy", "multipath", "map in use", "iscsiadm", "logout", "image has watchers", "rbd image", "vgchange", "open count", "exclusively", "exclusive access", "blkdiscard", "sgdisk", "blockdev", "partprobe", "dmsetup", "delete_thin", "thin device", "deactivate", "unmapping", "detach", "device-mapper", "devmapper", "devicemapper", "nbd", "loop device", "swapoff", "blkid", "fsck", "open /dev/", "opening /dev/", "open device", "volume group", "physical volume", "physical drive", "/dev/rbd", "unstage", "partition", "this disk", "problem opening", "blkrrpart", "swapon", "drbd", " lv ",
+	"remove device", "removedevice", "unmounting device", "device is busy", "logical volume", "ioctl on", "unmap", "rbd: ", "luksclose", "losetup", "detach failed", "apparently in use", "mkfs", "mke2fs", "wipefs", "pvcreate", "vgremove", "lvremove", "mdadm", "cryptsetup", "still in use", "dataset", "pool is busy", "zfs destroy", "multipath", "map in use", "iscsiadm", "logout", "has watchers", "rbd image", "vgchange", "open count", "exclusively", "exclusive access", "blkdiscard", "sgdisk", "blockdev", "partprobe", "dmsetup", "delete_thin", "thin device", "deactivate", "unmapping", "detach", "device-mapper", "devmapper", "devicemapper", "nbd", "loop device", "swapoff", "blkid", "fsck", "open /dev/", "opening /dev/", "open device", "volume group", "physical volume", "physical drive", "/dev/rbd", "unstage", "partition", "this disk", "problem opening", "blkrrpart", "swapon", "drbd", " lv ",
 }
 
 // mountWords are operations on a mount or on a directory entry.
@@ -109,7 +109,7 @@ func busy(low string) (verdict, bool) {
 	if !strong {
 		weak := false
 		if at, weak = hasAny(low, inUse...); !weak {
-			if at, deviceOnly = hasAny(low, inUseDevice); !deviceOnly {
+			if at, deviceOnly = hasAny(low, inUseDevice...); !deviceOnly {
 				return verdict{}, false
 			}
 		}
