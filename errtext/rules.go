@@ -43,7 +43,7 @@ var noLeaks = []rule{
 	{verdict: verdict{family: Other, cause: "a module of the kernel has users, or another driver has what it wants", noLeak: "a kernel module is in use, not a mount"},
 		any: []string{"modprobe", "rmmod", "insmod", "could not insert", "module "}, with: []string{"busy", "is in use"}, not: []string{"mount"}},
 	{verdict: verdict{family: Other, cause: "a rule, a set or a link of the network is referred to by another", noLeak: "netfilter or a network device is busy, not a mount"},
-		any: []string{"rtnetlink answers", "iptables", "ip6tables", "nf_tables", "nftables", "ipset", "siocsif"}, with: []string{"busy", "in use"}, not: []string{"mount"}},
+		any: []string{"rtnetlink answers", "iptables", "ip6tables", "nf_tables", "nftables", "ipset", "siocsif"}, with: []string{"busy", "is in use"}, not: []string{"mount"}},
 	{verdict: verdict{family: Other, cause: "the terminal or serial device is open elsewhere", noLeak: "a character device is open, not a mount"},
 		any: []string{"/dev/ttyusb", "/dev/ttyacm", "/dev/ttys", "/dev/video", "/dev/snd", "/dev/nvidia"}, with: []string{"busy"}},
 	{verdict: verdict{family: Other, cause: "a name is taken by another container", noLeak: "two containers want one name"},

@@ -109,7 +109,7 @@ func busy(low string) (verdict, bool) {
 	if !strong {
 		weak := false
 		if at, weak = hasAny(low, inUse...); !weak {
-			if at, deviceOnly = hasAny(low, inUseDevice...); !deviceOnly {
+			if at, deviceOnly = hasAny(low, inUseDevice...); !deviceOnly || isFigure(low[at:]) {
 				return verdict{}, false
 			}
 		}
@@ -139,6 +139,12 @@ func busy(low string) (verdict, bool) {
 		return verdict{}, false
 	}
 	return v, true
+}
+
+// isFigure tells how much is in use from that something is: "in use: 12 GB".
+func isFigure(text string) bool {
+	rest := strings.TrimLeft(strings.TrimPrefix(text, inUseDevice[0]), ": ")
+	return rest != "" && isDigit(rest[0]) || strings.HasPrefix(rest, "count")
 }
 
 // busyPath tells that a path alone is said to be busy, without what was done to it.
