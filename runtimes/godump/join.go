@@ -2,11 +2,12 @@ package godump
 
 import "bytes"
 
-// piece takes a line of the text. journald cuts a message at 48 KiB, so an escaped
-// dump that is longer is in several entries: where one of them ends amid a line, the
-// next goes on with it.
+// piece takes a line of the text. journald cuts a message at 48 KiB, docker and the
+// CRI at 16, so an escaped dump that is longer is in several entries: where one of
+// them ends amid a line, the next goes on with it.
 //
-// Source: journald.conf(5), LineMax.
+// Source: journald.conf(5), LineMax; moby daemon/logger/copier.go; containerd
+// internal/cri/io/logger.go.
 func (d *reader) piece(line []byte, escaped bool) {
 	if p := d.pending; d.waiting {
 		d.waiting = false
@@ -27,7 +28,7 @@ func (d *reader) piece(line []byte, escaped bool) {
 	open := !escaped && d.inside && d.last != nil && d.last.begun
 	d.inside = escaped || open
 	if open && !bytes.HasPrefix(line, []byte(`"`)) && len(line) <= longest && !bytes.Contains(line, []byte("=== END")) {
-		d.buf = append(d.buf[:0], line...)
+		d.buf = append(d.buf[:0], endOfMessage(line)...)
 		d.pending, d.waiting = d.buf, true
 		return
 	}
@@ -44,6 +45,10 @@ func (d *reader) goesOn(line []byte, escaped bool) (rest []byte, ok bool) {
 			return nil, false
 		}
 		rest = line[k+len(prefix):]
+	} else if bytes.HasPrefix(line, []byte("{")) {
+		rest = message(line)
+	} else {
+		rest = afterStream(line)
 	}
 	for _, own := range []string{"goroutine ", "time=", "SIGQUIT", `{"`} {
 		if bytes.HasPrefix(rest, []byte(own)) {
@@ -51,6 +56,26 @@ func (d *reader) goesOn(line []byte, escaped bool) (rest []byte, ok bool) {
 		}
 	}
 	return rest, len(rest) > 0 || escaped
+}
+
+// endOfMessage cuts off what an object of JSON has behind its message.
+func endOfMessage(line []byte) []byte {
+	for _, end := range []string{`","`, `", "`, `"}`} {
+		if k := bytes.Index(line, []byte(end)); k >= 0 {
+			return line[:k]
+		}
+	}
+	return line
+}
+
+// afterStream takes off what the CRI puts before a part of a message: "TIME stderr P ".
+func afterStream(line []byte) []byte {
+	for _, cue := range []string{" stderr P ", " stderr F ", " stdout P ", " stdout F "} {
+		if k := bytes.Index(line[:min(len(line), 64)], []byte(cue)); k > 0 && bytes.IndexByte(line[:k], ' ') < 0 {
+			return line[k+len(cue):]
+		}
+	}
+	return line
 }
 
 // octal reads a message in which rsyslog wrote newlines as #012.

@@ -1,6 +1,7 @@
 package godump
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -216,22 +217,38 @@ func TestCuts(t *testing.T) {
 	}
 }
 
-// A journal cuts a long message where it comes: the pieces are one text again.
+// A log cuts a long message where it comes: the pieces are one text again.
 func TestPieces(t *testing.T) {
 	whole := strings.TrimSuffix(logrus(plain), "\n")
 	want, _ := all(t, strings.NewReader(whole))
 	first := strings.Index(whole, `\n`) + 3
-	for _, prefix := range []string{"", "Nov 29 10:00:00 host containerd[9]: "} {
+	before := func(prefix string) func(string, bool) string {
+		return func(piece string, _ bool) string { return prefix + piece + "\n" }
+	}
+	for name, entry := range map[string]func(piece string, last bool) string{
+		"plain":   before(""),
+		"journal": before("Nov 29 10:00:00 host containerd[9]: "),
+		"docker": func(piece string, last bool) string {
+			if last {
+				piece += "\n"
+			}
+			quoted, _ := json.Marshal(piece)
+			return `{"log":` + string(quoted) + `,"stream":"stderr","time":"2026-11-29T10:00:00Z"}` + "\n"
+		},
+		"CRI": func(piece string, last bool) string {
+			return "2026-11-29T10:00:00.1Z stderr " + map[bool]string{false: "P", true: "F"}[last] + " " + piece + "\n"
+		},
+	} {
 		for at := first; at < strings.Index(whole, "=== END"); at++ {
 			if strings.HasPrefix(whole[at:], "goroutine ") {
 				continue
 			}
-			got, text := all(t, strings.NewReader(prefix+whole[:at]+"\n"+prefix+whole[at:]+"\n"+prefix+"time=1 msg=other\n"))
+			got, text := all(t, strings.NewReader(entry(whole[:at], false)+entry(whole[at:], true)+entry("time=1 msg=other", true)))
 			for i := range got {
 				got[i].Program = ""
 			}
 			if diff := cmp.Diff(want, got); diff != "" || !cmp.Equal(text, Text{}) {
-				t.Fatalf("cut before %q: %+v %s", whole[at:min(len(whole), at+30)], text, diff)
+				t.Fatalf("%s: cut before %q: %+v %s", name, whole[at:min(len(whole), at+30)], text, diff)
 			}
 		}
 	}
