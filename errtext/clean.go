@@ -6,10 +6,11 @@ import "strings"
 // under 16 KiB, where dockerd and journald cut them.
 const longest = 64 << 10
 
-// typed turns what web pages and word processors make of quotes and brackets
-// back into what a terminal shows.
+// typed turns what web pages, word processors and translations make of quotes,
+// brackets and colons back into what a terminal shows.
 var typed = strings.NewReplacer(
 	"‘", "'", "’", "'", "“", `"`, "”", `"`, "\u00a0", " ", "\ufeff", "", "`", "'",
+	"：", ": ", "，", ", ", "。", ". ", "（", " (", "）", ") ", "；", "; ",
 	"&quot;", `"`, "&#39;", "'", "&lt;", "<", "&gt;", ">", "&amp;", "&",
 	`\u003e`, ">", `\u003c`, "<", `\u0026`, "&", `\u0022`, `"`, `\u0027`, "'",
 )

@@ -33,7 +33,13 @@ func judge(low string) (verdict, bool) {
 	if v, ok := first(likely, low); ok {
 		return v, true
 	}
-	return first(rest, low)
+	if v, ok := first(rest, low); ok {
+		return v, true
+	}
+	if at := strings.Index(low, "umount: /"); at >= 0 && leading(low, func(c byte) bool { return c < 0x80 }) < len(low) {
+		return verdict{family: MountBusy, cause: "an unmount failed, most often since it is busy; in which words is not known", at: at}, true
+	}
+	return verdict{}, false
 }
 
 func first(rules []rule, low string) (verdict, bool) {
