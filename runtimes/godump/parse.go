@@ -12,8 +12,9 @@ type heading struct {
 	minutes  int
 	locked   bool
 	complete bool
-	at       int // where it begins in its line: behind what a log put before
-	end      int // and what is behind it
+	mention  bool // somebody writes of a goroutine: the header goes on otherwise
+	at       int  // where it begins in its line: behind what a log put before
+	end      int  // and what is behind it
 }
 
 var goroutine = []byte("goroutine ")
@@ -57,6 +58,7 @@ func parseHeading(line []byte) (h heading, ok bool) {
 		if h.complete = closed && bytes.HasPrefix(after, []byte(":")); !h.complete && closed && bytes.HasPrefix(after, []byte(" {")) {
 			_, after, h.complete = bytes.Cut(after, []byte("}:"))
 		}
+		h.mention = closed && !h.complete && len(after) > 0
 		h.end = len(line) - len(bytes.TrimPrefix(after, []byte(":")))
 		h.fields(inside)
 		return h, true

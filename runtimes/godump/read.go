@@ -42,6 +42,7 @@ type stack struct {
 	sourced bool  // the last call has its source line
 	due     bool  // a source line comes next, of a call or of "created by"
 	begun   bool  // a mark told where the dump begins
+	mention bool  // what was there for a header is none, and no loss if nothing follows it
 	runtime bool  // the calls are those of a thread of Go's own, which is no goroutine
 	writer  string
 	dump    int // of the next stack; -1 if a new dump begins with it
@@ -90,7 +91,7 @@ func (d *reader) line(line []byte) {
 		line = rest
 		defer func() { d.same = false }()
 	}
-	if bytes.HasPrefix(line, []byte("goroutine profile: total ")) {
+	if bytes.Contains(line, []byte("goroutine profile: total ")) {
 		d.text.Counted = true
 	}
 	if h, ok := parseHeading(line); ok {
@@ -151,7 +152,7 @@ func (d *reader) finish() {
 
 func (d *reader) heading(s *stack, h heading) {
 	d.end(s)
-	s.runtime = false
+	s.runtime, s.mention = false, h.mention
 	s.going, s.Headed, s.ID, s.Minutes, s.Locked = true, h.complete, h.id, h.minutes, h.locked
 	if s.State = d.names.keep(h.state); !h.complete {
 		s.State, s.ID, s.Minutes = "", 0, Unknown
@@ -300,7 +301,7 @@ func (d *reader) end(s *stack) {
 		}
 		s.Dump = s.dump
 		d.visit(&s.Goroutine)
-	} else if s.going {
+	} else if s.going && !s.mention {
 		d.text.Headless++
 	}
 	s.Goroutine = Goroutine{Frames: s.Frames[:0], Program: s.Program}

@@ -191,6 +191,8 @@ func TestCuts(t *testing.T) {
 		{"a line over the bound", "goroutine 1 [select]:\nmain.a(0x1)\n" + strings.Repeat("x", 5*longest) + "\nmain.b()\n", 1, []int{2}, Text{LongLines: 1, Bytes: 4 * longest}},
 		{"Go's own thread", "fatal error: newosproc\n\nruntime stack:\nruntime.throw(0x1, 0x9)\n\t/a.go:1 +0x74\nruntime.newm1(0x1)\n\t/a.go:2\n\ngoroutine 1 [running]:\nmain.a()\n\t/a.go:3\n", 1, []int{1}, Text{Fatal: "fatal error: newosproc"}},
 		{"a thread that cannot be made", "x: runtime/cgo: pthread_create failed: Resource temporarily unavailable\nSIGABRT: abort\n\ngoroutine 1 [running]:\nmain.a()\n\t/a.go:3\n", 1, []int{1}, Text{Fatal: "runtime/cgo: pthread_create failed: Resource temporarily unavailable"}},
+		{"a title", "<summary>goroutine 1 [select, 5 minutes]</summary>\n\ngoroutine 1 [select, 5 minutes]:\nmain.a(0x1)\n", 1, []int{1}, Text{}},
+		{"a profile in a journal", "x dockerd[1]: goroutine profile: total 4\n", 0, nil, Text{Counted: true}},
 		{"a profile with counts", "goroutine profile: total 4\n1 @ 0x1\n", 0, nil, Text{Counted: true}},
 		{"no dump", "nothing\n", 0, nil, Text{}},
 		{"nothing", "", 0, nil, Text{}},
