@@ -12,6 +12,8 @@ var certain = []rule{
 		any: []string{"is zombie", "zombie", "<defunct>"}},
 	{verdict: verdict{family: MountBusy, cause: "the overlay's directory is the upper directory of another mount that still lives somewhere"},
 		any: []string{"lowerdir is in-use as upperdir", "upperdir is in-use", "workdir is in-use", "lowerdir is in-use"}},
+	{verdict: verdict{family: RuntimeHang, cause: "the cgroup does not freeze, or thaw: a process in it waits in the kernel"},
+		any: []string{"unable to freeze", "unable to thaw"}},
 	{verdict: verdict{family: MountBusy, cause: "the engine counts its own mounts of the container and one is left"},
 		any: []string{"is mounted and cannot be removed", "mount still active"}},
 	{verdict: verdict{family: MountBusy, cause: "the last unmount left files of the file system in use, and the kernel could not let go of them"},
