@@ -6,7 +6,7 @@ import "strings"
 // an image of rbd.
 var deviceCues = []string{
 	"failed to remove device ", "error unmounting device ", "unmounting device ", "error removing device ", "failed to deactivate device ", "unable to deactivate ", "failed to suspend ", "non existing device ", "thin-pool (", "unmap for spec (", "map for spec (",
-	"logical volume ", "open logical volume ", "ioctl on ", "cannot destroy ", "cannot mount ", "cannot export ", "cannot unmount dataset ", "cannot import ", "waiting for ", "(device ", "of thin device ", "delete thin device ", "on dev ", ", dev ", "journal superblock for ", "aborting journal on device ", "ext4-fs (", "xfs (", "btrfs (device ",
+	"logical volume ", "open logical volume ", "ioctl on ", "cannot destroy ", "cannot mount ", "cannot export ", "cannot unmount dataset ", "cannot unmount '", "cannot import ", "waiting for ", "(device ", "of thin device ", "delete thin device ", "on dev ", ", dev ", "journal superblock for ", "aborting journal on device ", "ext4-fs (", "xfs (", "btrfs (device ",
 	"device-mapper: thin: ", "device-mapper: table: ", "rbd image ", "rbd: image ", "rbd: error removing ", "thin pool ", "volume group ", "mapping ", "dataset ", "lv ", "thin volume ", "device ", "failed to activate ", "unmap image ", "luksclose ", "mapped device ", "removing ", "pool ", "deactivate open ", "unmount of ", "device=", "[unmap ", "[map ",
 }
 
