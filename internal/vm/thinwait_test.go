@@ -64,11 +64,11 @@ func TestThinWaits(t *testing.T) {
 func TestThinTimesOut(t *testing.T) {
 	waiting(t, "10")
 	var f storageFinding
-	until(t, "no_space_timeout is over", func() bool {
+	until(t, "no_space_timeout is over", func() bool { // a look reads the log a moment before the pools
 		f = waits(t).one(t, fullPool)
-		return slices.ContainsFunc(f.Evidence, func(e struct{ Source, Text string }) bool { return strings.Contains(e.Text, "error_if_no_space") })
+		return slices.ContainsFunc(f.Evidence, func(e struct{ Source, Text string }) bool { return strings.Contains(e.Text, "(error IO) mode") })
 	})
-	f.says(t, "critical", "is full", "until no_space_timeout was over", "(error IO) mode")
+	f.says(t, "critical", "is full", "until no_space_timeout was over", "error_if_no_space")
 	if len(f.Holders) != 0 {
 		t.Errorf("%+v", f.Holders)
 	}
