@@ -17,8 +17,8 @@ type Merger struct {
 	seen   map[telling][]int
 }
 
-// A telling is what an event tells. A kill is told by its last message, too: what came
-// before may be cut off in one of the logs.
+// A telling is what an event tells. A kill is told by its last message alone: those before
+// it, which have the cgroup, may be cut off in one of the logs.
 type telling struct {
 	thing
 	last string
@@ -34,20 +34,27 @@ func (m *Merger) Add(log string, f *Folder) {
 	m.Left += f.Left
 	before := len(m.Events)
 	for _, e := range f.Events {
-		is := telling{thing: thing{e.Family, e.Cgroup, e.Process, e.Device, e.PID}}
-		if e.Family == OOM {
-			is.last = e.Text[strings.LastIndexByte(e.Text, '\n')+1:]
-		}
-		all := m.seen[is]
-		if i := slices.IndexFunc(all[max(0, len(all)-mostAlike):], func(i int) bool { return i < before && meet(&m.Events[i], &e) }); i >= 0 {
-			old := &m.Events[all[max(0, len(all)-mostAlike)+i]]
+		all := m.seen[tellingOf(&e)]
+		all = all[max(0, len(all)-mostAlike):]
+		if i := slices.IndexFunc(all, func(i int) bool { return meet(&m.Events[i], &e) }); i >= 0 {
+			old := &m.Events[all[i]]
 			old.Times = max(old.Times, e.Times)
 			continue
 		}
 		e.Log = log
-		m.seen[is] = append(all, len(m.Events))
 		m.Events = append(m.Events, e)
 	}
+	for i := before; i < len(m.Events); i++ { // one of the same log is another event
+		is := tellingOf(&m.Events[i])
+		m.seen[is] = append(m.seen[is], i)
+	}
+}
+
+func tellingOf(e *Event) telling {
+	if e.Family == OOM {
+		return telling{thing{family: OOM}, e.Text[strings.LastIndexByte(e.Text, '\n')+1:]}
+	}
+	return telling{thing: thing{e.Family, e.Cgroup, e.Process, e.Device, e.PID}}
 }
 
 // meet reports whether what two logs tell of one thing may be of the same time.

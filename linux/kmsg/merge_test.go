@@ -33,7 +33,7 @@ func TestMerger(t *testing.T) {
 		logs []string
 		want []string
 	}{
-		{"the same kill, cut in one", []string{"Mar  4 01:00:00 n kernel: java invoked oom-killer: gfp_mask=0xd0, order=0\nMar  4 01:00:00 n kernel: " + killedLine("java", 5), "[ 100.0] " + killedLine("java", 5)}, []string{"1 oom java 1"}},
+		{"the same kill, cut in one", []string{"Mar  4 01:00:00 n kernel: java invoked oom-killer: gfp_mask=0xd0, order=0\nMar  4 01:00:00 n kernel: Task in /docker/" + idA + " killed as a result of limit of /docker/" + idA + "\nMar  4 01:00:00 n kernel: " + killedLine("java", 5), "[ 100.0] " + killedLine("java", 5)}, []string{"1 oom java 1"}},
 		{"another kill of that number", []string{"[ 1.0] " + killedLine("java", 5), "[ 1.0] " + strings.Replace(killedLine("java", 5), "kB", "9kB", 1)}, []string{"1 oom java 1", "2 oom java 1"}},
 		{"two kills of one log stay two", []string{"[ 1.0] " + killedLine("java", 5) + "\n[ 2.0] " + killedLine("java", 5)}, []string{"1 oom java 1", "1 oom java 1"}},
 		{"what one has alone", []string{"Mar  4 01:00:00 n kernel: XFS (dm-1): log I/O error", "[ 1.0] XFS (dm-1): log I/O error\n[ 2.0] XFS (dm-2): log I/O error"}, []string{"1 fs-error dm-1 1", "2 fs-error dm-2 1"}},
