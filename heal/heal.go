@@ -78,7 +78,7 @@ type Options struct {
 func Apply(ctx context.Context, p plan.Plan, o Options) (plan.Plan, error) {
 	h := &healer{Options: o, plan: p}
 	err := h.all(ctx)
-	return h.plan, errors.Join(err, h.leave("it was not looked at again"), h.Journal.sync())
+	return h.plan, errors.Join(err, h.leave("it was not looked at again"))
 }
 
 func (h *healer) all(ctx context.Context) error {

@@ -41,10 +41,7 @@ type Who struct {
 
 func who() Who { return Who{os.Getuid(), os.Getenv("SUDO_USER"), os.Getpid()} }
 
-// A Journal is open for writing. The line of what is about to be done is on the disk
-// before the call returns. How it ended is there with the next such line, or with
-// sync: a crash before that leaves an act without an end, and heal --resume tells how
-// that is.
+// A Journal is open for writing. Each line is on the disk before the call returns.
 type Journal struct {
 	file *os.File
 	path string
@@ -157,18 +154,10 @@ func (j *Journal) append(p plan.Plan, e Entry) error {
 	if err == nil {
 		_, err = j.file.Write(append(text, '\n'))
 	}
+	if err == nil {
+		err = syncFile(j.file)
+	}
 	if err != nil {
-		return &journalError{j.path, err}
-	}
-	if e.Event == "end" {
-		return nil
-	}
-	return j.sync()
-}
-
-// sync has all lines on the disk before it returns.
-func (j *Journal) sync() error {
-	if err := syncFile(j.file); err != nil {
 		return &journalError{j.path, err}
 	}
 	return nil

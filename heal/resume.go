@@ -50,7 +50,7 @@ func Resume(ctx context.Context, j *Journal, open []Entry, seen Sight) (out []pl
 		}
 		out = append(out, s)
 	}
-	return out, j.sync()
+	return out, nil
 }
 
 // lastNote is the last thing that an act said before it changed something; nil if
