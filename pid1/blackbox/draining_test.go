@@ -53,8 +53,8 @@ func within(do func(*run) error, least, most time.Duration) func(*run) error {
 // lastTold runs an init whose main child leaves with 3, and another of its group
 // that says when it gets a signal.
 func lastTold(sig string) string {
-	return `cd $DIR; $INIT -- sh -c "sh -c 'trap \"echo told > told; exit\" ` + sig + `; echo up > up; while :; do sleep 0.01; done' & while [ ! -e up ]; do sleep 0.01; done; exit 3"; c=$?
-		for i in $(seq 100); do [ ! -e told ] || break; sleep 0.01; done; cat told; exit $c`
+	return `cd $DIR; $INIT -- sh -c "sh -c 'trap \"echo told > new; mv new told; exit\" ` + sig + `; echo up > up; while :; do sleep 0.01; done' & while [ ! -e up ]; do sleep 0.01; done; exit 3"; c=$?
+		for i in $(seq 300); do [ ! -e told ] || break; sleep 0.01; done; cat told; exit $c`
 }
 
 func nothing(*run) error { return nil }
