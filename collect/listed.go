@@ -2,6 +2,7 @@ package collect
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"sexton.dev/snapshot"
@@ -22,13 +23,7 @@ func listed(table *snapshot.Mounts) runs {
 			seen[table.Namespaces[i].Mounts[k].Device] = true
 		}
 	}
-	var all []numbers
-	for name := range seen {
-		if n, ok := numbersOf(name); ok {
-			all = append(all, n)
-		}
-	}
-	if out := runsOf(all); len(out) <= mostListed {
+	if out := runsOf(numbersOfAll(slices.Collect(maps.Keys(seen)))); len(out) <= mostListed {
 		return out
 	}
 	return nil

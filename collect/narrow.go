@@ -47,12 +47,7 @@ func (l *looker) request() census.Request {
 	req.Passes = 1
 	if len(l.Narrow.Devices) > 0 {
 		req.Whole = false
-		var asked []numbers
-		for _, d := range l.Narrow.Devices {
-			if n, ok := numbersOf(d); ok {
-				asked = append(asked, n)
-			}
-		}
+		asked := numbersOfAll(l.Narrow.Devices)
 		req.Device = func(major, minor uint32) bool { return slices.Contains(asked, numbers{major, minor}) }
 	}
 	return req

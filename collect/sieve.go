@@ -13,7 +13,7 @@ import (
 type sieve struct {
 	narrow  bool
 	layers  layers
-	devices map[numbers]bool
+	devices []numbers
 	listed  runs
 	mounts  []uint64 // sorted
 }
@@ -28,15 +28,19 @@ func numbersOf(name string) (n numbers, ok bool) {
 	return numbers{uint32(major), uint32(minor)}, err1 == nil && err2 == nil
 }
 
-func newSieve(q *refQuestion) *sieve {
-	s := &sieve{narrow: q.Narrow, layers: findLayers(q.Proc, q.Layers), devices: map[numbers]bool{}, listed: q.Listed}
-	s.mounts = slices.Sorted(slices.Values(q.Mounts))
-	for _, name := range q.Devices {
+// numbersOfAll are those of the names that are of devices.
+func numbersOfAll(names []string) (out []numbers) {
+	for _, name := range names {
 		if n, ok := numbersOf(name); ok {
-			s.devices[n] = true
+			out = append(out, n)
 		}
 	}
-	return s
+	return out
+}
+
+func newSieve(q *refQuestion) *sieve {
+	return &sieve{narrow: q.Narrow, layers: findLayers(q.Proc, q.Layers), devices: numbersOfAll(q.Devices), listed: q.Listed,
+		mounts: slices.Sorted(slices.Values(q.Mounts))}
 }
 
 // suspect reports whether a file with this device may be in a detached overlay
@@ -48,7 +52,7 @@ func (s *sieve) suspect(major, minor uint32) bool {
 // asked reports whether a reference is to a mount or superblock that is asked about.
 // Of a file that is registered with an io_uring only the path is known.
 func (s *sieve) asked(r *holders.Ref) bool {
-	if !s.narrow || r.Kind == holders.IOURing || s.devices[numbers{r.Major, r.Minor}] {
+	if !s.narrow || r.Kind == holders.IOURing || slices.Contains(s.devices, numbers{r.Major, r.Minor}) {
 		return true
 	}
 	_, is := slices.BinarySearch(s.mounts, r.MountID)
@@ -58,5 +62,5 @@ func (s *sieve) asked(r *holders.Ref) bool {
 func (s *sieve) wants(r *holders.Ref) bool { return s.asked(r) || s.suspect(r.Major, r.Minor) }
 
 func (s *sieve) superblock(major, minor uint32) bool {
-	return s.devices[numbers{major, minor}] || s.suspect(major, minor)
+	return slices.Contains(s.devices, numbers{major, minor}) || s.suspect(major, minor)
 }
