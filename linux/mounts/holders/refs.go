@@ -1,7 +1,6 @@
 package holders
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -100,8 +99,11 @@ func Refs(ctx context.Context, req RefRequest, visit func(Ref) error) (unknown [
 				r.mappings(pid)
 			}
 		}
-		if err := cmp.Or(w.processes(req.PIDs, each), r.err); err != nil {
+		if err := w.processes(req.PIDs, each); err != nil {
 			return w.unknown, err
+		}
+		if r.err != nil {
+			return w.unknown, r.err
 		}
 	}
 	return w.unknown, nil
