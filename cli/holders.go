@@ -150,6 +150,19 @@ func (f finder) narrowTo(words []string) *collect.Narrow {
 		return &collect.Narrow{Devices: words}
 	}
 	return &collect.Narrow{
+		Means: func(stand *snapshot.Mounts) (asked, near func(*snapshot.Mount) bool) {
+			var means, nears []func(*snapshot.Mount) bool
+			for _, word := range f.ways(words) {
+				means, nears = append(means, holding.Means(stand, word)), append(nears, holding.Near(word))
+			}
+			any := func(of []func(*snapshot.Mount) bool) func(*snapshot.Mount) bool {
+				return func(m *snapshot.Mount) bool {
+					return slices.ContainsFunc(of, func(is func(*snapshot.Mount) bool) bool { return is(m) })
+				}
+			}
+			return any(means), any(nears)
+		},
+		Below: slices.DeleteFunc(f.ways(words), func(word string) bool { return !strings.HasPrefix(word, "/") }),
 		Named: slices.ContainsFunc(words, mayBeName),
 		Asked: func(h *snapshot.Host) collect.Asked {
 			var a collect.Asked
@@ -160,6 +173,17 @@ func (f finder) narrowTo(words []string) *collect.Narrow {
 			return a
 		},
 	}
+}
+
+// ways are the words, and where the symbolic links of those that are paths lead: see search.
+func (f finder) ways(words []string) []string {
+	out := slices.Clone(words)
+	for _, word := range words {
+		if at := f.follow(word); at != word {
+			out = append(out, at)
+		}
+	}
+	return out
 }
 
 // mayBeName reports whether a word may be one that only a runtime or kubelet knows:

@@ -47,6 +47,7 @@ type looker struct {
 	places  placeCache
 	known   memo
 	spaces  []mounts.Namespace // of a narrow question, as the census had them
+	devices []mounts.Device    // as spaces: of all mounts, also of those that were left out
 	about   *Asked             // what the question turned out to be about, nil: all
 
 	listening func() (listenersReply, error) // asks once for listening sockets: the ladder is made twice

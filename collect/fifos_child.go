@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"path"
+	"sexton.dev/linux/mounts"
 	"strconv"
 	"time"
 
@@ -58,7 +59,7 @@ func lookAtFifo(root, file string) (fifoAnswer, error) {
 		return a, err
 	}
 	defer d.Close()
-	a.Device, a.Inode = deviceName(d.Major, d.Minor), d.Inode
+	a.Device, a.Inode = mounts.Device{Major: d.Major, Minor: d.Minor}.String(), d.Inode
 	init, err := d.Init()
 	if err == nil {
 		a.Init = &snapshot.ID{PID: init.PID, Start: init.Start}

@@ -44,7 +44,7 @@ func (l *looker) reachable(table *snapshot.Mounts, all []Layer) []Layer {
 				continue
 			}
 			for k := range ns.Mounts {
-				if m := &ns.Mounts[k]; m.Point != "/" && runtimes.Foreign(m.Type) && (dir.Dir == m.Point || strings.HasPrefix(dir.Dir, m.Point+"/")) {
+				if m := &ns.Mounts[k]; overServer(m) && (dir.Dir == m.Point || strings.HasPrefix(dir.Dir, m.Point+"/")) {
 					l.lackOf(snapshot.References, "detached overlays with a layer below "+m.Point, m.Type+" asks a server, and is not walked into")
 					return true
 				}
@@ -54,11 +54,15 @@ func (l *looker) reachable(table *snapshot.Mounts, all []Layer) []Layer {
 	})
 }
 
+// overServer reports whether a walk through a mount may wait for a server. Of a root that
+// is on one nothing can be done.
+func overServer(m *snapshot.Mount) bool { return m.Point != "/" && runtimes.Foreign(m.Type) }
+
 type layer struct {
 	dir    string
 	fd     int
 	inode  uint64
-	device string
+	device mounts.Device
 }
 
 // findLayers opens directories. One that is not there proves nothing, and is left out.
@@ -78,7 +82,7 @@ func findLayers(proc string, dirs []Layer) layers {
 			unix.Close(fd)
 			continue
 		}
-		out = append(out, layer{l.Dir, fd, st.Ino, deviceName(unix.Major(st.Dev), unix.Minor(st.Dev))})
+		out = append(out, layer{l.Dir, fd, st.Ino, mounts.Device{Major: unix.Major(st.Dev), Minor: unix.Minor(st.Dev)}})
 	}
 	return out
 }
@@ -97,7 +101,7 @@ func openBelow(root, dir string) (int, error) {
 // of returns the layer that a reference into an overlay is proved to be in, "" if none.
 func (all layers) of(r holders.Ref) string {
 	for _, l := range all {
-		if deviceName(r.Major, r.Minor) == l.device {
+		if r.Device == l.device {
 			continue // on the layers' own file system: no overlay
 		}
 		if r.Inode == l.inode || r.Inode == l.below(r.Link) {

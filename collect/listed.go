@@ -2,10 +2,9 @@ package collect
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 
-	"sexton.dev/snapshot"
+	"sexton.dev/linux/mounts"
 )
 
 // A run is device numbers of one major number, one after the other.
@@ -16,39 +15,35 @@ type run struct{ Major, First, Last uint32 }
 type runs []run
 
 // listed are the devices of all mounts, none if they are over mostListed runs.
-func listed(table *snapshot.Mounts) runs {
-	seen := map[string]bool{}
-	for i := range table.Namespaces {
-		for k := range table.Namespaces[i].Mounts {
-			seen[table.Namespaces[i].Mounts[k].Device] = true
-		}
-	}
-	if out := runsOf(numbersOfAll(slices.Collect(maps.Keys(seen)))); len(out) <= mostListed {
+func listed(all []mounts.Device) runs {
+	if out := runsOf(all); len(out) <= mostListed {
 		return out
 	}
 	return nil
 }
 
-func runsOf(all []numbers) (out runs) {
-	slices.SortFunc(all, func(a, b numbers) int { return cmp.Or(cmp.Compare(a.major, b.major), cmp.Compare(a.minor, b.minor)) })
-	for _, n := range all {
-		if i := len(out) - 1; i >= 0 && out[i].Major == n.major && n.minor-out[i].Last <= 1 {
-			out[i].Last = n.minor
+func runsOf(all []mounts.Device) (out runs) {
+	slices.SortFunc(all, func(a, b mounts.Device) int {
+		return cmp.Or(cmp.Compare(a.Major, b.Major), cmp.Compare(a.Minor, b.Minor))
+	})
+	for _, d := range all {
+		if i := len(out) - 1; i >= 0 && out[i].Major == d.Major && d.Minor-out[i].Last <= 1 {
+			out[i].Last = d.Minor
 			continue
 		}
-		out = append(out, run{n.major, n.minor, n.minor})
+		out = append(out, run{d.Major, d.Minor, d.Minor})
 	}
 	return out
 }
 
-func (r runs) has(major, minor uint32) bool {
-	_, found := slices.BinarySearchFunc(r, numbers{major, minor}, func(x run, n numbers) int {
+func (r runs) has(d mounts.Device) bool {
+	_, found := slices.BinarySearchFunc(r, d, func(x run, d mounts.Device) int {
 		switch {
-		case x.Major != n.major:
-			return cmp.Compare(x.Major, n.major)
-		case x.Last < n.minor:
+		case x.Major != d.Major:
+			return cmp.Compare(x.Major, d.Major)
+		case x.Last < d.Minor:
 			return -1
-		case x.First > n.minor:
+		case x.First > d.Minor:
 			return 1
 		}
 		return 0

@@ -14,22 +14,20 @@ import (
 	"sexton.dev/snapshot"
 )
 
-func deviceName(major, minor uint32) string {
-	return strconv.FormatUint(uint64(major), 10) + ":" + strconv.FormatUint(uint64(minor), 10)
-}
-
 // mountTables reads the mounts of all namespaces and what keeps those.
 func (l *looker) mountTables(ctx context.Context) {
 	if !l.wants(snapshot.MountTables, snapshot.References) {
 		return
 	}
+	var stand snapshot.Mounts
+	l.blocks(&stand)
 	var table *snapshot.Mounts
 	var lacks []mounts.Unknown
 	var err error
 	if door.Unrecorded(l.Door) {
-		table, lacks, err = l.readMounts(ctx)
+		table, lacks, err = l.readMounts(ctx, &stand)
 	} else {
-		table, lacks, err = l.keptMounts(ctx)
+		table, lacks, err = l.keptMounts(ctx, &stand)
 	}
 	if err != nil {
 		l.missing(snapshot.MountTables, "the mounts of all mount namespaces", cause(err))
@@ -40,7 +38,7 @@ func (l *looker) mountTables(ctx context.Context) {
 	}
 	table.Most = l.quietNumber("/proc/sys/fs/mount-max")
 	l.h.Mounts = table
-	l.blocks(table)
+	table.Blocks, table.Swaps = stand.Blocks, stand.Swaps
 	l.about = l.asked()
 	if l.Narrow != nil && door.Unrecorded(l.Door) {
 		l.narrowPins(ctx, table, l.about)
@@ -55,7 +53,7 @@ func (l *looker) mountTables(ctx context.Context) {
 }
 
 // keptMounts is readMounts in a form that a recording keeps.
-func (l *looker) keptMounts(ctx context.Context) (*snapshot.Mounts, []mounts.Unknown, error) {
+func (l *looker) keptMounts(ctx context.Context, stand *snapshot.Mounts) (*snapshot.Mounts, []mounts.Unknown, error) {
 	type kept struct {
 		Mounts *snapshot.Mounts
 		Lacks  []mounts.Unknown
@@ -63,7 +61,7 @@ func (l *looker) keptMounts(ctx context.Context) (*snapshot.Mounts, []mounts.Unk
 	var k kept
 	text, err := l.Ask("mounts", func() ([]byte, error) {
 		var err error
-		if k.Mounts, k.Lacks, err = l.readMounts(ctx); err != nil {
+		if k.Mounts, k.Lacks, err = l.readMounts(ctx, stand); err != nil {
 			return nil, err
 		}
 		return json.Marshal(k)
@@ -78,15 +76,15 @@ func (l *looker) keptMounts(ctx context.Context) (*snapshot.Mounts, []mounts.Unk
 	return k.Mounts, k.Lacks, nil
 }
 
-// readMounts takes the census of a live host. Where the question is narrow, what
+// readMounts takes the census of a live host, whose block devices are known. Where the question is narrow, what
 // keeps the namespaces is read later, when it is known which are asked about.
-func (l *looker) readMounts(ctx context.Context) (*snapshot.Mounts, []mounts.Unknown, error) {
-	c, err := census.Read(ctx, l.request())
+func (l *looker) readMounts(ctx context.Context, stand *snapshot.Mounts) (*snapshot.Mounts, []mounts.Unknown, error) {
+	c, err := census.Read(ctx, l.request(stand))
 	if err != nil {
 		return nil, nil, err
 	}
 	if l.Narrow != nil {
-		l.spaces = slices.Clone(c.Namespaces) // convert empties those
+		l.spaces, l.devices = slices.Clone(c.Namespaces), c.Devices // convert empties those
 		return convert(c, nil), c.Unknown, nil
 	}
 	pins, unknown, err := holders.Pins(ctx, holders.PinRequest{Proc: l.Proc, Spaces: c.Namespaces})
@@ -100,25 +98,18 @@ func (l *looker) readMounts(ctx context.Context) (*snapshot.Mounts, []mounts.Unk
 // of the census, for a host can have a million mounts.
 func convert(c *census.Census, pins map[uint64][]holders.Pin) *snapshot.Mounts {
 	out := &snapshot.Mounts{Way: string(c.Way), Why: c.Why, Blind: c.Blind, Settled: c.Settled}
-	type device struct{ major, minor uint32 }
-	names := map[device]string{}
+	names := map[mounts.Device]string{}
 	for i := range c.Namespaces {
 		from := &c.Namespaces[i]
 		ns := snapshot.MountNamespace{Inode: from.Inode, ID: from.ID, Owner: from.Owner, Mounts: make([]snapshot.Mount, len(from.Mounts))}
 		for k := range from.Mounts {
 			m := &from.Mounts[k]
-			d := device{m.Major, m.Minor}
-			name, ok := names[d]
+			name, ok := names[m.Device()]
 			if !ok {
-				name = deviceName(m.Major, m.Minor)
-				names[d] = name
+				name = m.Device().String()
+				names[m.Device()] = name
 			}
-			to := &ns.Mounts[k]
-			*to = snapshot.Mount{ID: m.UniqueID, Parent: m.UniqueParent, OldID: m.ID, Shared: uint64(m.Shared), Master: uint64(m.Master), Unbindable: m.Unbindable,
-				Device: name, Root: m.Root, Point: m.MountPoint, Type: m.Type, Source: m.Source, Super: m.Super}
-			if to.ID == 0 {
-				to.ID, to.Parent = uint64(m.ID), uint64(m.Parent)
-			}
+			ns.Mounts[k] = mountOf(m, name)
 		}
 		from.Mounts = nil
 		ns.Pins = convertPins(pins[from.Inode])
@@ -127,9 +118,18 @@ func convert(c *census.Census, pins map[uint64][]holders.Pin) *snapshot.Mounts {
 	return out
 }
 
+func mountOf(m *mounts.Mount, device string) snapshot.Mount {
+	to := snapshot.Mount{ID: m.UniqueID, Parent: m.UniqueParent, OldID: m.ID, Shared: uint64(m.Shared), Master: uint64(m.Master), Unbindable: m.Unbindable,
+		Device: device, Root: m.Root, Point: m.MountPoint, Type: m.Type, Source: m.Source, Super: m.Super}
+	if to.ID == 0 {
+		to.ID, to.Parent = uint64(m.ID), uint64(m.Parent)
+	}
+	return to
+}
+
 func convertPins(pins []holders.Pin) (out []snapshot.Pin) {
 	for _, p := range pins {
-		out = append(out, snapshot.Pin{Kind: string(p.Kind), PID: p.PID, TID: p.TID, FD: p.FD, Path: p.Mount.MountPoint, Namespace: p.Namespace})
+		out = append(out, snapshot.Pin{Kind: string(p.Kind), PID: p.PID, TID: p.TID, FD: p.FD, Path: p.Path, Namespace: p.Namespace})
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"sexton.dev/linux/mounts"
 	"sexton.dev/linux/mounts/census"
 	"sexton.dev/linux/mounts/holders"
 	"sexton.dev/snapshot"
@@ -15,12 +16,20 @@ import (
 // runtimes are asked for names only if one of those is in a container.
 type Narrow struct {
 	// Devices are superblocks, "8:16". Mounts of others are left out, but for
-	// what is mounted on these, and so are namespaces without any. None: all
-	// mounts are there.
+	// what is mounted on these, and see [census.Question].
 	Devices []string
 
+	// Means returns, by the block devices of a look, which mounts are asked about:
+	// those on the same superblocks are there too. And which else are to be there,
+	// near. Both may depend on a mount's strings and device, and on nothing else.
+	// nil and no Devices, or Named: all mounts are there.
+	Means func(*snapshot.Mounts) (asked, near func(*snapshot.Mount) bool)
+
+	// Below are paths: overlays with a layer below one are there too.
+	Below []string
+
 	// Asked says what is asked about, of a look that has its mounts and blocks
-	// and, if Named, its containers. nil: all that there is.
+	// and, if Named, its containers. nil: all that is on Devices.
 	Asked func(*snapshot.Host) Asked
 
 	// Named says that Asked needs the names that runtimes give, so that they are
@@ -39,16 +48,25 @@ type Asked struct {
 func (l *looker) lean() bool { return l.Narrow != nil && !l.Narrow.Named }
 
 // request is what the census is asked for.
-func (l *looker) request() census.Request {
+func (l *looker) request(stand *snapshot.Mounts) census.Request {
 	req := census.Request{Proc: l.Proc, Whole: true}
 	if l.Narrow == nil {
 		return req
 	}
 	req.Passes = 1
-	if len(l.Narrow.Devices) > 0 {
-		req.Whole = false
-		asked := numbersOfAll(l.Narrow.Devices)
-		req.Device = func(major, minor uint32) bool { return slices.Contains(asked, numbers{major, minor}) }
+	if l.Narrow.Named || len(l.Narrow.Devices) == 0 && l.Narrow.Means == nil {
+		return req
+	}
+	req.Whole = false
+	devices := devicesOf(l.Narrow.Devices)
+	req.About = &census.Question{Device: func(d mounts.Device) bool { return slices.Contains(devices, d) }, Below: l.Narrow.Below}
+	if l.Narrow.Means != nil {
+		asked, near := l.Narrow.Means(stand)
+		req.About.Asked = func(m *mounts.Mount) bool { to := mountOf(m, m.Device().String()); return asked(&to) }
+		req.About.Near = func(m *mounts.Mount) bool {
+			to := mountOf(m, m.Device().String())
+			return near(&to) || overServer(&to) // see reachable
+		}
 	}
 	return req
 }

@@ -69,7 +69,7 @@ func (l *looker) references(ctx context.Context, table *snapshot.Mounts, asked *
 			return // what has no name in the tables and no layers is known by no reference
 		}
 		if len(q.Layers) > 0 {
-			q.Listed = listed(table)
+			q.Listed = listed(l.devices)
 		}
 	}
 	text, err := l.Ask("mount-references", func() ([]byte, error) { return readReferences(ctx, l.Child, q) })
@@ -190,8 +190,8 @@ func childReferences(out io.Writer, text string) error {
 	s := newSieve(&q)
 	visit := func(r holders.Ref) error {
 		ref := snapshot.Reference{PID: r.PID, TID: r.TID, Kind: string(r.Kind), FD: r.FD, Mount: r.MountID,
-			Device: deviceName(r.Major, r.Minor), Inode: r.Inode, Link: r.Link}
-		if s.suspect(r.Major, r.Minor) {
+			Device: r.Device.String(), Inode: r.Inode, Link: r.Link}
+		if s.suspect(r.Device) {
 			ref.Layer = s.layers.of(r)
 		}
 		if ref.Layer == "" && !s.asked(&r) {

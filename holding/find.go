@@ -116,6 +116,16 @@ func DeviceOf(all *snapshot.Mounts, word string) string {
 	return ""
 }
 
+// Means returns which mounts a word means by themselves, which depends on their
+// strings and device alone if it is no mount's id. Of the tables it needs the block
+// devices. [Search] finds these and no others.
+func Means(all *snapshot.Mounts, word string) func(*snapshot.Mount) bool {
+	if d := DeviceOf(all, word); d != "" {
+		return func(m *snapshot.Mount) bool { return m.Device == d }
+	}
+	return matcher(word)
+}
+
 // matcher says which mounts a word means by itself.
 func matcher(word string) func(*snapshot.Mount) bool {
 	if id, err := strconv.ParseUint(word, 10, 64); err == nil {

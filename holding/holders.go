@@ -151,8 +151,11 @@ func (k *keeper) devices() {
 		k.leftBehind()
 		return
 	}
-	first := k.h.MountNamespaceOf(1) // the kernel names these files as the host sees them
-	host := func(ns *snapshot.MountNamespace) bool { return first == nil || ns == first }
+	// The kernel names these files as the host sees them or, of a mount that the host has
+	// not, as its own namespace does.
+	first := k.h.MountNamespaceOf(1)
+	hosts := slices.ContainsFunc(k.t.Mounts, func(p Place) bool { return p.Namespace == first })
+	host := func(ns *snapshot.MountNamespace) bool { return !hosts || ns == first }
 	for _, b := range all.Blocks {
 		if b.Backing != "" && k.isOn(strings.TrimSuffix(b.Backing, " (deleted)"), host) {
 			k.add(check.Holder{Kind: "loop", Path: b.Backing})

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"sexton.dev/linux/mounts"
 	"sexton.dev/snapshot"
 )
 
@@ -39,8 +40,7 @@ func Layers(h *snapshot.Host, word string) []Layer {
 		}
 	}
 	if strings.HasPrefix(word, "/") {
-		word = path.Clean(word)
-		if dir := path.Dir(word); path.Base(word) == "merged" {
+		if dir := besideLayers(word); dir != "" {
 			add(0, dir)
 			add(seer(h.Mounts, dir), dir)
 		}
@@ -57,6 +57,24 @@ func Layers(h *snapshot.Host, word string) []Layer {
 		add(pid, path.Join(root, id))
 	}
 	return out
+}
+
+// besideLayers is the directory in which an overlay has its layers beside its mount
+// point, "" if a path is not as runtimes name that.
+func besideLayers(word string) string {
+	if word = path.Clean(word); path.Base(word) == "merged" {
+		return path.Dir(word)
+	}
+	return ""
+}
+
+// Near returns which mounts [Layers] needs of those that a word does not mean, but for overlays.
+func Near(word string) func(*snapshot.Mount) bool {
+	dir := ""
+	if strings.HasPrefix(word, "/") {
+		dir = besideLayers(word)
+	}
+	return func(m *snapshot.Mount) bool { return dir != "" && m.Point != "" && within(dir, m.Point) }
 }
 
 // seer is a process of the namespace that has the nearest mount above a directory.
@@ -102,9 +120,7 @@ func graphRoots(all *snapshot.Mounts) map[string]int {
 			}
 			dir, known := root[m.Device]
 			if !known {
-				for _, upper := range Directories(m, "upperdir") {
-					dir = path.Dir(path.Dir(upper))
-				}
+				dir = mounts.LayerRoot(m.Type, m.Super)
 				root[m.Device] = dir
 			}
 			if was, known := out[dir]; dir != "" && (known && pid < was || !known && len(out) < most) {

@@ -42,6 +42,7 @@ func holders(t *testing.T, w world, target string) (finding, int) {
 	if err := json.Unmarshal([]byte(r.stdout), &h); err != nil {
 		t.Fatalf("%v: %s", err, r)
 	}
+	narrowly(t, w, target)
 	return h, r.code
 }
 

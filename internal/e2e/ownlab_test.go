@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"sexton.dev/internal/hosttest"
 )
 
@@ -33,6 +35,28 @@ type held struct {
 	run
 }
 
+// narrowly fails the test unless a question about one target alone, for which few
+// mounts are kept, has the answer of one that asks of a name, too, for which all are.
+func narrowly(t *testing.T, w world, target string) {
+	t.Helper()
+	type answer struct{ Target, Mounts, Holders any }
+	ask := func(targets ...string) (a answer) {
+		r := w.sexton(t, append([]string{"holders", "-o", "jsonl"}, targets...)...).exits(t, clean, findings, cantTell)
+		line, _, _ := strings.Cut(r.stdout, "\n")
+		if err := json.Unmarshal([]byte(line), &a); err != nil {
+			t.Fatalf("%v: %s", err, r)
+		}
+		return a
+	}
+	diff := ""
+	for range 3 { // processes that come and go meanwhile are in one of them
+		if diff = cmp.Diff(ask(target, "a-name-of-nothing"), ask(target)); diff == "" {
+			return
+		}
+	}
+	t.Errorf("%s: of all mounts (-), of few (+)\n%s", target, diff)
+}
+
 // whoHolds runs sexton holders.
 func whoHolds(t *testing.T, w world, target string, flags ...string) held {
 	t.Helper()
@@ -43,6 +67,9 @@ func whoHolds(t *testing.T, w world, target string, flags ...string) held {
 	}
 	if len(h.Holders) > 0 != (r.code == findings) {
 		t.Errorf("%d holders, and exit %d: %s", len(h.Holders), r.code, r)
+	}
+	if len(flags) == 0 {
+		narrowly(t, w, target)
 	}
 	return h
 }

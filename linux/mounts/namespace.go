@@ -36,9 +36,9 @@ func BoundNamespace(m *Mount) (inode uint64, ok bool) {
 //
 // Any file may be named like this: only the kernel's own links, and the roots
 // of nsfs mounts, may be asked. Source: namespaces(7).
-func NamespaceInode(text string) (inode uint64, ok bool) {
+func NamespaceInode[Text string | []byte](text Text) (inode uint64, ok bool) {
 	const head = "mnt:["
-	if len(text) < len(head)+2 || text[:len(head)] != head || text[len(text)-1] != ']' {
+	if len(text) < len(head)+2 || string(text[:len(head)]) != head || text[len(text)-1] != ']' {
 		return 0, false
 	}
 	for _, c := range []byte(text[len(head) : len(text)-1]) {

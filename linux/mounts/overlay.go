@@ -1,6 +1,7 @@
 package mounts
 
 import (
+	"path"
 	"slices"
 	"strings"
 )
@@ -34,4 +35,14 @@ func Directories(fsType, super string, options ...string) []string {
 		}
 	}
 	return out
+}
+
+// LayerRoot is the directory in which a runtime keeps the layers of an overlay with
+// these superblock options, one directory each, as /var/lib/docker/overlay2; "" if
+// it has no upper one.
+func LayerRoot(fsType, super string) string {
+	for _, upper := range Directories(fsType, super, "upperdir") {
+		return path.Dir(path.Dir(upper))
+	}
+	return ""
 }

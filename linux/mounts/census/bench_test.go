@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sexton.dev/linux/mounts"
 	"sexton.dev/linux/mounts/mountstest"
 )
 
@@ -20,7 +21,7 @@ func BenchmarkRead(b *testing.B) {
 	}{
 		{"numbers", Request{Passes: 1}},
 		{"settled", Request{}},
-		{"one device", Request{Passes: 1, Device: func(major, minor uint32) bool { return false }}},
+		{"one device", Request{Passes: 1, About: &Question{Device: func(mounts.Device) bool { return false }}}},
 		{"whole", Request{Passes: 1, Whole: true}},
 		{"mountinfo", Request{Passes: 1, Way: Mountinfo}},
 	} {

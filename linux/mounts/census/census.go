@@ -39,19 +39,11 @@ type Request struct {
 	// there for mounts of nsfs alone. Mountinfo has all strings and does not ask.
 	Whole bool
 
-	// Device, if not nil, chooses superblocks: all other mounts are left out but
-	// for what is mounted on these, overlays with a layer below one of these, and
-	// mounts of nsfs; and so are namespaces in which nothing is left. What is left
-	// has its strings. Whole must be false then.
-	Device func(major, minor uint32) bool
+	// About, if not nil, leaves out most mounts. Whole must be false then.
+	About *Question
 }
 
-func (r *Request) strings() bool { return r.Whole || r.Device != nil }
-
-// leavesOut reports whether nothing of a namespace is left, and nothing hidden.
-func (r *Request) leavesOut(ns *mounts.Namespace) bool {
-	return r.Device != nil && len(ns.Mounts) == 0 && ns.Hidden == 0
-}
+func (r *Request) strings() bool { return r.Whole || r.About != nil }
 
 // A Census is every mount of every mount namespace that could be read.
 //
@@ -67,6 +59,10 @@ type Census struct {
 	Settled    bool     // the last two passes were equal
 	Moving     []uint64 // inodes of the namespaces that differed in the last two passes
 	Unknown    []mounts.Unknown
+
+	// Devices are the superblocks of all mounts, in no order and some more than once,
+	// also of those that a question left out; nil where strings were read of few alone.
+	Devices []mounts.Device
 }
 
 // Read takes the census. A namespace or mount that vanishes meanwhile is left
@@ -112,6 +108,9 @@ func (c *Census) readStatmount(ctx context.Context, req Request) error {
 		return err
 	}
 	c.Unknown = r.unknown(c)
+	if req.Whole || req.About != nil && req.About.Asked != nil {
+		c.Devices = r.supers.devices()
+	}
 	if nestedPIDs(req.Proc) {
 		c.Blind = "mount namespaces without a process, thread, bound or open file in this PID namespace: from here the kernel leads to no others"
 	}
@@ -129,19 +128,9 @@ func (c *Census) readMountinfo(ctx context.Context, req Request) error {
 	}
 	c.Unknown = r.unknown
 	c.Blind = "mount namespaces that only a descriptor in flight in a socket keeps, and mounts that are covered at the root of one, below the one on /: nothing in /proc leads to them"
-	if req.Device != nil {
-		points := req.points(c.Namespaces)
-		for i := range c.Namespaces {
-			all := c.Namespaces[i].Mounts
-			kept := req.ofDevice(all)
-			for k := range all {
-				if standsOn(&all[k], points) && !slices.ContainsFunc(kept, func(m mounts.Mount) bool { return m.ID == all[k].ID }) {
-					kept = append(kept, all[k])
-				}
-			}
-			c.Namespaces[i].Mounts = kept
-		}
-		c.Namespaces = slices.DeleteFunc(c.Namespaces, func(ns mounts.Namespace) bool { return req.leavesOut(&ns) })
+	c.Devices = devicesIn(c.Namespaces)
+	if req.About != nil {
+		req.About.answer(c.Namespaces)
 	}
 	return nil
 }

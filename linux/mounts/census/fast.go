@@ -17,20 +17,24 @@ import (
 
 // A fastReader asks listmount and statmount.
 type fastReader struct {
-	req      Request
-	own      int    // the namespace that this process is in
-	inode    uint64 // of own
-	outside  int    // another, to read own from: see [statmount.Caller.List]; -1: none
-	blind    error  // why own is read from inside; nil if it is not
-	known    map[uint64]mounts.Namespace
-	caller   *statmount.Caller
-	last     map[uint64][]mounts.Mount // of the pass before, by inode
-	ids      []uint64                  // of one namespace, used again for the next
-	all      []mounts.Mount            // as ids
-	since    int                       // mounts that were read since letGo let go
-	supers   superblocks
-	overlays [][]overlay      // by namespace, of a request for Device: those that are not chosen by it
-	walked   []mounts.Unknown // what a walk could not find, see each
+	req     Request
+	own     int    // the namespace that this process is in
+	inode   uint64 // of own
+	outside int    // another, to read own from: see [statmount.Caller.List]; -1: none
+	blind   error  // why own is read from inside; nil if it is not
+	known   map[uint64]mounts.Namespace
+	caller  *statmount.Caller
+	last    map[uint64][]mounts.Mount // of the pass before, by inode
+	ids     []uint64                  // of one namespace, used again for the next
+	all     []mounts.Mount            // as ids
+	since   int                       // mounts that were read since letGo let go
+	supers  superblocks
+	walked  []mounts.Unknown // what a walk could not find, see each
+
+	// Of a question, used again for the next namespace.
+	read  []entry
+	told  []told
+	mount mounts.Mount
 }
 
 func newFastReader(req Request) (*fastReader, error) {
@@ -65,17 +69,21 @@ func (r *fastReader) pass(ctx context.Context) ([]mounts.Namespace, error) {
 		return nil, err
 	}
 	gone := make([]bool, len(spaces))
-	r.overlays = make([][]overlay, len(spaces))
-	err = r.forEach(ctx, spaces, func(i int) error {
-		err := r.list(&spaces[i], &r.overlays[i])
+	entries := make([][]entry, len(spaces)) // of a question
+	err = r.forEach(ctx, spaces, func(i int) (err error) {
+		if r.req.About == nil {
+			err = r.list(&spaces[i])
+		} else {
+			entries[i], err = r.entries(&spaces[i])
+		}
 		gone[i] = errors.Is(err, unix.ENOENT)
 		if gone[i] {
 			return nil
 		}
 		return err
 	})
-	if err == nil && r.req.Device != nil {
-		err = r.addOverlays(ctx, spaces)
+	if err == nil && r.req.About != nil {
+		err = r.answer(ctx, spaces, entries)
 	}
 	if err != nil {
 		return nil, err
@@ -83,7 +91,7 @@ func (r *fastReader) pass(ctx context.Context) ([]mounts.Namespace, error) {
 	kept := spaces[:0]
 	last := make(map[uint64][]mounts.Mount, len(spaces))
 	for i := range spaces {
-		if !gone[i] && !r.req.leavesOut(&spaces[i]) {
+		if !gone[i] {
 			kept = append(kept, spaces[i])
 			last[spaces[i].Inode] = spaces[i].Mounts
 		}
@@ -165,8 +173,7 @@ func (r *fastReader) fromOutside(call func() error) error {
 
 // list fills ns.Mounts with numbers, and with strings if they are to come along.
 // Those of nsfs's mounts are few and say what they bind, so they always come.
-// Where Device chooses, the overlays that it does not are put aside.
-func (r *fastReader) list(ns *mounts.Namespace, overlays *[]overlay) error {
+func (r *fastReader) list(ns *mounts.Namespace) error {
 	ids, err := r.caller.List(ns.ID, r.ids[:0])
 	if err != nil {
 		return err
@@ -183,10 +190,7 @@ func (r *fastReader) list(ns *mounts.Namespace, overlays *[]overlay) error {
 		}
 		all = all[:len(all)+1]
 		m := &all[len(all)-1] // as it was in the namespace before: see whole
-		magic, err := read(ns.ID, id, m)
-		if err == nil && magic == mounts.OverlayMagic && r.req.Device != nil && !r.req.Device(m.Major, m.Minor) {
-			*overlays = append(*overlays, overlay{id, m.Major, m.Minor})
-		}
+		_, err := read(ns.ID, id, m)
 		if err == nil {
 			continue
 		}
@@ -198,20 +202,11 @@ func (r *fastReader) list(ns *mounts.Namespace, overlays *[]overlay) error {
 	r.all = all
 	r.letGo(len(ids))
 	ns.Hidden = max(0, ns.Hidden-len(all))
-	if r.req.Device == nil {
-		ns.Mounts = r.last[ns.Inode]
-		if !slices.EqualFunc(ns.Mounts, all, same) {
-			ns.Mounts = slices.Clone(all)
-		}
-		copy(ns.Mounts, all) // where nothing moves, a host's mounts are kept once
-		return nil
+	ns.Mounts = r.last[ns.Inode]
+	if !slices.EqualFunc(ns.Mounts, all, same) {
+		ns.Mounts = slices.Clone(all)
 	}
-	ns.Mounts = r.req.ofDevice(all)
-	for i := range ns.Mounts {
-		if _, err := r.whole(ns.ID, ns.Mounts[i].UniqueID, &ns.Mounts[i]); err != nil && !errors.Is(err, unix.ENOENT) {
-			return err
-		}
-	}
+	copy(ns.Mounts, all) // where nothing moves, a host's mounts are kept once
 	return nil
 }
 
@@ -231,7 +226,9 @@ const ofNumbers = statmount.Device | statmount.Basic
 
 // numbers reads those of a mount; of one of nsfs also what it binds.
 func (r *fastReader) numbers(ns, id uint64, m *mounts.Mount) (magic uint64, err error) {
-	*m = mounts.Mount{}
+	if m.Root != "" || m.Type != "" { // of the one that was read into it before
+		*m = mounts.Mount{}
+	}
 	_, magic, err = r.caller.Stat(ns, id, ofNumbers, m)
 	if err == nil && magic == mounts.NamespaceMagic {
 		_, _, err = r.caller.Stat(ns, id, statmount.Root|statmount.Point|statmount.Type, m)
@@ -246,7 +243,11 @@ func (r *fastReader) whole(ns, id uint64, m *mounts.Mount) (magic uint64, err er
 	if _, magic, err = r.caller.Stat(ns, id, ofNumbers|statmount.Root|statmount.Point, m); err != nil {
 		return magic, err
 	}
-	return magic, r.supers.add(r.caller, ns, magic, m)
+	from, err := r.supers.of(r.caller, ns, magic, m)
+	if err == nil {
+		from.describe(m)
+	}
+	return magic, err
 }
 
 // unknown says what this way cannot see here.

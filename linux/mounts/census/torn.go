@@ -15,8 +15,17 @@ import (
 // again at once. If the mount by which they were read still lives, all that had
 // its number since then was of its superblock.
 func (r *fastReader) recheck(ctx context.Context, spaces []mounts.Namespace) error {
+	torn, err := r.torn(ctx, spaces)
+	if err != nil || len(torn) == 0 {
+		return err
+	}
+	return r.forEach(ctx, spaces, func(i int) error { return r.reread(&spaces[i], torn) })
+}
+
+// torn are the superblocks whose strings may be those of others.
+func (r *fastReader) torn(ctx context.Context, spaces []mounts.Namespace) (map[superblock]bool, error) {
 	if len(r.supers) == 0 {
-		return nil
+		return nil, nil
 	}
 	bySpace := map[uint64][]*super{}
 	for _, s := range r.supers {
@@ -34,7 +43,7 @@ func (r *fastReader) recheck(ctx context.Context, spaces []mounts.Namespace) err
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	torn := map[superblock]bool{}
 	for key, s := range r.supers {
@@ -42,10 +51,7 @@ func (r *fastReader) recheck(ctx context.Context, spaces []mounts.Namespace) err
 			torn[key.anyMagic()] = true
 		}
 	}
-	if len(torn) == 0 {
-		return nil
-	}
-	return r.forEach(ctx, spaces, func(i int) error { return r.reread(&spaces[i], torn) })
+	return torn, nil
 }
 
 // reread reads the strings of each mount of a torn superblock by itself. One that
@@ -54,7 +60,7 @@ func (r *fastReader) reread(ns *mounts.Namespace, torn map[superblock]bool) erro
 	var failed error
 	kept := ns.Mounts[:0]
 	for _, m := range ns.Mounts {
-		if m.Type != "" && torn[superblock{m.Major, m.Minor, m.Root, 0}] {
+		if m.Type != "" && torn[superblock{m.Device(), m.Root, 0}] {
 			m.Type, m.Source, m.Super = "", "", ""
 			_, _, err := r.caller.Stat(ns.ID, m.UniqueID, superStrings, &m)
 			if errors.Is(err, unix.ENOENT) {

@@ -9,11 +9,28 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts"
 )
 
 // The number of a file system that went while the mounts were read is that of
-// another one now, which must not have the strings of the first.
+// another one now, which must not have the strings of the first, nor be missed by who
+// asks for its own.
 func TestDeviceUsedAgainMeanwhile(t *testing.T) {
+	asked := func(m *mounts.Mount) bool { return m.Source == "second" }
+	for _, tt := range []struct {
+		name string
+		req  Request
+		want []string
+	}{
+		{"whole", Request{Proc: "/proc", Whole: true}, []string{"second", "stays"}},
+		{"question", Request{Proc: "/proc", Passes: 1, About: &Question{Asked: asked}}, []string{"second"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) { usedAgainMeanwhile(t, tt.req, tt.want) })
+	}
+}
+
+func usedAgainMeanwhile(t *testing.T, req Request, want []string) {
 	needsStatmount(t)
 	check, here := inOwnNamespace(t)
 	if !here {
@@ -29,7 +46,7 @@ func TestDeviceUsedAgainMeanwhile(t *testing.T) {
 		check(unix.Stat(at, &stat))
 		return stat.Dev
 	}
-	r, err := newFastReader(Request{Proc: "/proc", Whole: true})
+	r, err := newFastReader(req)
 	check(err)
 	defer r.close()
 	ctx := context.Background()
@@ -56,7 +73,7 @@ func TestDeviceUsedAgainMeanwhile(t *testing.T) {
 			}
 		}
 	}
-	if slices.Sort(got); !slices.Equal(got, []string{"second", "stays"}) {
+	if slices.Sort(got); !slices.Equal(got, want) {
 		t.Errorf("sources %q", got)
 	}
 }

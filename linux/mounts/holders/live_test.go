@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sexton.dev/internal/hosttest"
+	"sexton.dev/linux/mounts"
 	"sexton.dev/linux/mounts/mountstest"
 )
 
@@ -25,14 +26,14 @@ func TestDetached(t *testing.T) {
 	}
 	got, want := map[string][]held{}, map[string][]held{}
 	kinds := map[string]Kind{mountstest.OpenTree: FD, mountstest.Cwd: Cwd, mountstest.File: FD, mountstest.Mapping: Mapping}
-	byDevice := map[device]string{}
+	byDevice := map[mounts.Device]string{}
 	for kind, how := range kinds {
 		p := h.Plant(t, kind)
-		byDevice[device{p.Major, p.Minor}] = kind
+		byDevice[mounts.Device{Major: p.Major, Minor: p.Minor}] = kind
 		want[kind] = []held{{p.PID, p.FD, how, p.UniqueID}}
 	}
 	unknown, err := Refs(context.Background(), RefRequest{}, func(ref Ref) error {
-		kind, ok := byDevice[device{ref.Major, ref.Minor}]
+		kind, ok := byDevice[ref.Device]
 		if !ok {
 			return nil
 		}
@@ -158,21 +159,21 @@ func TestMappingsOfSuperblock(t *testing.T) {
 	defer maps.Close()
 	err = (&query{}).next(int(maps.Fd()))
 	hosttest.Needs(t, "procmap-query", err != unix.ENOTTY, "Linux 6.11")
-	of := func(major, minor uint32) bool { return major == p.Major && minor == p.Minor }
+	of := func(d mounts.Device) bool { return d == mounts.Device{Major: p.Major, Minor: p.Minor} }
 	for _, tt := range []struct {
 		name string
-		want func(major, minor uint32) bool
+		want func(mounts.Device) bool
 		mine int
 	}{
 		{"its own", of, 1},
-		{"another", func(major, minor uint32) bool { return !of(major, minor) }, 0},
+		{"another", func(d mounts.Device) bool { return !of(d) }, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			mine, others := 0, 0
 			_, err := Refs(context.Background(), RefRequest{PIDs: []int{p.PID}, Superblock: tt.want}, func(ref Ref) error {
 				switch {
 				case ref.Kind != Mapping:
-				case !of(ref.Major, ref.Minor):
+				case !of(ref.Device):
 					others++
 				case ref.MountID == p.UniqueID && ref.Link != "" && ref.Range != "":
 					mine++

@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts"
 )
 
 // mappings visits the mapped files of a process, each once.
@@ -36,12 +38,12 @@ func (r *refWalk) mappings(pid int) {
 			r.denied("mappings: "+maps, &fs.PathError{Op: "PROCMAP_QUERY", Path: maps, Err: err})
 			return
 		}
-		if r.internal[device{q.major, q.minor}] || !r.req.Superblock(q.major, q.minor) {
+		if r.internal[q.superblock] || !r.req.Superblock(q.superblock) {
 			continue
 		}
 		name := fmt.Sprintf("%x-%x", q.begin, q.end)
 		link := fmt.Sprintf("%d/map_files/%s", pid, name)
-		if !r.mapping(place{r.proc, "", link}, Ref{PID: pid, Kind: Mapping, Range: name}, seen) {
+		if !r.mapping(place{r.proc, "", r.name(link, "")}, Ref{PID: pid, Kind: Mapping, Range: name}, seen) {
 			return
 		}
 	}
@@ -60,7 +62,7 @@ func (r *refWalk) allMappings(pid int) {
 	r.denied("mappings: "+in, err)
 	seen := mappedFiles{}
 	for _, name := range ranges {
-		if r.err != nil || !r.mapping(place{dir, in + "/", name}, Ref{PID: pid, Kind: Mapping, Range: name}, seen) {
+		if r.err != nil || !r.mapping(place{dir, in + "/", r.name(name, "")}, Ref{PID: pid, Kind: Mapping, Range: name}, seen) {
 			return
 		}
 	}
@@ -71,21 +73,22 @@ func (r *refWalk) allMappings(pid int) {
 type mappedFiles map[mappedFile]bool
 
 type mappedFile struct {
-	device
+	mounts.Device
 	inode, mount uint64
 }
 
 // mapping visits one mapping, and reports false if the others cannot be read
 // either: all have the same guard.
 func (r *refWalk) mapping(at place, ref Ref, seen mappedFiles) bool {
-	if err := r.stat(at, &ref); err != nil {
+	r.ref = ref
+	if err := r.stat(at, &r.ref); err != nil {
 		r.denied(fmt.Sprintf("mappings: %d/map_files", ref.PID), err)
 		return Gone(err)
 	}
-	file := mappedFile{device{ref.Major, ref.Minor}, ref.Inode, ref.MountID}
+	file := mappedFile{r.ref.Device, r.ref.Inode, r.ref.MountID}
 	if !seen[file] {
 		seen[file] = true
-		r.keep(at, ref)
+		r.keep(at, &r.ref)
 	}
 	return true
 }
@@ -98,7 +101,7 @@ type query struct {
 	begin, end                    uint64 // of the mapping
 	permissions, pageSize, offset uint64
 	inode                         uint64
-	major, minor                  uint32 // of the superblock
+	superblock                    mounts.Device
 	nameSize, idSize              uint32
 	name, id                      uint64
 }

@@ -25,8 +25,8 @@ type Pin struct {
 	TID  int // of Thread, and of FD if the process has it not
 	FD   int // of FD
 
-	// Of Bind: the mount, and the inode of the namespace that it is in.
-	Mount     mounts.Mount
+	// Of Bind: the mount point, and the inode of the namespace that has it.
+	Path      string
 	Namespace uint64
 }
 
@@ -95,14 +95,14 @@ func (p *pinWalk) lacks(req PinRequest) bool {
 func (p *pinWalk) binds(ns *mounts.Namespace) {
 	for i := range ns.Mounts {
 		if inode, ok := mounts.BoundNamespace(&ns.Mounts[i]); ok {
-			p.add(inode, Pin{Kind: Bind, Mount: ns.Mounts[i], Namespace: ns.Inode})
+			p.add(inode, Pin{Kind: Bind, Path: ns.Mounts[i].MountPoint, Namespace: ns.Inode})
 		}
 	}
 }
 
 // process adds where a process and its threads are.
 func (p *pinWalk) process(pid int) {
-	first, err := p.namespace(p.proc, strconv.Itoa(pid)+"/ns/mnt")
+	first, err := p.namespace(place{p.proc, "", p.name(strconv.Itoa(pid), "/ns/mnt")})
 	if err != nil {
 		p.denied(fmt.Sprintf("mount namespace of process %d", pid), err)
 		if !Gone(err) {
@@ -123,7 +123,7 @@ func (p *pinWalk) process(pid int) {
 		if tid == pid {
 			continue
 		}
-		inode, err := p.namespace(p.proc, fmt.Sprintf("%d/task/%d/ns/mnt", pid, tid))
+		inode, err := p.namespace(place{p.proc, "", p.name(fmt.Sprintf("%d/task/%d", pid, tid), "/ns/mnt")})
 		p.denied(fmt.Sprintf("mount namespace of thread %d of process %d", tid, pid), err)
 		if inode != 0 && inode != first {
 			p.add(inode, Pin{Kind: Thread, PID: pid, TID: tid})
@@ -160,7 +160,7 @@ func (p *pinWalk) table(dir string, pin Pin) {
 	fds, err := p.numbersIn(at, dir)
 	p.denied("open files: "+dir, err)
 	for _, fd := range fds {
-		inode, err := p.namespace(at, strconv.Itoa(fd))
+		inode, err := p.namespace(place{at, dir + "/", p.number(fd)})
 		if p.denied("open files: "+dir, err); err != nil && !Gone(err) {
 			return // the others have the same guard
 		}
@@ -173,8 +173,8 @@ func (p *pinWalk) table(dir string, pin Pin) {
 
 // namespace reads a link and returns the inode of the mount namespace that it
 // names, 0 for any other text. No file's path reads like it: paths begin with '/'.
-func (p *pinWalk) namespace(dir int, path string) (uint64, error) {
-	text, err := p.linkAt(dir, path)
+func (p *pinWalk) namespace(at place) (uint64, error) {
+	text, err := p.linkAt(at)
 	if err != nil {
 		return 0, err
 	}

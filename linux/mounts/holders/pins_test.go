@@ -42,7 +42,7 @@ func TestPins(t *testing.T) {
 			continue
 		}
 		for _, pin := range pins[p.Namespace] {
-			got = append(got, fmt.Sprintf("%s %d %d %d %s", pin.Kind, pin.PID, pin.TID, pin.FD, pin.Mount.MountPoint))
+			got = append(got, fmt.Sprintf("%s %d %d %d %s", pin.Kind, pin.PID, pin.TID, pin.FD, pin.Path))
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got)\n%s\nunknown %v", p.Kind, diff, unknown)

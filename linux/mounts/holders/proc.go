@@ -6,6 +6,7 @@ package holders
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,6 +26,7 @@ type walker struct {
 	sameIDs bool   // its numbers are those of our own PID namespace
 	blind   bool   // it was said that threads cannot be compared
 	buf     []byte // for links
+	named   []byte // see name
 	dirents []byte
 	unknown []mounts.Unknown
 }
@@ -111,17 +113,9 @@ func (w *walker) numbers(dir string) ([]int, error) {
 }
 
 func (w *walker) numbersIn(fd int, dir string) ([]int, error) {
-	names, err := w.namesIn(fd, dir)
-	if err != nil {
-		return nil, err
-	}
-	numbers := make([]int, 0, len(names))
-	for _, name := range names {
-		if n, err := strconv.Atoi(name); err == nil {
-			numbers = append(numbers, n)
-		}
-	}
-	return numbers, nil
+	var numbers []int
+	err := w.entries(fd, dir, func(entries []byte) { numbers = appendNumbers(numbers, entries) })
+	return numbers, err
 }
 
 // open opens a directory of /proc to list it, and to name its files from it:
@@ -135,22 +129,57 @@ func (w *walker) open(dir string) (int, error) {
 }
 
 // namesIn lists a directory, without the stat that os.ReadDir may do.
-func (w *walker) namesIn(fd int, dir string) ([]string, error) {
-	var names []string
+func (w *walker) namesIn(fd int, dir string) (names []string, err error) {
+	err = w.entries(fd, dir, func(entries []byte) { _, _, names = unix.ParseDirent(entries, -1, names) })
+	return names, err
+}
+
+// entries calls visit with pieces of a directory, of whole entries.
+func (w *walker) entries(fd int, dir string, visit func([]byte)) error {
 	for {
 		n, err := unix.Getdents(fd, w.dirents)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
-			return nil, &fs.PathError{Op: "getdents", Path: dir, Err: err}
+			return &fs.PathError{Op: "getdents", Path: dir, Err: err}
 		}
 		if n == 0 {
-			return names, nil
+			return nil
 		}
-		_, _, names = unix.ParseDirent(w.dirents[:n], -1, names)
+		visit(w.dirents[:n])
 	}
 }
+
+// appendNumbers appends the names that are numbers: /proc has little else.
+//
+// Source: getdents64(2), struct linux_dirent64.
+func appendNumbers(numbers []int, entries []byte) []int {
+	const atLength, atName = 16, 19
+	for len(entries) > atName {
+		length := int(binary.NativeEndian.Uint16(entries[atLength:]))
+		if length <= atName || length > len(entries) {
+			break
+		}
+		n, digits := 0, 0
+		for _, c := range entries[atName:length] {
+			if c < '0' || c > '9' || digits == maxDigits {
+				if c != 0 {
+					digits = 0
+				}
+				break
+			}
+			n, digits = n*10+int(c-'0'), digits+1
+		}
+		if digits > 0 {
+			numbers = append(numbers, n)
+		}
+		entries = entries[length:]
+	}
+	return numbers
+}
+
+const maxDigits = 10 // of a pid or descriptor, which are below 2^31
 
 // What kcmp compares. Source: Linux 6.12 include/uapi/linux/kcmp.h.
 const (
@@ -181,16 +210,20 @@ func (w *walker) shares(what int, with []int, tid int) bool {
 }
 
 // link reads the text of a link and follows nothing.
-func (w *walker) link(path string) (string, error) { return w.linkAt(w.proc, path) }
+func (w *walker) link(path string) (string, error) {
+	text, err := w.linkAt(place{w.proc, "", w.name(path, "")})
+	return string(text), err
+}
 
-func (w *walker) linkAt(dir int, path string) (string, error) {
+// linkAt is link, into a buffer that is used again.
+func (w *walker) linkAt(at place) ([]byte, error) {
 	for {
-		n, err := unix.Readlinkat(dir, path, w.buf)
-		if err != nil {
-			return "", &fs.PathError{Op: "readlink", Path: path, Err: err}
+		n, errno := readlink(at, w.buf)
+		if errno != 0 {
+			return nil, &fs.PathError{Op: "readlink", Path: at.path(), Err: errno}
 		}
 		if n < len(w.buf) || n >= maxLink {
-			return string(w.buf[:n]), nil
+			return w.buf[:n], nil
 		}
 		w.buf = make([]byte, 2*len(w.buf))
 	}

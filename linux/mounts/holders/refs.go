@@ -27,17 +27,16 @@ const (
 
 // A Ref is one reference of a process to a mount.
 type Ref struct {
-	PID     int
-	TID     int // 0, unless the thread has its own and the process has it not
-	Kind    Kind
-	FD      int    // of FD; of IOURing, the ring's
-	Range   string // of Mapping: "7f0a4000-7f0a5000", the first of this file
-	MountID uint64 // 0 of IOURing, of which the kernel tells only the path
-	Unique  bool   // MountID is never used again (Linux 6.8); else it is that of mountinfo
-	Major   uint32 // of the file, which on btrfs is not the mount's
-	Minor   uint32
-	Inode   uint64
-	Link    string // the link's text: a path below a root that nobody else may have
+	PID           int
+	TID           int // 0, unless the thread has its own and the process has it not
+	Kind          Kind
+	FD            int    // of FD; of IOURing, the ring's
+	Range         string // of Mapping: "7f0a4000-7f0a5000", the first of this file
+	MountID       uint64 // 0 of IOURing, of which the kernel tells only the path
+	Unique        bool   // MountID is never used again (Linux 6.8); else it is that of mountinfo
+	mounts.Device        // of the file, which on btrfs is not the mount's
+	Inode         uint64
+	Link          string // the link's text: a path below a root that nobody else may have
 }
 
 // A RefRequest says which references are looked for.
@@ -52,7 +51,7 @@ type RefRequest struct {
 	// Superblock says by the device of its file system, which on btrfs is not
 	// the file's, whether a mapping is looked at; nil: all are. Where few are,
 	// mappings cost a tenth. Before Linux 6.11 it is not asked, and all are.
-	Superblock func(major, minor uint32) bool
+	Superblock func(mounts.Device) bool
 
 	// Begin, if not nil, is told before a process is asked for its descriptors
 	// and directories (FD), and later for its mappings (Mapping). Who waits for
@@ -114,23 +113,12 @@ type refWalk struct {
 	*walker
 	req      RefRequest
 	visit    func(Ref) error
-	internal map[device]bool
-	rings    device // where io_urings are, among others of no mount
-	noQuery  bool   // this kernel tells of mappings only by their links
-	err      error  // of visit or ctx: nothing more is wanted
+	internal map[mounts.Device]bool
+	rings    mounts.Device // where io_urings are, among others of no mount
+	noQuery  bool          // this kernel tells of mappings only by their links
+	err      error         // of visit or ctx: nothing more is wanted
+	ref      Ref           // the one at hand
 }
-
-// A place is a link in a directory that is open: the shorter the way to it, the
-// less it costs.
-type place struct {
-	dir  int
-	in   string // what dir is, below /proc: "12/fd/"
-	name string
-}
-
-func (p place) path() string { return p.in + p.name }
-
-type device struct{ major, minor uint32 }
 
 // process visits what a process and its threads have, without mappings.
 func (r *refWalk) process(pid int) {
@@ -156,15 +144,16 @@ func (r *refWalk) process(pid int) {
 		}
 	}
 	if len(threads) > 0 {
-		r.one(place{r.proc, "", strconv.Itoa(pid) + "/task/" + strconv.Itoa(threads[len(threads)-1]) + "/exe"}, Ref{PID: pid, Kind: Exe}) // a first thread that ended has none
+		task := strconv.Itoa(pid) + "/task/" + strconv.Itoa(threads[len(threads)-1])
+		r.one(place{r.proc, "", r.name(task, "/exe")}, Ref{PID: pid, Kind: Exe}) // a first thread that ended has none
 	}
 }
 
 func (r *refWalk) dirs(at string, ref Ref) {
 	ref.Kind = Cwd
-	r.one(place{r.proc, "", at + "cwd"}, ref)
+	r.one(place{r.proc, "", r.name(at, "cwd")}, ref)
 	ref.Kind = Root
-	r.one(place{r.proc, "", at + "root"}, ref)
+	r.one(place{r.proc, "", r.name(at, "root")}, ref)
 }
 
 func (r *refWalk) files(at string, ref Ref) {
@@ -177,13 +166,13 @@ func (r *refWalk) files(at string, ref Ref) {
 	defer unix.Close(dir)
 	fds, err := r.numbersIn(dir, at)
 	r.denied("open files: "+at, err)
-	ref.Kind = FD
+	ref.Kind, at = FD, at+"/"
 	for _, fd := range fds {
 		if r.err != nil {
 			return
 		}
 		ref.FD = fd
-		r.one(place{dir, at + "/", strconv.Itoa(fd)}, ref)
+		r.one(place{dir, at, r.number(fd)}, ref)
 	}
 }
 
@@ -192,11 +181,12 @@ func (r *refWalk) one(at place, ref Ref) {
 	if r.err != nil {
 		return
 	}
-	if err := r.stat(at, &ref); err != nil {
+	r.ref = ref
+	if err := r.stat(at, &r.ref); err != nil {
 		r.denied(string(ref.Kind)+": "+at.path(), err)
 		return
 	}
-	r.keep(at, ref)
+	r.keep(at, &r.ref)
 }
 
 // stat fills what statx tells of the file that a link leads to.
@@ -205,11 +195,10 @@ func (r *refWalk) stat(at place, ref *Ref) error {
 		return r.err
 	}
 	var stat unix.Statx_t
-	const flags = unix.AT_STATX_DONT_SYNC | unix.AT_NO_AUTOMOUNT
-	if err := unix.Statx(at.dir, at.name, flags, unix.STATX_INO|unix.STATX_MNT_ID|unix.STATX_MNT_ID_UNIQUE, &stat); err != nil {
-		return &fs.PathError{Op: "statx", Path: at.path(), Err: err}
+	if errno := statx(at, unix.STATX_INO|unix.STATX_MNT_ID|unix.STATX_MNT_ID_UNIQUE, &stat); errno != 0 {
+		return &fs.PathError{Op: "statx", Path: at.path(), Err: errno}
 	}
-	ref.Major, ref.Minor, ref.Inode = stat.Dev_major, stat.Dev_minor, stat.Ino
+	ref.Device, ref.Inode = mounts.Device{Major: stat.Dev_major, Minor: stat.Dev_minor}, stat.Ino
 	ref.MountID, ref.Unique = stat.Mnt_id, stat.Mask&unix.STATX_MNT_ID_UNIQUE != 0
 	if !ref.Unique && stat.Mask&unix.STATX_MNT_ID == 0 {
 		return r.oldMountID(at.path(), ref)
@@ -218,26 +207,26 @@ func (r *refWalk) stat(at place, ref *Ref) error {
 }
 
 // keep passes a reference on if it is wanted.
-func (r *refWalk) keep(at place, ref Ref) {
-	on := device{ref.Major, ref.Minor}
+func (r *refWalk) keep(at place, ref *Ref) {
+	on := ref.Device
 	if r.internal[on] {
 		if ref.Kind == FD && on == r.rings {
-			r.ring(at.path(), ref)
+			r.ring(at.path(), *ref)
 		}
 		return
 	}
-	if r.req.Want != nil && !r.req.Want(&ref) {
+	if r.req.Want != nil && !r.req.Want(ref) {
 		return
 	}
-	link, err := r.linkAt(at.dir, at.name)
+	link, err := r.linkAt(at)
 	if err != nil {
 		r.denied(string(ref.Kind)+": "+at.path(), err)
 		return
 	}
-	ref.Link = link
-	if strings.HasPrefix(link, "/dmabuf:") && r.isDMABuf(at.path()) {
+	ref.Link = string(link)
+	if strings.HasPrefix(ref.Link, "/dmabuf:") && r.isDMABuf(at.path()) {
 		r.internal[on] = true
 		return
 	}
-	r.err = r.visit(ref)
+	r.err = r.visit(*ref)
 }

@@ -18,8 +18,8 @@ import (
 // shared memory of all sorts is on that of memfd, an io_uring on that of epoll.
 //
 // Source: Linux 6.12 mm/shmem.c, fs/anon_inodes.c, fs/pipe.c, net/socket.c, fs/nsfs.c, fs/pidfs.c.
-func internalDevices() (devices map[device]bool, rings device) {
-	devices = map[device]bool{}
+func internalDevices() (devices map[mounts.Device]bool, rings mounts.Device) {
+	devices = map[mounts.Device]bool{}
 	for i, open := range []func() (int, error){
 		func() (int, error) { return unix.EpollCreate1(unix.EPOLL_CLOEXEC) }, // the first, see i
 		func() (int, error) { return unix.MemfdCreate("device", unix.MFD_CLOEXEC) },
@@ -41,7 +41,7 @@ func internalDevices() (devices map[device]bool, rings device) {
 		}
 		var stat unix.Stat_t
 		if unix.Fstat(fd, &stat) == nil {
-			d := device{unix.Major(stat.Dev), unix.Minor(stat.Dev)}
+			d := mounts.Device{Major: unix.Major(stat.Dev), Minor: unix.Minor(stat.Dev)}
 			devices[d] = true
 			if i == 0 {
 				rings = d

@@ -29,6 +29,8 @@ type Caller struct {
 	buf   []byte
 	page  []uint64
 	words map[uint64]string // of attributes
+	attr  uint64            // the last ones that were asked for, and their words
+	word  string
 	texts map[string]string
 }
 
@@ -111,11 +113,15 @@ func (c *Caller) Stat(namespace, id uint64, mask Mask, m *mounts.Mount) (got Mas
 
 // options keeps the texts that were made: a host has few different ones.
 func (c *Caller) options(attr uint64) string {
+	if c.attr == attr && c.word != "" {
+		return c.word
+	}
 	text, ok := c.words[attr]
 	if !ok {
 		text = attrText(attr)
 		c.words[attr] = text
 	}
+	c.attr, c.word = attr, text
 	return text
 }
 

@@ -1,0 +1,187 @@
+package census
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"sexton.dev/linux/mounts"
+)
+
+// A Question is about few superblocks, those that Device or Asked choose. It is
+// answered with their mounts in all namespaces, what is mounted on them, overlays
+// with a layer below one of them, and mounts of nsfs. All other mounts are left out.
+// What is left has its strings.
+type Question struct {
+	// Device chooses superblocks by their numbers. With it alone no strings of others are read.
+	Device func(mounts.Device) bool
+
+	// Asked chooses the superblocks of the mounts for which it is true, and Near
+	// reports whether a mount stays though its superblock is not asked about. What
+	// they say may depend on the strings, the device and nothing else. With
+	// Asked an overlay stays, too, for each directory in which a namespace's overlays
+	// have their layers: a detached one may have its own there.
+	Asked, Near func(*mounts.Mount) bool
+
+	// Below are paths: overlays with a layer below one stay.
+	Below []string
+}
+
+// An entry is what is kept of a mount until it is known whether it stays.
+type entry struct {
+	id          uint64 // the unique one; 0 where mountinfo was read
+	old, parent uint32 // as mountinfo has them: a mount and what is on it are in one namespace
+	mounts.Device
+	asked, near    bool
+	overlay, binds bool // binds: a mount of nsfs, of a mount namespace as far as that is known
+}
+
+func entryOf(m *mounts.Mount) entry {
+	return entry{id: m.UniqueID, old: uint32(m.ID), parent: uint32(m.Parent), Device: m.Device()}
+}
+
+// devices are superblocks that are asked about.
+type devices map[mounts.Device]bool
+
+// add adds those that the entries of a namespace are of and that are asked about.
+func (d devices) add(entries []entry) {
+	for i := range entries {
+		if entries[i].asked {
+			d[entries[i].Device] = true
+		}
+	}
+}
+
+// stay are the places of the entries of one namespace that stay, without the
+// overlays that stand on what is asked about.
+func (d devices) stay(entries []entry) (kept []int) {
+	chosen := map[uint32]bool{} // old ids
+	for i := range entries {
+		if d[entries[i].Device] {
+			chosen[entries[i].old] = true
+		}
+	}
+	for i := range entries {
+		e := &entries[i]
+		if e.binds || e.near || len(chosen) > 0 && (chosen[e.old] || chosen[e.parent]) {
+			kept = append(kept, i)
+		}
+	}
+	return kept
+}
+
+// points are where the superblocks are mounted, in any namespace: who made an
+// overlay named its layers as one of them has them.
+func (d devices) points(spaces []mounts.Namespace) (out []string) {
+	for i := range spaces {
+		for k := range spaces[i].Mounts {
+			m := &spaces[i].Mounts[k]
+			if m.MountPoint != "" && d[m.Device()] && !slices.Contains(out, m.MountPoint) {
+				out = append(out, m.MountPoint)
+			}
+		}
+	}
+	return out
+}
+
+// A layering tells which overlays stay that are not asked about by themselves.
+type layering struct {
+	points []string // those with a layer below one
+	roots  bool     // and one for each directory of layers in a namespace
+	of     map[mounts.Device]layered
+	have   map[string]bool // the directories of layers of the namespace at hand
+}
+
+// A layered is what the options of an overlay's superblock say.
+type layered struct {
+	stands bool // on one of the points
+	root   string
+}
+
+func newLayering(q *Question, points []string) *layering {
+	return &layering{points: append(points, q.Below...), roots: q.Asked != nil, of: map[mounts.Device]layered{}}
+}
+
+// idle reports whether no overlay can stay.
+func (l *layering) idle() bool { return len(l.points) == 0 && !l.roots }
+
+// next goes on to another namespace.
+func (l *layering) next() { l.have = map[string]bool{} }
+
+// known reports whether the options of a superblock were learned, and whether its mounts may stay.
+func (l *layering) known(d mounts.Device) (known, may bool) {
+	o, known := l.of[d]
+	return known, o.stands || l.roots && o.root != "" && !l.have[o.root]
+}
+
+// stays learns from an overlay and reports whether it stays.
+func (l *layering) stays(m *mounts.Mount) bool {
+	d := m.Device()
+	if _, known := l.of[d]; !known {
+		l.of[d] = layered{standsOn(m, l.points), mounts.LayerRoot(m.Type, m.Super)}
+	}
+	_, may := l.known(d)
+	if may {
+		l.have[l.of[d].root] = true
+	}
+	return may
+}
+
+// standsOn reports whether a layer of an overlay has a path at or below a mount
+// point. It may be on another file system that is mounted further down.
+func standsOn(m *mounts.Mount, points []string) bool {
+	for _, dir := range mounts.Directories(m.Type, m.Super, "lowerdir", "upperdir", "workdir") {
+		for _, p := range points {
+			if dir == p || strings.HasPrefix(dir, strings.TrimSuffix(p, "/")+"/") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// answer leaves what the question is about of tables that were read whole.
+func (q *Question) answer(spaces []mounts.Namespace) {
+	entries := make([][]entry, len(spaces))
+	asked := devices{}
+	for i := range spaces {
+		for k := range spaces[i].Mounts {
+			m := &spaces[i].Mounts[k]
+			e := entryOf(m)
+			_, e.binds = mounts.BoundNamespace(m)
+			e.asked = q.Device != nil && q.Device(e.Device) || q.Asked != nil && q.Asked(m)
+			e.near = q.Near != nil && q.Near(m)
+			entries[i] = append(entries[i], e)
+		}
+		asked.add(entries[i])
+	}
+	kept := make([][]int, len(spaces))
+	for i := range spaces {
+		kept[i] = asked.stay(entries[i])
+	}
+	l := newLayering(q, asked.points(spaces))
+	for i := range spaces {
+		l.next()
+		was := spaces[i].Mounts
+		spaces[i].Mounts = nil
+		for _, k := range kept[i] {
+			spaces[i].Mounts = append(spaces[i].Mounts, was[k])
+		}
+		for k := range was {
+			if _, has := slices.BinarySearch(kept[i], k); !has && was[k].Type == "overlay" && l.stays(&was[k]) {
+				spaces[i].Mounts = append(spaces[i].Mounts, was[k])
+			}
+		}
+	}
+}
+
+// devicesIn are the superblocks of all mounts.
+func devicesIn(spaces []mounts.Namespace) []mounts.Device {
+	all := devices{}
+	for i := range spaces {
+		for k := range spaces[i].Mounts {
+			all[spaces[i].Mounts[k].Device()] = true
+		}
+	}
+	return slices.Collect(maps.Keys(all))
+}

@@ -1,0 +1,126 @@
+package census
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts"
+	"sexton.dev/linux/mounts/mountstest"
+)
+
+// What a question leaves: the superblock that is asked about, by its number or by a
+// text, and overlays with a layer on it, though their own device is another; what is
+// near; overlays with a layer below a path; and of those beside each other one, if
+// texts are asked for.
+func TestQuestion(t *testing.T) {
+	check, here := inOwnNamespace(t)
+	if !here {
+		return
+	}
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	mount := func(source, kind, options string) {
+		check(os.Mkdir(at(source), 0o755))
+		check(unix.Mount(source, at(source), kind, 0, options))
+		t.Cleanup(func() { unix.Unmount(at(source), unix.MNT_DETACH) }) // or the directory cannot be removed
+	}
+	for _, name := range []string{"chosen", "other"} {
+		mount(name, "tmpfs", "size=64k")
+		check(os.Mkdir(at(name+"/lower"), 0o755))
+		check(os.Mkdir(at(name+"/more"), 0o755))
+		mount("on "+name, "overlay", "lowerdir="+at(name+"/more")+":"+at(name+"/lower"))
+	}
+	mount("chosen/sub", "tmpfs", "size=64k")
+	mount("store", "tmpfs", "size=64k")
+	for _, id := range []string{"1", "2"} {
+		check(os.MkdirAll(at("store/"+id+"/diff"), 0o755))
+		check(os.Mkdir(at("store/"+id+"/work"), 0o755))
+		mount("beside "+id, "overlay", "lowerdir="+at("other/lower")+",upperdir="+at("store/"+id+"/diff")+",workdir="+at("store/"+id+"/work"))
+	}
+	var stat unix.Stat_t
+	check(unix.Stat(at("chosen"), &stat))
+	device := func(d mounts.Device) bool {
+		return d == mounts.Device{Major: unix.Major(stat.Dev), Minor: unix.Minor(stat.Dev)}
+	}
+	text := func(m *mounts.Mount) bool { return m.Source == "chosen" }
+	none := func(*mounts.Mount) bool { return false }
+	ways := []Way{Mountinfo}
+	if way, _ := Detect("/proc"); way == Statmount {
+		ways = append(ways, way)
+	}
+	for _, tt := range []struct {
+		name string
+		q    Question
+		want []string
+	}{
+		{"by number", Question{Device: device}, []string{"chosen", "chosen/sub", "on chosen"}},
+		{"by text", Question{Asked: text}, []string{"beside", "chosen", "chosen/sub", "on chosen"}},
+		{"by both", Question{Device: device, Asked: none}, []string{"beside", "chosen", "chosen/sub", "on chosen"}},
+		{"and near", Question{Asked: text, Near: func(m *mounts.Mount) bool { return m.MountPoint == at("other") }}, []string{"beside", "chosen", "chosen/sub", "on chosen", "other"}},
+		{"below", Question{Asked: none, Below: []string{at("other/more")}}, []string{"beside", "on other"}},
+		{"below, by number", Question{Device: func(mounts.Device) bool { return false }, Below: []string{at("store/1")}}, []string{"beside"}},
+		{"none", Question{Asked: none}, []string{"beside"}},
+	} {
+		for _, way := range ways {
+			c := read(t, Request{Way: way, Passes: 1, About: &tt.q})
+			var got []string
+			for _, ns := range c.Namespaces {
+				for _, m := range ns.Mounts {
+					name, _, _ := strings.Cut(m.Source, " 1")
+					name, _, _ = strings.Cut(name, " 2")
+					if _, binds := mounts.BoundNamespace(&m); !binds && strings.HasPrefix(m.MountPoint, dir+"/") {
+						got = append(got, name)
+					}
+				}
+			}
+			if slices.Sort(got); !slices.Equal(got, tt.want) {
+				t.Errorf("%s, %s: %q, want %q", tt.name, way, got, tt.want)
+			}
+			known := slices.ContainsFunc(c.Devices, device)
+			if numbers := way == Statmount && tt.q.Asked == nil; known == numbers {
+				t.Errorf("%s, %s: the device is listed: %v", tt.name, way, known)
+			}
+		}
+	}
+}
+
+// Of a namespace that differs from the one before, what its mounts are is not that one's.
+func TestQuestionOfCopies(t *testing.T) {
+	h := mountstest.Start(t, 6, 9, 1)
+	for _, p := range []mountstest.Plant{h.Plant(t, mountstest.Process), h.Plant(t, mountstest.Covered), h.Plant(t, mountstest.Bind)} {
+		q := Question{Asked: func(m *mounts.Mount) bool { return m.Source == p.Source }}
+		want := []string{fmt.Sprintf("%d %d %s", p.Namespace, p.NamespaceID, p.Path)}
+		if got := withSource(read(t, Request{Passes: 1, About: &q}), p.Source); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", p.Kind, got, want)
+		}
+	}
+}
+
+func TestStandsOn(t *testing.T) {
+	for _, tt := range []struct {
+		name, super string
+		point       string
+		want        bool
+	}{
+		{"below", "rw,lowerdir=/a:/mnt/d/l,upperdir=/u,workdir=/w", "/mnt/d", true},
+		{"at it", "rw,lowerdir=/mnt/d", "/mnt/d", true},
+		{"upper", "rw,lowerdir=/a,upperdir=/mnt/d/u,workdir=/w", "/mnt/d", true},
+		{"a name that begins so", "rw,lowerdir=/mnt/disk", "/mnt/d", false},
+		{"root", "rw,lowerdir=/a", "/", true},
+		{"a comma that forges an option", `rw,lowerdir=/a\054upperdir=/mnt/d`, "/mnt/d", false},
+		{"another option", "rw,redirect_dir=/mnt/d", "/mnt/d", false},
+	} {
+		if got := standsOn(&mounts.Mount{Type: "overlay", Super: tt.super}, []string{"/x", tt.point}); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+	if standsOn(&mounts.Mount{Type: "tmpfs", Super: "rw,lowerdir=/x"}, []string{"/x"}) {
+		t.Error("no overlay, and it stands on layers")
+	}
+}

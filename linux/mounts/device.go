@@ -1,0 +1,25 @@
+package mounts
+
+import (
+	"strconv"
+	"strings"
+)
+
+// A Device is the number of a superblock or block device.
+type Device struct{ Major, Minor uint32 }
+
+// Device is the number of the superblock that m is a mount of.
+func (m *Mount) Device() Device { return Device{m.Major, m.Minor} }
+
+// String writes "8:16".
+func (d Device) String() string {
+	return strconv.FormatUint(uint64(d.Major), 10) + ":" + strconv.FormatUint(uint64(d.Minor), 10)
+}
+
+// ParseDevice is the reverse of [Device.String]; false if the text is no number of a device.
+func ParseDevice(text string) (d Device, ok bool) {
+	high, low, _ := strings.Cut(text, ":")
+	major, err1 := strconv.ParseUint(high, 10, 32)
+	minor, err2 := strconv.ParseUint(low, 10, 32)
+	return Device{uint32(major), uint32(minor)}, err1 == nil && err2 == nil
+}
