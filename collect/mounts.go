@@ -128,6 +128,7 @@ func mountOf(m *mounts.Mount, device string) snapshot.Mount {
 }
 
 func convertPins(pins []holders.Pin) (out []snapshot.Pin) {
+	out = slices.Grow(out, len(pins))
 	for _, p := range pins {
 		out = append(out, snapshot.Pin{Kind: string(p.Kind), PID: p.PID, TID: p.TID, FD: p.FD, Path: p.Path, Namespace: p.Namespace})
 	}

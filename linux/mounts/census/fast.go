@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -13,6 +12,7 @@ import (
 	"sexton.dev/linux/mounts"
 	"sexton.dev/linux/mounts/nsfs"
 	"sexton.dev/linux/mounts/statmount"
+	"sexton.dev/linux/mounts/timeslice"
 )
 
 // A fastReader asks listmount and statmount.
@@ -27,7 +27,7 @@ type fastReader struct {
 	last    map[uint64][]mounts.Mount // of the pass before, by inode
 	ids     []uint64                  // of one namespace, used again for the next
 	all     []mounts.Mount            // as ids
-	since   int                       // mounts that were read since letGo let go
+	slice   timeslice.Slice
 	supers  superblocks
 	walked  []mounts.Unknown // what a walk could not find, see each
 
@@ -200,7 +200,7 @@ func (r *fastReader) list(ns *mounts.Namespace) error {
 		}
 	}
 	r.all = all
-	r.letGo(len(ids))
+	r.slice.Yield()
 	ns.Hidden = max(0, ns.Hidden-len(all))
 	ns.Mounts = r.last[ns.Inode]
 	if !slices.EqualFunc(ns.Mounts, all, same) {
@@ -208,18 +208,6 @@ func (r *fastReader) list(ns *mounts.Namespace) error {
 	}
 	copy(ns.Mounts, all) // where nothing moves, a host's mounts are kept once
 	return nil
-}
-
-// letGo yields the processor after every 1,000 mounts, which take 1 to 8 ms. Of a goroutine
-// that ran for 10 ms on end the runtime's monitor takes it away, and then looks every 20 µs
-// whether there is another: that took a thirtieth of a census.
-//
-// Source: Go 1.26 runtime/proc.go, sysmon and retake.
-func (r *fastReader) letGo(read int) {
-	if r.since += read; r.since >= 1000 {
-		r.since = 0
-		runtime.Gosched()
-	}
 }
 
 const ofNumbers = statmount.Device | statmount.Basic

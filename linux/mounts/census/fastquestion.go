@@ -46,7 +46,7 @@ func (r *fastReader) entries(ns *mounts.Namespace) ([]entry, error) {
 			return nil, err
 		}
 	}
-	r.letGo(len(ids))
+	r.slice.Yield()
 	ns.Hidden = max(0, ns.Hidden-len(r.read))
 	if byTexts {
 		return slices.Clone(r.read), nil
@@ -54,21 +54,22 @@ func (r *fastReader) entries(ns *mounts.Namespace) ([]entry, error) {
 	return some(r.read), nil
 }
 
-// some leaves those of a namespace's entries out that can be forgotten at once where
-// it is known already what is asked about.
-func some(all []entry) (out []entry) {
+// some are those of a namespace's entries that cannot be forgotten at once where it is
+// known already what is asked about. It uses the place that they are in.
+func some(all []entry) []entry {
 	if !slices.ContainsFunc(all, func(e entry) bool { return e.asked || e.binds || e.overlay }) {
 		return nil
 	}
 	asked := devices{}
 	asked.add(all)
 	stay := asked.stay(all)
+	kept := all[:0]
 	for i := range all {
 		if _, stays := slices.BinarySearch(stay, i); stays || all[i].overlay {
-			out = append(out, all[i])
+			kept = append(kept, all[i])
 		}
 	}
-	return out
+	return slices.Clone(kept)
 }
 
 func (r *fastReader) byNumbers(ns, id uint64, e *entry) error {

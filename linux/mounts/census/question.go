@@ -56,7 +56,7 @@ func (d devices) add(entries []entry) {
 // overlays that stand on what is asked about.
 func (d devices) stay(entries []entry) (kept []int) {
 	chosen := map[uint32]bool{} // old ids
-	for i := range entries {
+	for i := 0; i < len(entries) && len(d) > 0; i++ {
 		if d[entries[i].Device] {
 			chosen[entries[i].old] = true
 		}

@@ -63,7 +63,7 @@ func Pins(ctx context.Context, req PinRequest) (pins map[uint64][]Pin, unknown [
 	}
 	defer w.close()
 	w.denied("processes", hidden(req.Proc))
-	p := pinWalk{w, map[uint64][]Pin{}}
+	p := pinWalk{w, make(map[uint64][]Pin, len(req.Spaces))}
 	for i := range req.Spaces {
 		p.binds(&req.Spaces[i])
 	}

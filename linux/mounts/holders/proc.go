@@ -10,12 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	"sexton.dev/linux/mounts"
+	"sexton.dev/linux/mounts/timeslice"
 )
 
 // A walker goes through the processes of one /proc.
@@ -29,6 +29,7 @@ type walker struct {
 	named   []byte // see name
 	dirents []byte
 	unknown []mounts.Unknown
+	slice   timeslice.Slice
 }
 
 // Bounds of what one process may make us read.
@@ -73,14 +74,11 @@ func (w *walker) processes(pids []int, visit func(pid int)) error {
 			return fmt.Errorf("list the processes: %w", err)
 		}
 	}
-	const atOnce = 64 // take 0.5 to 5 ms: who runs for 10 is watched closely, see census's letGo
-	for i, pid := range pids {
+	for _, pid := range pids {
 		if err := w.ctx.Err(); err != nil {
 			return err
 		}
-		if i%atOnce == atOnce-1 {
-			runtime.Gosched()
-		}
+		w.slice.Yield()
 		visit(pid)
 	}
 	return nil
