@@ -125,12 +125,8 @@ func (c *Caller) options(attr uint64) string {
 	return text
 }
 
-// text keeps the texts that were told: most namespaces are copies of another. Who reads
-// one where the other was has the text there already.
-func (c *Caller) text(of []byte, was string) string {
-	if string(of) == was {
-		return was
-	}
+// text keeps the texts that were told: most namespaces are copies of another.
+func (c *Caller) text(of []byte) string {
 	text, ok := c.texts[string(of)]
 	if !ok {
 		text = string(of)

@@ -66,14 +66,14 @@ func Decode(answer []byte, asked Mask, m *mounts.Mount) (got Mask, magic uint64,
 // words makes the texts of an answer.
 type words interface {
 	options(attr uint64) string
-	text(of []byte, was string) string // was is what the mount had before
+	text(of []byte) string
 }
 
 // copies makes each text anew.
 type copies struct{}
 
-func (copies) options(attr uint64) string      { return attrText(attr) }
-func (copies) text(of []byte, _ string) string { return string(of) }
+func (copies) options(attr uint64) string { return attrText(attr) }
+func (copies) text(of []byte) string      { return string(of) }
 
 func u32(answer []byte, at int) uint32 { return binary.NativeEndian.Uint32(answer[at:]) }
 func u64(answer []byte, at int) uint64 { return binary.NativeEndian.Uint64(answer[at:]) }
@@ -134,11 +134,14 @@ func decodeStrings(answer []byte, asked, got Mask, m *mounts.Mount, w words) err
 			return fmt.Errorf("statmount: %w: text %#x begins at %d of %d bytes", ErrFormat, uint64(field.mask), at, len(answer))
 		}
 		rest := answer[header+int(at):]
+		if n := len(*field.into); n < len(rest) && rest[n] == 0 && string(rest[:n]) == *field.into {
+			continue // as it was
+		}
 		end := bytes.IndexByte(rest, 0)
 		if end < 0 {
 			return fmt.Errorf("statmount: %w: text %#x has no end", ErrFormat, uint64(field.mask))
 		}
-		*field.into = w.text(rest[:end], *field.into)
+		*field.into = w.text(rest[:end])
 	}
 	if got&Subtype != 0 && got&Type != 0 && text != "" {
 		m.Type += "." + text
