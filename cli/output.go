@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
-	"sigs.k8s.io/yaml"
 
 	"sexton.dev/exactjson"
 )
@@ -69,7 +68,7 @@ func (s *session) print(f outputFlags, v any, items []any, forPeople func(p *pag
 			return err
 		}
 		if f.format == "yaml" {
-			if text, err = yaml.JSONToYAML(text); err != nil {
+			if text, err = toYAML(text); err != nil {
 				return err
 			}
 			return copyAll(s.Stdout, text)
