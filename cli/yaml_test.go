@@ -10,10 +10,11 @@ import (
 
 // What is told in JSON is told in YAML, whatever a name is made of.
 func TestYAMLOfAnyName(t *testing.T) {
-	for r := rune(0); r <= 0x11000; r++ {
-		if utf8.ValidRune(r) {
-			sameInYAML(t, "a"+string(r)+" b")
-		}
+	for r := range rune(0x2100) {
+		sameInYAML(t, "a"+string(r)+" b")
+	}
+	for _, r := range []rune{0xD7FF, 0xE000, 0xFDD0, 0xFEFF, 0xFFF9, 0xFFFD, 0xFFFE, 0xFFFF, 0x10000, 0x1FFFE, utf8.MaxRune} {
+		sameInYAML(t, "a"+string(r)+" b")
 	}
 	for _, name := range []string{"", " ", "~", "null", "yes", "0x1f", "1e3", "- a", "a: b", "a #b", "'", `"`, "\r\n", "---", "!!int 3", "&a", "*a", "%TAG"} {
 		sameInYAML(t, name)

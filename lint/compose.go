@@ -98,6 +98,8 @@ func (r *reader) volume(v node) (b settings.Bind, ok bool) {
 		for option := range strings.SplitSeq(parts[2], ",") {
 			if strings.HasSuffix(option, "slave") || strings.HasSuffix(option, "shared") || strings.HasSuffix(option, "private") {
 				b.Propagation = option
+			} else {
+				b.Options = append(b.Options, option)
 			}
 			b.Shallow = b.Shallow || option == "bind-nonrecursive"
 		}

@@ -253,3 +253,18 @@ func FuzzDaemonFile(f *testing.F) {
 	f.Add([]byte("{\"storage-driver\": \"devicemapper\",\n\"storage-opts\": [\"dm.directlvm_device=/dev/x\"]}"))
 	fuzz(f, DaemonFile)
 }
+
+// What to write for a volume keeps the options that it has.
+func TestAdviceKeepsOptions(t *testing.T) {
+	for volume, want := range map[string]string{
+		"/:/host":               "/:/host:rslave",
+		"/:/host:ro":            "/:/host:ro,rslave",
+		"/:/host:ro,rprivate,z": "/:/host:ro,z,rslave",
+	} {
+		set, _ := Read([]File{{Name: "compose.yaml", Text: []byte("services: {a: {image: x, volumes: ['" + volume + "']}}\n")}})
+		found := settings.Judge(set)
+		if len(found) != 1 || !strings.Contains(found[0].Advice[0], " "+want+",") {
+			t.Errorf("%s: %+v", volume, found)
+		}
+	}
+}

@@ -33,15 +33,17 @@ func ComeAndGo(dir string, more []string) bool {
 	})
 }
 
-// Propagate says how a format writes that a bind receives what the host does.
-func Propagate(f Format, host, at string) string {
+// Propagate says how a format writes that a bind, with these options besides, receives
+// what the host does.
+func Propagate(f Format, host, at string, options ...string) string {
+	short := host + ":" + at + ":" + strings.Join(append(slices.Clone(options), "rslave"), ",")
 	switch f {
 	case Kubernetes:
 		return "mountPropagation: HostToContainer beside the volumeMount's mountPath: " + at
 	case Compose:
-		return fmt.Sprintf("the option rslave: %s:%s:rslave, or bind: {propagation: rslave} in the long form", host, at)
+		return "the option rslave: " + short + ", or bind: {propagation: rslave} in the long form"
 	}
-	return fmt.Sprintf("run -v %s:%s:rslave", host, at)
+	return "run -v " + short
 }
 
 // receiving are the propagations by which a bind learns of the host's unmounts.
@@ -72,7 +74,7 @@ func hostPath(roots []string, w *Workload, c *Container) (found []check.Finding)
 			said = "propagation " + b.Propagation
 		}
 		f.Evidence = []check.Evidence{seen(b.Place, fmt.Sprintf("%s at %s, %s", b.Host, b.At, said))}
-		f.Advice = []string{Propagate(w.Format, b.Host, b.At)}
+		f.Advice = []string{Propagate(w.Format, b.Host, b.At, b.Options...)}
 		if w.Format == Compose && b.Propagation == "" && ofDocker(dir, roots) {
 			f.Severity = check.Info
 			f.Title = fmt.Sprintf("%s takes the host's %s in at %s and leaves it to docker whether it receives unmounts", w.label(c), b.Host, b.At)

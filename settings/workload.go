@@ -60,9 +60,10 @@ type Program struct {
 
 // A Bind is a directory of the host in a container.
 type Bind struct {
-	Host, At    string // on the host, in the container
-	Propagation string // as the format has it: HostToContainer, rslave; "" if it does not say
-	Shallow     bool   // without the mounts below it
+	Host, At    string   // on the host, in the container
+	Propagation string   // as the format has it: HostToContainer, rslave; "" if it does not say
+	Shallow     bool     // without the mounts below it
+	Options     []string // further ones, in the short form: ro, z
 	Place
 }
 
