@@ -15,6 +15,7 @@ type line struct {
 	caller  bool   // with the function or source file that wrote it, which no container engine adds
 	bad     bool   // its level says that it is an error
 	headed  bool   // it had a header of its own, so it continues nothing
+	name    string // of the container whose log it is, which some tools put before each line
 	times   int    // 1, more if a note says so
 }
 
@@ -24,7 +25,7 @@ const mostHeaders = 8
 
 // peelers each take one header off the text, and tell whether there was one.
 var peelers = []func(*line) bool{
-	(*line).quoteMark, (*line).grepped, (*line).composed, (*line).priority, (*line).stamp, (*line).date,
+	(*line).quoteMark, (*line).grepped, (*line).composed, (*line).named, (*line).commented, (*line).priority, (*line).stamp, (*line).date,
 	(*line).klog, (*line).bracketed, (*line).leveled, (*line).repeated, (*line).tagged,
 }
 
@@ -82,6 +83,32 @@ func (l *line) composed() bool {
 		return false
 	}
 	l.text, l.headed = rest, true
+	return true
+}
+
+// named is the name of a container that kubectl logs and its like put before
+// each line of its log, if a header follows it: "csi-plugin E0714 15:22:06...".
+func (l *line) named() bool {
+	s := strings.TrimLeft(l.text, " \t")
+	name, rest, ok := strings.Cut(s, " ")
+	if !ok || l.name != "" || len(name) > 64 || !strings.Contains(name, "-") || leading(name, isKernelName) != len(name) {
+		return false
+	}
+	inner := line{text: strings.TrimLeft(rest, " \t")}
+	if !inner.date() && !inner.klog() {
+		return false
+	}
+	l.text, l.name = strings.TrimLeft(rest, " \t"), name
+	return true
+}
+
+// commented is a log line in the output of a test, which has a # before it.
+func (l *line) commented() bool {
+	rest, ok := strings.CutPrefix(strings.TrimLeft(l.text, " \t"), "# ")
+	if !ok || !isFields(rest) {
+		return false
+	}
+	l.text = rest
 	return true
 }
 

@@ -36,6 +36,7 @@ func records(text []byte) iter.Seq[record] {
 				continue // it ends nothing: what goes on says so
 			}
 			if open.no > 0 && no-open.no < mostLines && len(open.text) < longest {
+				l.sameName(open)
 				if glue, ok := continues(open, l, no-last); ok {
 					open.text += glue + strings.TrimLeft(l.text, " \t")
 					last = no
@@ -57,6 +58,13 @@ func (l line) record(last int) record {
 	l.unwrap()
 	text := unescape(l.text)
 	return record{no: l.no, last: last, text: text, low: withoutLayers(lower(text)), program: l.program, source: l.source, fields: l.fields, caller: l.caller, bad: l.bad, times: l.times}
+}
+
+// sameName takes the name off a line that goes on with a line of that name.
+func (l *line) sameName(open line) {
+	if rest, ok := strings.CutPrefix(l.text, open.name+" "); ok && open.name != "" {
+		l.text = rest
+	}
 }
 
 // continues tells whether next goes on with what open says, and what is put
@@ -82,6 +90,9 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 		if strings.HasPrefix(text, begin) && (begin != "Error:" || strings.HasSuffix(open.text, ":")) {
 			return "\n", true
 		}
+	}
+	if valueIsOpen(open.text) {
+		return "\n", true
 	}
 	if starts(text) {
 		return "\n", isOfTool(text) && saysStatus(open.text)
@@ -140,6 +151,13 @@ func quoteIsOpen(text string) bool {
 		return false
 	}
 	return (strings.Count(text, `"`)-strings.Count(text, `\"`))%2 == 1
+}
+
+// valueIsOpen tells that a field of several lines has no end yet: klog puts it
+// between < and >.
+func valueIsOpen(text string) bool {
+	i := strings.LastIndex(text, "=<\n")
+	return strings.HasSuffix(text, "=<") || i >= 0 && !strings.Contains(text[i:], "\n>")
 }
 
 // endsOpen tells that a message announces more.

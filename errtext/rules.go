@@ -1,5 +1,8 @@
 package errtext
 
+// slow is the cause of most timeouts.
+const slow = "the runtime, or a layer below it, did not answer in time"
+
 // certain rules stand before EBUSY is looked for.
 var certain = []rule{
 	{verdict: verdict{family: OOM, cause: "the kernel killed a process since a memory limit, or memory itself, was used up"},
@@ -91,8 +94,8 @@ var likely = []rule{
 		any: []string{"blocked for more than", "soft lockup", "hard lockup", "rcu_sched self-detected stall", "rcu_sched detected stalls", "detected stalls on cpus", "self-detected stall", "workqueue lockup", "still around after", "processes still around after"}},
 	{verdict: verdict{family: RuntimeHang, cause: "the server of a network file system does not answer, and whoever uses it waits in the kernel"},
 		any: []string{"nfs: server ", "lockd: server ", "cifs: vfs: ", "cifs vfs: "}, with: []string{"not responding", "has not responded"}},
-	{verdict: verdict{family: RuntimeHang, cause: "the runtime, or a layer below it, did not answer in time"},
-		any: []string{"deadline exceeded", "did not start before the specified timeout", "pleg is not healthy", "pleg was last seen active", "deadlineexceeded", "operation timeout", "timed out", "stop-sigterm", "timeout exceeded", "request timeout", "i/o timeout", "timeout expired", "timeout waiting", "timeout after", "timeout of", "timeout was reached", "timeout was exceeded", "timeout: ", ": timeout", "not responding", "unresponsive", "result 'timeout'", "hung", "stuck", "waiting for connection"}},
+	{verdict: verdict{family: RuntimeHang, cause: slow},
+		any: []string{"deadline exceeded", "did not start before the specified timeout", "pleg is not healthy", "pleg was last seen active", "deadlineexceeded", "timed out", "stop-sigterm", "timeout exceeded", "timeout expired", "timeout waiting", "timeout after", "timeout of", "timeout was reached", "timeout was exceeded", "timeout: ", ": timeout", "not responding", "unresponsive", "result 'timeout'", "hung", "stuck", "waiting for connection"}},
 	{verdict: verdict{family: RuntimeHang, cause: "an earlier request about the same container never ended"},
 		any: []string{"is reserved for", "name is reserved", "removal of container", "already in progress"}},
 	{verdict: verdict{family: RuntimeHang, cause: "the container's processes do not die, or their end is not noticed"},

@@ -109,7 +109,7 @@ var badLevels = []string{"error", "fatal", "panic"}
 // Source: github.com/sirupsen/logrus, text_formatter.go.
 func (l *line) fromFields() bool {
 	s := strings.TrimLeft(l.text, " \t")
-	if !strings.HasPrefix(s, "time=") && !strings.HasPrefix(s, "level=") && !strings.HasPrefix(s, "ts=") && !strings.HasPrefix(s, "msg=") && !strings.HasPrefix(s, "t=") && !strings.HasPrefix(s, "lvl=") {
+	if !isFields(s) {
 		return false
 	}
 	message, trouble, rest := "", "", ""
@@ -135,6 +135,12 @@ func (l *line) fromFields() bool {
 	}
 	l.text, l.fields, l.headed = message+trouble+rest, true, true
 	return message != "" || trouble != ""
+}
+
+// isFields tells that a line begins as logfmt does.
+func isFields(s string) bool {
+	name := s[:fieldName(s)]
+	return contains([]string{"time", "level", "ts", "msg", "t", "lvl"}, name)
 }
 
 // field cuts one name=value off. A quoted value ends at a quote with another

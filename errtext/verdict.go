@@ -33,6 +33,9 @@ func judge(low string) (verdict, bool) {
 	if v, ok := first(likely, low); ok {
 		return v, true
 	}
+	if at, ok := timedOut(low); ok {
+		return verdict{family: RuntimeHang, cause: slow, at: at}, true
+	}
 	if v, ok := first(rest, low); ok {
 		return v, true
 	}
@@ -40,6 +43,21 @@ func judge(low string) (verdict, bool) {
 		return verdict{family: MountBusy, cause: "an unmount failed, most often since it is busy; in which words is not known", at: at}, true
 	}
 	return verdict{}, false
+}
+
+// timedOut tells that a part of a sentence ends in "timeout": what timed out is
+// before it, and a setting would have its value behind.
+func timedOut(low string) (int, bool) {
+	for from := 0; ; {
+		i := strings.Index(low[from:], " timeout")
+		if i < 0 {
+			return 0, false
+		}
+		at := from + i
+		if from = at + len(" timeout"); from == len(low) || strings.IndexByte("\"'),;:\n", low[from]) >= 0 {
+			return at, true
+		}
+	}
 }
 
 func first(rules []rule, low string) (verdict, bool) {
