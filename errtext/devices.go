@@ -7,7 +7,7 @@ import "strings"
 var deviceCues = []string{
 	"failed to remove device ", "error unmounting device ", "unmounting device ", "error removing device ", "failed to deactivate device ", "unable to deactivate ", "failed to suspend ", "non existing device ", "thin-pool (", "unmap for spec (", "map for spec (",
 	"logical volume ", "open logical volume ", "ioctl on ", "cannot destroy ", "cannot mount ", "cannot export ", "cannot unmount dataset ", "cannot unmount '", "cannot import ", "waiting for ", "(device ", "of thin device ", "delete thin device ", "on dev ", ", dev ", "journal superblock for ", "aborting journal on device ", "ext4-fs (", "xfs (", "btrfs (device ",
-	"device-mapper: thin: ", "device-mapper: table: ", "rbd image ", "rbd: image ", "rbd: error removing ", "thin pool ", "volume group ", "mapping ", "dataset ", "lv ", "thin volume ", "device ", "failed to activate ", "unmap image ", "luksclose ", "mapped device ", "removing ", "pool ", "deactivate open ", "unmount of ", "device=", "[unmap ", "[map ",
+	"device-mapper: thin: ", "device-mapper: table: ", "rbd image ", "rbd: image ", "rbd: error removing ", "thin pool ", "volume group ", "mapping ", "dataset ", "lv ", "thin volume ", "device ", "failed to activate ", "unmap image ", "luksclose ", "closing ", "périphérique ", "mapped device ", "removing ", "pool ", "deactivate open ", "unmount of ", "device=", "[unmap ", "[map ",
 }
 
 // tokens that follow a cue and are no device.
@@ -147,7 +147,7 @@ func deviceName(low string, from int) (span, bool) {
 		return span{i, i + n}, true
 	}
 	plain := leading(name, func(c byte) bool { return isLetter(c) || c == '\'' }) == n
-	if strings.HasPrefix(name, "/") || strings.Contains(name, ": ") || plain && !quoted && !strings.HasSuffix(low[:from], "ioctl on ") && !strings.HasSuffix(low[:from], "on dev ") && !strings.HasSuffix(low[:from], "(device ") {
+	if strings.HasPrefix(name, "/") || strings.Contains(name, ": ") || plain && !quoted && !isKernelDevice(name) && !strings.HasSuffix(low[:from], "ioctl on ") {
 		return span{}, false
 	}
 	return span{i, i + n}, true

@@ -120,6 +120,7 @@ func (l *line) priority() bool {
 		d := leading(rest, isDigit)
 		if d > 0 && d < 4 && d < len(rest) && rest[d] == '>' {
 			l.text = rest[d+1:]
+			l.structured()
 			return true
 		}
 	}
@@ -129,6 +130,28 @@ func (l *line) priority() bool {
 		return true
 	}
 	return false
+}
+
+// structured takes off what follows a priority in newer syslogs: "1 2024-03-02T10:11:12Z
+// host tag pid id - ", where the last may be data in brackets.
+//
+// Source: RFC 5424 part 6.
+func (l *line) structured() {
+	words := strings.SplitN(l.text, " ", 7)
+	if len(words) < 7 || words[0] != "1" {
+		return
+	}
+	inner := line{text: words[1] + " "}
+	if !inner.date() {
+		return
+	}
+	l.program, l.headed, l.text = words[3], true, words[6]
+	if data, text, ok := strings.Cut(l.text, "] "); ok && strings.HasPrefix(data, "[") {
+		l.text = text
+	} else {
+		l.text = strings.TrimPrefix(l.text, "- ")
+	}
+	l.text = strings.TrimPrefix(l.text, "\ufeff")
 }
 
 const months = "JanFebMarAprMayJunJulAugSepOctNovDec"

@@ -100,12 +100,13 @@ func follows(e Event) bool {
 }
 
 // sameDevice tells that two names are one device's: with its directory or volume
-// group, and without.
+// group, and without. The kernel calls a file system's journal by the device and
+// the journal's inode: sda-8.
 func sameDevice(a, b string) bool {
 	if len(a) < len(b) {
 		a, b = b, a
 	}
-	return a == b || strings.HasSuffix(a, "/"+b) || strings.HasSuffix(a, "-"+b)
+	return a == b || strings.HasSuffix(a, "/"+b) || strings.HasSuffix(a, "-"+b) || a == b+"-8"
 }
 
 // announces tells that the kernel says whom it is about to kill: the pid may be

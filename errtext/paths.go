@@ -123,6 +123,9 @@ func isObject(s string, p span) bool {
 			return false
 		}
 	}
+	if first, _, _ := strings.Cut(path[1:], "/"); isVersioned(first) {
+		return false
+	}
 	if _, code := hasAny(path, ".go:", ".c:", ".rs:", "containers/json"); code {
 		return false
 	}
@@ -132,6 +135,12 @@ func isObject(s string, p span) bool {
 		return changed
 	}
 	return true
+}
+
+// isVersioned tells the name of a service of gRPC: csi.v1.Node.
+func isVersioned(name string) bool {
+	_, version, ok := strings.Cut(name, ".v")
+	return ok && version != "" && isDigit(version[0])
 }
 
 // withoutLayers hides the paths in the options of an overlay mount, which are

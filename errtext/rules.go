@@ -54,11 +54,11 @@ var noLeaks = []rule{
 	{verdict: verdict{family: Other, cause: "a name is taken by another container", noLeak: "two containers want one name"},
 		any: []string{"is already in use by container", "name is already in use", "is already in use by"}, with: []string{"name"}},
 	{verdict: verdict{family: Other, cause: "a container, perhaps a stopped one, still uses the volume", noLeak: "the engine's own list says so, not the kernel"},
-		any: []string{"volume is in use", "is currently used by a container", "volume is being used"}},
+		any: []string{"volume is in use", "is currently used by a container", "volume is being used", "in use by container"}, not: []string{"network"}},
 	{verdict: verdict{family: Other, cause: "a container, perhaps a stopped one, still uses the image", noLeak: "the engine's own list says so, not the kernel"},
 		any: []string{"image is being used by", "image is in use by", "image used by", "is using its referenced image", "image is referenced"}},
 	{verdict: verdict{family: Other, cause: "the network still has endpoints", noLeak: "a network is in use, not a mount"},
-		any: []string{"has active endpoints", "network is in use"}},
+		any: []string{"has active endpoints", "network is in use", "in use by container"}},
 	{verdict: verdict{family: Other, cause: "the volume may be used by one node or pod alone, and another one has it", noLeak: "the storage's own list says so, not the kernel"},
 		any: []string{"multi-attach error", "volume is already exclusively attached", "already used by pod"}},
 }

@@ -36,7 +36,7 @@ var rest = []rule{
 	{verdict: verdict{family: Other, cause: "a directory that should be empty is not: something was written below the mount point"},
 		any: []string{"directory not empty"}},
 	{verdict: verdict{family: Other, cause: "the device or file system reports errors"},
-		any: []string{"input/output error", "i/o error", "ext4-fs error", "read-only file system", "metadata corruption", "structure needs cleaning", "aborting journal", "error -5", "superblock"}},
+		any: []string{"input/output error", "i/o error", "medium error", "critical target error", "transport error, dev ", "ext4-fs error", "read-only file system", "metadata corruption", "structure needs cleaning", "aborting journal", "error -5", "superblock"}},
 	{verdict: verdict{family: Other, cause: "a file system with the same UUID, a snapshot or a clone of it, is mounted already"},
 		any: []string{"has duplicate uuid"}},
 	{verdict: verdict{family: Other, cause: "the kernel refused to mount it"},
@@ -50,4 +50,4 @@ var rest = []rule{
 // vague are failures without a cause that is known; they are events if something
 // in them is: who reports, or what it is about.
 var vague = rule{verdict: verdict{family: Other, cause: "it failed; the text does not say why"},
-	any: []string{"error response from daemon", "error starting", "failed", "cannot", "unable to", "error:", "could not", "can't", "error killing", "error removing", "exit status", "aborting", "level=error", "level=fatal"}}
+	any: []string{"error response from daemon", "error starting", "failed", "cannot", "unable to", "error:", "could not", "couldn't", "can't", "error killing", "error removing", "exit status", "aborting", "level=error", "level=fatal"}}

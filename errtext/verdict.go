@@ -109,7 +109,7 @@ var inUseDevice = []string{" in use", "is used by"}
 
 // deviceWords are operations on a block device, a dataset or a logical volume.
 var deviceWords = []string{
-	"remove device", "removedevice", "unmounting device", "device is busy", "logical volume", "ioctl on", "unmap", "rbd: ", "luksclose", "losetup", "detach failed", "apparently in use", "mkfs", "mke2fs", "wipefs", "pvcreate", "vgremove", "lvremove", "mdadm", "cryptsetup", "still in use", "dataset", "pool is busy", "zfs destroy", "multipath", "map in use", "iscsiadm", "logout", "has watchers", "rbd image", "vgchange", "open count", "exclusively", "exclusive access", "blkdiscard", "sgdisk", "blockdev", "partprobe", "dmsetup", "delete_thin", "thin device", "deactivate", "unmapping", "detach", "device-mapper", "devmapper", "devicemapper", "nbd", "loop device", "swapoff", "blkid", "fsck", "open /dev/", "opening /dev/", "open device", "volume group", "physical volume", "physical drive", "/dev/rbd", "unstage", "partition", "this disk", "problem opening", "blkrrpart", "swapon", "drbd", " lv ",
+	"remove device", "removedevice", "unmounting device", "device is busy", "logical volume", "ioctl on", "unmap", "rbd: ", "luksclose", "losetup", "detach failed", "apparently in use", "mkfs", "mke2fs", "wipefs", "pvcreate", "vgremove", "lvremove", "mdadm", "cryptsetup", "still in use", "dataset", "pool is busy", "zfs destroy", "multipath", "map in use", "iscsiadm", "logout", "has watchers", "rbd image", "vgchange", "open count", "exclusively", "exclusive access", "blkdiscard", "sgdisk", "blockdev", "partprobe", "dmsetup", "delete_thin", "thin device", "deactivate", "unmapping", "detach", "device-mapper", "devmapper", "devicemapper", "nbd", "loop device", "swapoff", "blkid", "fsck", "open /dev/", "opening /dev/", "open device", "volume group", "physical volume", "physical drive", "/dev/rbd", "unstage", "partition", "this disk", "problem opening", "blkrrpart", "swapon", "drbd", " lv ", "held open", "mapped device",
 }
 
 // mountWords are operations on a mount or on a directory entry.
@@ -141,6 +141,9 @@ func busy(low string) (verdict, bool) {
 	device, onDevice := hasAny(low, deviceWords...)
 	_, onMount := hasAny(low, mountWords...)
 	block, path := objects(low)
+	if _, mounts := hasAny(low, "already mounted or ", "mount point busy"); mounts {
+		onDevice = false // mount names both, and cannot tell which
+	}
 	if _, unmounts := hasAny(low, "umount", "unmount"); block && !path && !unmounts || busyDevice(low, at) {
 		device, onDevice = 0, true
 	}
@@ -182,14 +185,19 @@ func busyPath(low string, at int) bool {
 }
 
 // busyDevice tells that the phrase at is said of what the text calls a device:
-// "Device luks-1 is busy".
+// "Device luks-1 is busy", "Le périphérique luks-1 est toujours occupé".
 func busyDevice(low string, at int) bool {
-	i := strings.LastIndex(low[:at], "device ")
-	if i < 0 {
-		return false
+	for _, word := range []string{"device ", "périphérique ", "gerät "} {
+		i := strings.LastIndex(low[:at], word)
+		if i < 0 {
+			continue
+		}
+		d, ok := deviceName(low, i+len(word))
+		if ok && d.end <= at && (attached(low, d.end, at) || word != "device " && at-d.end < 24) {
+			return true
+		}
 	}
-	d, ok := deviceName(low, i+len("device "))
-	return ok && d.end <= at && attached(low, d.end, at)
+	return false
 }
 
 // busyPathBehind tells that the phrase at is said of the path behind it, as
