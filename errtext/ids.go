@@ -30,6 +30,9 @@ func containerIDOf(low string) string {
 			if short := n == 13; short && (w < 4 || allDigits(low[i:i+n])) { // crictl's; a time in milliseconds is as long
 				w = 0
 			}
+			if w == 1 && isLayer(low, low[i:i+n]) {
+				w = 0 // nothing calls it a container, and a path calls it a layer
+			}
 			if w > 0 && best != "" && len(best) < n && strings.HasPrefix(low[i:], best) {
 				w = max(w, weight+1) // the same one in full
 			}
@@ -42,6 +45,21 @@ func containerIDOf(low string) string {
 		i += max(n, 1)
 	}
 	return best
+}
+
+// isLayer tells that a path in the text has the id where layers are.
+func isLayer(low, id string) bool {
+	for from := 0; ; {
+		i := strings.Index(low[from:], "/"+id)
+		if i < 0 {
+			return false
+		}
+		dir := low[:from+i]
+		if contains(notContainers, dir[strings.LastIndexByte(dir, '/')+1:]) {
+			return true
+		}
+		from += i + 1
+	}
 }
 
 // idWeight is how sure it is that the n hex digits at i are a container's id:

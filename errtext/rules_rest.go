@@ -36,7 +36,7 @@ var rest = []rule{
 	{verdict: verdict{family: Other, cause: "a directory that should be empty is not: something was written below the mount point"},
 		any: []string{"directory not empty"}},
 	{verdict: verdict{family: Other, cause: "the device or file system reports errors"},
-		any: []string{"input/output error", "i/o error", "medium error", "critical target error", "transport error, dev ", "ext4-fs error", "read-only file system", "metadata corruption", "structure needs cleaning", "aborting journal", "error -5", "superblock"}},
+		any: []string{"input/output error", "i/o error", "medium error", "critical target error", "transport error, dev ", "ext4-fs error", "read-only file system", "corruption", "force_shutdown", "shutting down filesystem", "rectify the problem", "filesystem has been shut down", "structure needs cleaning", "aborting journal", "error -5", "superblock"}},
 	{verdict: verdict{family: Other, cause: "a file system with the same UUID, a snapshot or a clone of it, is mounted already"},
 		any: []string{"has duplicate uuid"}},
 	{verdict: verdict{family: Other, cause: "the kernel refused to mount it"},
