@@ -34,7 +34,7 @@ func driverOf(low, runtime string) string {
 		return ""
 	}
 	for _, d := range driverDirs {
-		if strings.Contains(low, d.dir) {
+		if strings.Contains(low, d.dir) || endsIn(low, "/docker"+strings.TrimSuffix(d.dir, "/")) {
 			return d.driver
 		}
 	}
@@ -58,4 +58,10 @@ func driverOf(low, runtime string) string {
 		}
 	}
 	return ""
+}
+
+// endsIn tells that a path in the text ends in dir.
+func endsIn(low, dir string) bool {
+	_, after, ok := strings.Cut(low, dir)
+	return ok && (after == "" || strings.IndexByte(" \"':,)", after[0]) >= 0)
 }

@@ -83,7 +83,7 @@ func (r *record) event() (Event, verdict, bool) {
 // path is what the failure is about, if it is a path and no device.
 func (r *record) path(v verdict) string {
 	switch v.family {
-	case Pids, OOM, ThinPool:
+	case Pids, OOM:
 		return ""
 	case DeviceBusy:
 		if p, ok := pathBefore(r.low, v.at); !ok || !attached(r.low, p.end, v.at) {

@@ -30,9 +30,7 @@ var rest = []rule{
 	{verdict: verdict{family: Other, cause: "the server behind the mount is gone"},
 		any: []string{"transport endpoint is not connected", "stale file handle", "stale nfs file handle", "host is down", "no route to host"}},
 	{verdict: verdict{family: Other, cause: "it is not a mount point, or not any more"},
-		any: []string{"not mounted", "invalid argument", "no such file or directory"}, with: []string{"umount", "unmount"}},
-	{verdict: verdict{family: MountBusy, cause: "an unmount failed; the text does not say why, and most often it is busy"},
-		any: []string{"failed unmounting", "failed to unmount", "unmount failed", "could not unmount", "cannot unmount", "unable to unmount", "failed to umount", "umount failed"}},
+		any: []string{"not mounted", "no mount point specified", "not a mount point", "invalid argument", "no such file or directory"}, with: []string{"umount", "unmount"}},
 	{verdict: verdict{family: Other, cause: "a directory that should be empty is not: something was written below the mount point"},
 		any: []string{"directory not empty"}},
 	{verdict: verdict{family: Other, cause: "the device or file system reports errors"},
@@ -45,6 +43,8 @@ var rest = []rule{
 		any: []string{"no such device or address", "no such device", "enxio", "no medium found", "can't find uuid", "can't find label", "special device"}},
 	{verdict: verdict{family: Other, cause: "the kernel or a security module does not allow it"},
 		any: []string{"operation not permitted", "permission denied", "must be superuser", "only root can"}},
+	{verdict: verdict{family: MountBusy, cause: "an unmount failed; the text does not say why, and most often it is busy"},
+		any: []string{"failed unmounting", "failed to unmount", "unmount failed", "could not unmount", "cannot unmount", "unable to unmount", "failed to umount", "umount failed"}},
 }
 
 // vague are failures without a cause that is known; they are events if something

@@ -3,6 +3,7 @@ package errtext
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -62,7 +63,7 @@ func (l *line) fromJSON() bool {
 	if l.text = strings.Join(parts, ": "); len(parts) == 1 && strings.HasPrefix(l.text, "time=") {
 		l.headed = true
 	}
-	for _, name := range subjectNames {
+	for _, name := range append(pathsOf(fields), subjectNames...) {
 		if text, ok := fields[name].(string); ok && text != "" {
 			l.text += fmt.Sprintf(" %s=%q", name, text)
 		}
@@ -74,6 +75,18 @@ func (l *line) fromJSON() bool {
 		}
 	}
 	return true
+}
+
+// pathsOf lists the names of fields that are paths and not among the names known.
+func pathsOf(fields map[string]any) []string {
+	var names []string
+	for name, value := range fields {
+		if text, ok := value.(string); ok && strings.HasPrefix(text, "/") && !contains(subjectNames, name) && !contains(messageNames, name) && !contains(errorNames, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // textOf is a string, or the array of bytes that journalctl prints for a message
