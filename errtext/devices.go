@@ -7,13 +7,16 @@ import "strings"
 var deviceCues = []string{
 	"failed to remove device ", "error unmounting device ", "unmounting device ", "error removing device ", "failed to deactivate device ", "unable to deactivate ", "failed to suspend ", "non existing device ", "thin-pool (", "unmap for spec (", "map for spec (",
 	"logical volume ", "open logical volume ", "ioctl on ", "cannot destroy ", "cannot mount ", "cannot export ", "cannot unmount dataset ", "cannot unmount '", "cannot import ", "waiting for ", "(device ", "of thin device ", "delete thin device ", "on dev ", ", dev ", "journal superblock for ", "aborting journal on device ", "ext4-fs (", "xfs (", "btrfs (device ",
-	"device-mapper: thin: ", "device-mapper: table: ", "rbd image ", "rbd: image ", "rbd: error removing ", "thin pool ", "volume group ", "mapping ", "dataset ", "lv ", "thin volume ", "device ", "failed to activate ", "unmap image ", "luksclose ", "closing ", "périphérique ", "mapped device ", "removing ", "pool ", "deactivate open ", "unmount of ", "device=", "[unmap ", "[map ",
+	"device-mapper: thin: ", "device-mapper: table: ", "rbd image ", "rbd: image ", "rbd: error removing ", "thin pool ", "volume group ", "mapping ", "dataset ", "lv ", "thin volume ", "device ", "failed to activate ", "unmap image ", "luksclose ", "closing ", "rbd rm ", "rbd unmap ", "rbd map ", "périphérique ", "mapped device ", "removing ", "pool ", "deactivate open ", "unmount of ", "device=", "[unmap ", "[map ",
 }
 
 // tokens that follow a cue and are no device.
 var notDevices = []string{
 	"or", "is", "busy", "has", "for", "with", "not", "already", "in", "of", "on", "the", "a", "an", "to", "and", "uuid", "file", "mapper", "may", "that", "which", "root", "mount", "mounted", "failed", "error", "container", "containers", "storage", "image", "images", "volume", "volumes", "layer", "path", "name", "no", "type", "does", "could", "cannot", "was", "metadata", "still", "plugin", "data", "network", "directory", "cgroup", "resource", "exclusively", "id", "netns", "from", "at", "by", "as", "contains", "rule", "rules", "could not", "transaction_id", "full", "read-only", "connection", "response", "condition", "lock", "unmount", "umount", "cleanup", "pod", "sandbox", "used", "must", "free", "tdata", "tmeta", "now", "be", "mode", "removal", "files", "process", "processes", "socket", "stale", "all",
 }
+
+// saidOfDevice are said of the name before them alone.
+var saidOfDevice = []string{": map in use", ": dataset is busy", ": pool or dataset is busy"}
 
 // netCue ends what stands behind the name of a net device.
 const netCue = " to become free"
@@ -26,9 +29,14 @@ func deviceOf(text, low string, v verdict) string {
 			return text[i+1 : len(before)]
 		}
 	}
-	if before, _, ok := strings.Cut(low, ": map in use"); ok {
-		if i := strings.LastIndexByte(before, ' ') + 1; !strings.HasPrefix(before[i:], "-") {
-			return text[i:len(before)]
+	for _, said := range saidOfDevice {
+		before, _, ok := strings.Cut(low, said)
+		if !ok {
+			continue
+		}
+		name := strings.Trim(before[strings.LastIndexByte(before, ' ')+1:], "'\"")
+		if i := strings.LastIndex(before, name); name != "" && name[0] != '-' && name[0] != '/' {
+			return text[i : i+len(name)]
 		}
 	}
 	if p, ok := devPath(low, v.at); ok {

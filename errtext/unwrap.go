@@ -48,7 +48,7 @@ func (l *line) fromJSON() bool {
 	var parts []string
 	for _, names := range [][]string{messageNames, errorNames} {
 		for _, name := range names {
-			if text := textOf(fields[name]); text != "" {
+			if text := textOf(within(fields, name)); text != "" {
 				parts = append(parts, strings.TrimSpace(text))
 				break
 			}
@@ -75,6 +75,20 @@ func (l *line) fromJSON() bool {
 		}
 	}
 	return true
+}
+
+// within is a field of an object, or of one that log systems put in it for what
+// a message is about.
+func within(fields map[string]any, name string) any {
+	if value, ok := fields[name]; ok {
+		return value
+	}
+	for _, object := range []string{"data", "fields", "context", "jsonPayload"} {
+		if inner, ok := fields[object].(map[string]any); ok && inner[name] != nil {
+			return inner[name]
+		}
+	}
+	return nil
 }
 
 // pathsOf lists the names of fields that are paths and not among the names known.
