@@ -7,7 +7,7 @@ import "strings"
 var deviceCues = []string{
 	"failed to remove device ", "error unmounting device ", "unmounting device ", "error removing device ", "failed to deactivate device ", "unable to deactivate ", "failed to suspend ", "non existing device ", "thin-pool (", "unmap for spec (", "map for spec (",
 	"logical volume ", "open logical volume ", "ioctl on ", "cannot destroy ", "cannot mount ", "cannot export ", "cannot unmount dataset ", "cannot unmount '", "cannot import ", "waiting for ", "(device ", "of thin device ", "delete thin device ", "on dev ", ", dev ", "journal superblock for ", "aborting journal on device ", "ext4-fs (", "xfs (", "btrfs (device ",
-	"device-mapper: thin: ", "device-mapper: table: ", "rbd image ", "rbd: image ", "rbd: error removing ", "thin pool ", "volume group ", "mapping ", "dataset ", "lv ", "thin volume ", "device ", "failed to activate ", "unmap image ", "luksclose ", "closing ", "rbd rm ", "rbd unmap ", "rbd map ", "périphérique ", "mapped device ", "removing ", "pool ", "deactivate open ", "unmount of ", "device=", "[unmap ", "[map ",
+	"device-mapper: thin: ", "device-mapper: table: ", "device-mapper: multipath: ", "rbd image ", "rbd: image ", "rbd: error removing ", "thin pool ", "volume group ", "mapping ", "dataset ", "lv ", "thin volume ", "device ", "failed to activate ", "unmap image ", "luksclose ", "closing ", "rbd rm ", "rbd unmap ", "rbd map ", "périphérique ", "mapped device ", "removing ", "pool ", "deactivate open ", "unmount of ", "device=", "[unmap ", "[map ",
 }
 
 // tokens that follow a cue and are no device.
@@ -94,15 +94,28 @@ var kernelDevices = map[string]func(byte) bool{
 }
 
 // kernelDevice finds the name of a block device that the words at are said of,
-// "md: md0 still in use", or that the text begins with: "drbd0: State change failed".
+// "md: md0 still in use", or that the text begins with, perhaps behind a word:
+// "drbd0: State change failed".
 func kernelDevice(low string, at int) (span, bool) {
 	end := len(strings.TrimRight(strings.TrimSuffix(strings.TrimRight(low[:at], " "), " is"), " :"))
 	n := trailing(low[:end], isKernelName)
 	if isKernelDevice(low[end-n:end]) && (end == n || low[end-n-1] != '/') {
 		return span{end - n, end}, true
 	}
-	n = leading(low, isKernelName)
-	return span{0, n}, strings.HasPrefix(low[n:], ": ") && isKernelDevice(low[:n])
+	if i := strings.Index(low, ": ["); i >= 0 { // sd 3:0:0:1: [sdb] text
+		n := leading(low[i+3:], isKernelName)
+		if strings.HasPrefix(low[i+3+n:], "] ") && isKernelDevice(low[i+3:i+3+n]) {
+			return span{i + 3, i + 3 + n}, true
+		}
+	}
+	begin := 0
+	if n := leading(low, isKernelName); strings.HasPrefix(low[n:], " ") {
+		begin = n + 1 // block nbd0: text
+	} else if strings.HasPrefix(low[n:], ": ") && !isKernelDevice(low[:n]) {
+		begin = n + 2 // rbd: rbd0: text
+	}
+	n = leading(low[begin:], isKernelName)
+	return span{begin, begin + n}, strings.HasPrefix(low[begin+n:], ": ") && isKernelDevice(low[begin:begin+n])
 }
 
 func isKernelName(c byte) bool { return isLetter(c) || isDigit(c) || c == '-' }

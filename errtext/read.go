@@ -52,7 +52,7 @@ func (r *record) event() (Event, verdict, bool) {
 	}
 	v, ok := judge(r.low)
 	if !ok {
-		if v, ok = first([]rule{vague}, r.low); !ok && !r.bad {
+		if v, ok = first([]rule{vague}, r.low); !ok && !r.bad && !saysError(r.low) {
 			return Event{}, verdict{}, false
 		} else if !ok {
 			v = vague.verdict
@@ -91,7 +91,7 @@ func (r *record) path(v verdict) string {
 		}
 	case RuntimeHang:
 		if p, ok := pathBefore(r.low, v.at); !ok || !attached(r.low, p.end, v.at) {
-			return ""
+			return r.mountPoint()
 		}
 	}
 	low := pathOf(r.low, v)
@@ -100,6 +100,30 @@ func (r *record) path(v verdict) string {
 	}
 	i := strings.Index(r.low, low)
 	return r.text[i : i+len(low)]
+}
+
+// mountPoint is the path of what hangs, if it is a mount and the text has no
+// other path.
+func (r *record) mountPoint() string {
+	if _, mounts := hasAny(r.low, "mount"); !mounts {
+		return ""
+	}
+	var only span
+	for from, n := 0, 0; n < 16; n++ {
+		p, ok := nextPath(r.low, from)
+		if !ok {
+			break
+		}
+		from = p.end
+		if !isObject(r.low, p) {
+			continue
+		}
+		if only.end > 0 && r.low[only.start:only.end] != r.low[p.start:p.end] || strings.HasSuffix(r.low[:p.end], ".sock") {
+			return ""
+		}
+		only = p
+	}
+	return r.text[only.start:only.end]
 }
 
 // secondPath finds the mount point in "umount /dev/sdb1 (/mnt): busy".

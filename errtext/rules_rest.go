@@ -26,7 +26,7 @@ var rest = []rule{
 	{verdict: verdict{family: Other, cause: "the volume is still on the node, though its pod is gone"},
 		any: []string{"an operation with the given volume id"}},
 	{verdict: verdict{family: MountBusy, cause: "directories of a pod that is gone are still there: a mount in them, or files"},
-		any: []string{"orphaned pod", "volume paths are still present", "found, but failed to rmdir", "errors similar to this"}, with: []string{"pod"}},
+		any: []string{"orphaned pod", "volume paths are still present", "found, but failed to rmdir", "errors similar to this"}, with: []string{"pod"}, not: []string{"cleaned up orphaned pod"}},
 	{verdict: verdict{family: Other, cause: "the server behind the mount is gone"},
 		any: []string{"transport endpoint is not connected", "stale file handle", "stale nfs file handle", "host is down", "no route to host"}},
 	{verdict: verdict{family: Other, cause: "it is not a mount point, or not any more"},
@@ -34,7 +34,7 @@ var rest = []rule{
 	{verdict: verdict{family: Other, cause: "a directory that should be empty is not: something was written below the mount point"},
 		any: []string{"directory not empty"}},
 	{verdict: verdict{family: Other, cause: "the device or file system reports errors"},
-		any: []string{"input/output error", "i/o error", "medium error", "critical target error", "transport error, dev ", "ext4-fs error", "read-only file system", "corruption", "force_shutdown", "shutting down filesystem", "rectify the problem", "filesystem has been shut down", "structure needs cleaning", "aborting journal", "error -5", "superblock"}},
+		any: []string{"input/output error", "i/o error", "medium error", "critical target error", "transport error, dev ", "ext4-fs error", "read-only file system", "corruption", "force_shutdown", "shutting down filesystem", "rectify the problem", "filesystem has been shut down", "structure needs cleaning", "aborting journal", "error -5", "superblock", "errs: wr"}},
 	{verdict: verdict{family: Other, cause: "a file system with the same UUID, a snapshot or a clone of it, is mounted already"},
 		any: []string{"has duplicate uuid"}},
 	{verdict: verdict{family: Other, cause: "the kernel refused to mount it"},
@@ -50,4 +50,4 @@ var rest = []rule{
 // vague are failures without a cause that is known; they are events if something
 // in them is: who reports, or what it is about.
 var vague = rule{verdict: verdict{family: Other, cause: "it failed; the text does not say why"},
-	any: []string{"error response from daemon", "error starting", "failed", "cannot", "unable to", "error:", "could not", "couldn't", "can't", "does not exist", "no such container", "error killing", "error removing", "exit status", "aborting", "level=error", "level=fatal"}}
+	any: []string{"error response from daemon", "error starting", "failed", "cannot", "unable to", "error:", "could not", "couldn't", "can't", "does not exist", "no such container", "doesn't", "missing ", "rejecting ", "failing ", "closed", "result -", "error killing", "error removing", "exit status", "aborting", "level=error", "level=fatal"}}

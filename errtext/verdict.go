@@ -88,6 +88,23 @@ var stems = append([]string{
 // failed is what every error says in one way or the other.
 var failed = []string{"fail", "error", "cannot", "can't", "could not", "couldn't", "unable", "not ", "refused", "denied", "invalid", "timed out", "timeout", "warning", "deadline", "blocked", "rejected", "unexpected", "fatal", "panic", "abort", "conflict", "no such"}
 
+// errnos are what libc says of common errors behind a colon.
+var errnos = []string{": no such file or directory", ": file exists", ": not a directory", ": is a directory", ": broken pipe", ": bad file descriptor", ": too many open files", ": too many levels of symbolic links", ": operation not supported", ": function not implemented", ": file name too long", ": protocol error", ": file too large"}
+
+// saysError tells that a text without a rule of its own has an errno's words, or
+// says what went wrong as programs in Go do: "error creating x".
+func saysError(low string) bool {
+	if _, ok := hasAny(low, errnos...); ok {
+		return true
+	}
+	i := strings.Index(low, "error ")
+	if i < 0 || i > 0 && isLetter(low[i-1]) {
+		return false
+	}
+	verb := low[i+len("error "):]
+	return strings.HasSuffix(verb[:leading(verb, isLetter)], "ing")
+}
+
 // busyPhrases are EBUSY in the spellings of libc, tools and daemons.
 var busyPhrases = []string{
 	"resource busy", "device is busy", "device busy", "target is busy", "pool or dataset is busy", "mountpoint or dataset is busy", "dataset is busy", "pool is busy", "mount point is busy", "mount point busy", "ebusy", "text file busy", "errno 16", "errno=16", "errno: 16", "error is 16", "(16)", " is busy", "os error 16", "resource is busy", "or busy", "map in use", "still busy", "volume busy", "file busy",
