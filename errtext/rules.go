@@ -3,14 +3,17 @@ package errtext
 // slow is the cause of most timeouts.
 const slow = "the runtime, or a layer below it, did not answer in time"
 
+// noOOM are what a container's state and settings have of memory.
+var noOOM = []string{`oomkilled":false`, `oomkilled": false`, "oomkilled: false", "oomkilled=false", "oom_score_adj: ", "oom score"}
+
 // certain rules stand before EBUSY is looked for.
 var certain = []rule{
 	{verdict: verdict{family: OOM, cause: "the kernel killed a process since a memory limit, or memory itself, was used up"},
 		any: []string{"oom-kill:", "invoked oom-killer", "out of memory: kill", "memory cgroup out of memory", "killed as a result of limit of", "memory cgroup stats for", "oom-killed", "oom killed", "oomkilled", "oomkilling", "system oom encountered", "oom-killer", "oom killer", "tasks/oom", "taskoom", "oom event", "killed process ", "low on resource: memory", "oom_reaper"},
-		not: []string{`oomkilled":false`, `oomkilled": false`, "oomkilled: false", "oomkilled=false", "oom_score_adj: ", "oom score"}},
+		not: noOOM},
 	{verdict: verdict{family: OOM, context: true}, any: []string{"mems_allowed="}, with: []string{"cpuset="}},
-	{verdict: verdict{family: Config, context: true}, any: []string{"skip loading plugin", "devmapper not configured"}}, // at each start of containerd
-	{verdict: verdict{family: RuntimeHang, context: true}, any: []string{"shim disconnected"}, not: failed},             // at each end of a container
+	{verdict: verdict{family: Config, context: true}, any: []string{"skip loading plugin", "devmapper not configured", "skipping containerd worker"}}, // at each start
+	{verdict: verdict{family: RuntimeHang, context: true}, any: []string{"shim disconnected"}, not: failed},                                           // at each end of a container
 	{verdict: verdict{family: Pids, cause: "the process is dead and its parent does not reap it"},
 		any: []string{"is zombie", "zombie", "<defunct>"}},
 	{verdict: verdict{family: MountBusy, cause: "the overlay's directory is the upper directory of another mount that still lives somewhere"},
