@@ -258,6 +258,7 @@ func (l *line) klog() bool {
 		return false
 	}
 	l.text, l.source, l.headed = s[end+2:], file, true
+	l.bad = l.bad || i >= 0 && (s[0] == 'E' || s[0] == 'F')
 	return true
 }
 
@@ -309,6 +310,7 @@ func (l *line) leveled() bool {
 		rest, ok := strings.CutPrefix(s, level)
 		if end := strings.IndexByte(rest, ']'); ok && end >= 4 && end < 40 {
 			l.text, l.headed = strings.TrimLeft(rest[end+1:], " "), true
+			l.bad = l.bad || level == "ERRO[" || level == "FATA["
 			return true
 		}
 	}

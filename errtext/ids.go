@@ -66,7 +66,7 @@ func isLayer(low, id string) bool {
 // 0, they are not.
 func idWeight(low string, i, n int) int {
 	after := low[i+n:]
-	if after != "" && (isLetter(after[0]) || isDigit(after[0])) || strings.HasPrefix(after, "-init") || strings.HasPrefix(after, "-removing") {
+	if after != "" && (isLetter(after[0]) || isDigit(after[0])) || strings.HasPrefix(after, "-init") || strings.HasPrefix(after, "-removing") || strings.HasPrefix(after, ": volume is in use - ") {
 		return 0
 	}
 	before := low[max(0, i-300):i]
@@ -181,7 +181,7 @@ func isPod(before, after string) bool {
 	}
 	before = strings.TrimRight(before[max(0, len(before)-32):], "\"'([{")
 	for _, cue := range podCues {
-		if strings.HasSuffix(before, cue) {
+		if rest, ok := strings.CutSuffix(before, cue); ok && !(strings.HasPrefix(cue, "uid") && strings.HasSuffix(rest, "u")) { // UUID
 			return true
 		}
 	}

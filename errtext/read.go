@@ -20,14 +20,21 @@ const longestText = 2048
 // the size of the text, and there are at most 10,000 events.
 func Read(text []byte) []Event {
 	m := merger{seen: map[string]int{}}
+	var alone Event // the first error of which nothing is known
 	for r := range records(text) {
 		if n := repeats(r.low); n > 0 {
 			m.again(n, r.no)
 			continue
 		}
-		if e, kind, ok := r.event(); ok {
+		e, kind, ok := r.event()
+		if ok {
 			m.add(e, r.last, kind)
+		} else if e.Family != "" && alone.Family == "" && r.bad {
+			alone = e
 		}
+	}
+	if len(m.events) == 0 && alone.Family != "" {
+		return []Event{alone} // who pastes one line asks about it
 	}
 	return m.events
 }
@@ -45,7 +52,8 @@ func repeats(low string) int {
 	return min(max(n, 0), mostTimes)
 }
 
-// event reads one record.
+// event reads one record. An event that is not ok is an error of which nothing
+// is known, neither who reports nor what it is about.
 func (r *record) event() (Event, verdict, bool) {
 	if r.text == "" || isEcho(r.text) {
 		return Event{}, verdict{}, false
@@ -75,7 +83,7 @@ func (r *record) event() (Event, verdict, bool) {
 		e.Device = r.text[p.start:p.end]
 	}
 	if vagueOnly := v.cause == vague.cause; vagueOnly && e.Runtime == "" && e.Container == "" && e.Path == "" && e.Device == "" && e.PodUID == "" {
-		return Event{}, verdict{}, false
+		return e, v, false
 	}
 	return e, v, true
 }

@@ -63,7 +63,7 @@ var noLeaks = []rule{
 	{verdict: verdict{family: Other, cause: "the network still has endpoints", noLeak: "a network is in use, not a mount"},
 		any: []string{"has active endpoints", "network is in use", "in use by container"}},
 	{verdict: verdict{family: Other, cause: "the volume may be used by one node or pod alone, and another one has it", noLeak: "the storage's own list says so, not the kernel"},
-		any: []string{"multi-attach error", "volume is already exclusively attached", "already used by pod"}},
+		any: []string{"multi-attach error", "volume is already exclusively attached", "already used by pod", "resourceinusebyanotherresource", "volumeinuse"}},
 }
 
 // likely rules follow EBUSY.

@@ -12,7 +12,7 @@ var rest = []rule{
 	{verdict: verdict{family: Other, cause: "the volume group has no free extents left"},
 		any: []string{"insufficient free space", "insufficient free extents"}},
 	{verdict: verdict{family: Config, cause: "the program that the container should run is not there or may not be run"},
-		any: []string{"executable file not found", "exec format error", "exec user process caused", "no such file or directory: unknown", "permission denied: unknown"}},
+		any: []string{"executable file not found", "exec format error", "exec user process caused", "no such file or directory: unknown", "permission denied: unknown"}, not: []string{"open /proc/", "/sys/fs/cgroup"}},
 	{verdict: verdict{family: ThinPool, cause: "the thin pool is full"},
 		any: []string{"no space left on device"}, with: []string{"devmapper", "devicemapper", "thin", "/dev/dm-"}},
 	{verdict: verdict{family: Other, cause: "cgroups of dead containers use up their number", noLeak: "cgroups have leaked, not a mount"},

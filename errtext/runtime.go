@@ -25,7 +25,7 @@ var programs = map[string]string{
 // Source: kubernetes pkg/kubelet, pkg/volume.
 var kubeletFiles = []string{
 	"kubelet", "remote_", "kuberuntime", "kuberuntimemanager", "pod_workers", "nestedpendingoperations", "goroutinemap", "generic.go", "reconciler", "desired_state", "docker_", "cni.go",
-	"cri_stats", "prober", "eviction", "pod_container", "qos_", "subpath", "secret.go", "configmap", "projected", "csi_", "volume_manager", "operation_generator", "log.go", "container_manager", "oom_", "setters", "rbd", "mount_helper", "handler", "log_metrics", "pod_startup", "helpers.go", "status_manager", "image_gc", "manager.go", "driver-call", "volume_path_handler",
+	"cri_stats", "prober", "eviction", "pod_container", "qos_", "subpath", "secret.go", "configmap", "projected", "csi_", "volume_manager", "operation_generator", "log.go", "container_manager", "oom_", "setters", "rbd.go", "rbd_util", "mount_helper", "handler", "log_metrics", "pod_startup", "helpers.go", "status_manager", "image_gc", "manager.go", "driver-call", "volume_path_handler",
 }
 
 // kubeletWords are in what kubelet prints in its log and in events.
@@ -71,7 +71,7 @@ func runtimeOf(r *record) string {
 		return known
 	}
 	for _, begin := range kubeletFiles {
-		if r.source != "" && strings.HasPrefix(r.source, begin) {
+		if r.source != "" && strings.HasPrefix(r.source, begin) && !strings.HasPrefix(r.low, "id: ") { // ceph-csi numbers its requests
 			return "kubelet"
 		}
 	}
