@@ -86,7 +86,7 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 			return " ", true
 		}
 	}
-	for _, begin := range []string{"* ", "Output:", "output:", "Mounting command:", "Mounting arguments:", "Unmounting arguments:", "Error:"} {
+	for _, begin := range []string{"* ", "Output:", "output:", "Mounting command:", "Mounting arguments:", "Unmounting arguments:", "what():", "Error:"} {
 		if strings.HasPrefix(text, begin) && (begin != "Error:" || strings.HasSuffix(open.text, ":")) {
 			return "\n", true
 		}

@@ -21,6 +21,8 @@ var rest = []rule{
 		any: []string{"no space left on device", "enospc", "disk quota exceeded"}},
 	{verdict: verdict{family: OOM, cause: "the kernel has no memory for it: a limit is reached, or the process that must make it is dying"},
 		any: []string{"cannot allocate memory", "enomem", "out of memory", "oom", "signal: killed", "memory limit reached"}, with: failed, not: append([]string{"room", "zoom", "oom_score"}, noOOM...)},
+	{verdict: verdict{family: OOM, cause: "a program reached its own limit of memory; the kernel killed nothing"},
+		any: []string{"outofmemoryerror", "heap out of memory"}},
 	{verdict: verdict{family: Other, cause: "a network device still has users: a socket or route in a network namespace"},
 		any: []string{"unregister_netdevice"}},
 	{verdict: verdict{family: Other, cause: "the volume is still on the node, though its pod is gone"},

@@ -155,6 +155,8 @@ func (l *line) fromFields() bool {
 			l.program = "lxd" // log15, where others write level=
 		case name == "func" || name == "file" || name == "caller":
 			l.caller = true
+		case name == "ts": // go-kit's, where engines write time=
+			l.caller = true
 		case !contains(noise, name):
 			rest += " " + s[:len(s)-len(tail)]
 		}
