@@ -151,7 +151,7 @@ func (r *record) secondPath(v verdict) string {
 // attached tells that the words at say something of what ends at end: nothing
 // but punctuation and a system call's name is between.
 func attached(low string, end, at int) bool {
-	between := strings.Trim(low[end:at], "\"'): (")
+	between := strings.TrimPrefix(strings.Trim(low[end:at], "\"'): ("), "ebusy: ")
 	return between == "" || between == "pool or" || between == "connect" || between == "device or" || between == "failed" || between == "operation"
 }
 
