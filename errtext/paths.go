@@ -91,7 +91,7 @@ func pathBefore(s string, at int) (span, bool) {
 
 // notPaths are words before a path that the error is not about: a request to an
 // API, a program that ran, a container's name, a cgroup.
-var notPaths = []string{"fork/exec", "exec", "name", "names", "container", "via", "cgroup", "controller", "command", "=>", "running", "1", "args", "binary", "cmd", "task", "image", "program"}
+var notPaths = []string{"fork/exec", "exec", "name", "names", "container", "via", "cgroup", "controller", "command", "=>", "running", "1", "args", "binary", "cmd", "task", "image", "program", "as"}
 
 // isObject tells that an error may be about the path: it is no program that
 // ran, request to an API, cgroup, source file or descriptor in /proc.

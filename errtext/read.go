@@ -29,7 +29,7 @@ func Read(text []byte) []Event {
 		e, kind, ok := r.event()
 		if ok {
 			m.add(e, r.last, kind)
-		} else if e.Family != "" && alone.Family == "" && r.bad {
+		} else if e.Family != "" && alone.Family == "" && (r.bad || strings.HasPrefix(r.low, "error: ")) {
 			alone = e
 		}
 	}

@@ -52,6 +52,7 @@ func TestEvents(t *testing.T) {
 		{"an event's count", "  Warning  FailedKillPod  3m (x12 over 27m)  kubelet  error killing pod: " + busy1, []want{{MountBusy, id1, merged, 1, 12}}},
 		{"an error of which nothing is known", "ERRO[0000] it failed", []want{{Other, "", "", 1, 1}}},
 		{"the same beside another", "ERRO[0000] it failed\n\n\n\n" + busy1, []want{{MountBusy, id1, merged, 5, 1}}},
+		{"an error of which nothing is known, of a client", "Error: it failed", []want{{Other, "", "", 1, 1}}},
 		{"a failure of which nothing is known", "it failed", nil},
 		{"a path with spaces", `rm: cannot remove '/srv/my files/x': Device or resource busy`, []want{{MountBusy, "", "/srv/my files/x", 1, 1}}},
 		{"kubelet's output over lines", "E0714 15:22:06.123456     123 nestedpendingoperations.go:301] Operation failed for pod \"" + uid1 + "\": unmount failed: exit status 32\nUnmounting arguments: /var/lib/kubelet/pods/" + uid1 + "/volumes/kubernetes.io~secret/t\nOutput: umount: /var/lib/kubelet/pods/" + uid1 + "/volumes/kubernetes.io~secret/t: target is busy.\n        (In some cases useful info about processes that use\n         the device is found by lsof(8) or fuser(1))\n", []want{{MountBusy, "", "/var/lib/kubelet/pods/" + uid1 + "/volumes/kubernetes.io~secret/t", 1, 1}}},
