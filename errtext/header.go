@@ -17,6 +17,7 @@ type line struct {
 	headed  bool   // it had a header of its own, so it continues nothing
 	name    string // of the container whose log it is, which some tools put before each line
 	times   int    // 1, more if a note says so
+	width   int    // in bytes, of the last line as it was pasted
 }
 
 // mostHeaders bounds how many headers are taken off one line: a log shipper's
@@ -294,12 +295,24 @@ func (l *line) bracketed() bool {
 }
 
 // ownTag takes the tag off that programs put before what they write to the
-// kernel's log: "systemd-shutdown[1]: ".
+// kernel's log: "systemd-shutdown[1]: ", and what journalctl -o short-monotonic
+// has behind the time: a host, then the tag.
 func (l *line) ownTag() {
-	first, rest, ok := strings.Cut(l.text, " ")
-	tag, pid, _ := strings.Cut(first, "[")
-	if n := leading(pid, isDigit); ok && tag != "" && n > 0 && pid[n:] == "]:" {
-		l.text, l.program = rest, tag
+	rest := l.text
+	for range 2 {
+		first, after, ok := strings.Cut(rest, " ")
+		if !ok || first == "" {
+			return
+		}
+		tag, pid, _ := strings.Cut(first, "[")
+		if n := leading(pid, isDigit); tag != "" && n > 0 && pid[n:] == "]:" {
+			l.text, l.program = after, tag
+			return
+		}
+		if strings.HasSuffix(first, ":") {
+			return
+		}
+		rest = after
 	}
 }
 

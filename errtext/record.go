@@ -20,6 +20,10 @@ type record struct {
 	times   int
 }
 
+// terminal is how many columns most terminals have: what is copied out of one
+// is cut there, in the midst of words.
+const terminal = 80
+
 // mostLines bounds the lines of one record: a program's multi-line output.
 const mostLines = 40
 
@@ -32,14 +36,18 @@ func records(text []byte) iter.Seq[record] {
 		for raw := range bytes.Lines(text) {
 			no++
 			l := line{no: no, text: clean(string(raw[:min(len(raw), longest)])), times: 1}
+			l.width = len(strings.TrimRight(l.text, "\r\n"))
 			if l.peel(); l.text == "" {
 				continue // it ends nothing: what goes on says so
 			}
 			if open.no > 0 && no-open.no < mostLines && len(open.text) < longest {
 				l.sameName(open)
 				if glue, ok := continues(open, l, no-last); ok {
-					open.text += glue + strings.TrimLeft(l.text, " \t")
-					last = no
+					if open.width != terminal || glue != "" {
+						l.text = strings.TrimLeft(l.text, " \t")
+					}
+					open.text += glue + l.text
+					last, open.width = no, l.width
 					continue
 				}
 			}
@@ -78,7 +86,7 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 	if caused {
 		return "\n", true
 	}
-	if idGoesOn(open.text, text) {
+	if idGoesOn(open.text, text) || isCut(open, next) && !starts(text) {
 		return "", true
 	}
 	for _, field := range []string{"level=", "msg=", "error="} {
@@ -110,6 +118,13 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 func idGoesOn(head, tail string) bool {
 	a, b := trailing(head, isHex), leading(tail, isHex)
 	return a > 0 && b > 0 && a+b == 64
+}
+
+// isCut tells that a terminal cut a line in two. No word goes on with a capital,
+// or hardly any does: that is the next message.
+func isCut(open, next line) bool {
+	first, last := next.text[0], open.text[len(open.text)-1]
+	return open.width == terminal && next.width <= terminal && !(first >= 'A' && first <= 'Z' && last >= 'a' && last <= 'z')
 }
 
 // starts tells that a line begins a message though it has no header: what

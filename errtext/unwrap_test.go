@@ -2,6 +2,7 @@ package errtext
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -39,6 +40,8 @@ func TestHeaders(t *testing.T) {
 		{"a month in French", "sept. 21 00:57:44 node1 kubelet[1408]: E0921 00:57:44.921844    1408 a.go:1] text", "text", "kubelet"},
 		{"a month in Chinese", "1月 29 22:38:32 node1 dockerd[7]: text", "text", "dockerd"},
 		{"a program's line in the kernel's log", "[  812.123456] systemd-shutdown[1]: text", "text", "systemd-shutdown"},
+		{"journalctl -o short-monotonic", "[12345.678901] node1 dockerd[795]: text", "text", "dockerd"},
+		{"a chain in the kernel's log", "[12345.678901] EXT4-fs (sdb1): a[7]: text", "EXT4-fs (sdb1): a[7]: text", "kernel"},
 		{"hostile: no month", "X: 14 15:22:06 node1 a: text", "X: 14 15:22:06 node1 a: text", ""},
 		{"hostile: a tag without a pid", "[  812.123456] a[]: text", "a[]: text", "kernel"},
 		{"hostile: a date cut off", "2020-01-01T00:00:0", "2020-01-01T00:00:0", ""},
@@ -80,6 +83,8 @@ func TestRecords(t *testing.T) {
 		{"a value of several lines, with the container's name", "csi-x E0101 00:00:00.000000       1 a.go:1] \"a\" err=<\ncsi-x \tError: b\ncsi-x  >\nError: c", []string{"\"a\" err=<\nError: b\n>", "Error: c"}},
 		{"what a program said that failed", "E0101 00:00:00.000000       1 a.go:1] detach failed: exit status 2\niscsiadm: b", []string{"detach failed: exit status 2\niscsiadm: b"}},
 		{"a tool behind another message", "E0101 00:00:00.000000       1 a.go:1] detach failed\niscsiadm: b", []string{"detach failed", "iscsiadm: b"}},
+		{"a line that a terminal cut", "Error: " + strings.Repeat("x", 73) + "\n y", []string{"Error: " + strings.Repeat("x", 73) + " y"}},
+		{"a line as wide as a terminal, then another", "Error: " + strings.Repeat("x", 73) + "\nY", []string{"Error: " + strings.Repeat("x", 73), "Y"}},
 		{"a tool's sentence", "mount: a\n       b", []string{"mount: a\nb"}},
 		{"YAML", "  message: 'a \"b\"\n    pod \"c\" : d\n    e'\n  reason: f", []string{"  message: 'a \"b\" pod \"c\" : d e'", "  reason: f"}},
 	} {
