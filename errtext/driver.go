@@ -15,7 +15,7 @@ var driverDirs = []struct{ dir, driver string }{
 // driverOf tells the graph or snapshot driver that a text names or shows in a
 // path, and rbd for rbd volumes.
 func driverOf(low, runtime string) string {
-	for _, cue := range []string{"io.containerd.snapshotter.v1.", "snapshotter=", "snapshotter \"", "snapshotter: ", "driver \"", "driver=", "driver ", "storage-driver="} {
+	for _, cue := range []string{"io.containerd.snapshotter.v1.", "snapshotter=", "snapshotter \"", "snapshotter: ", "driver \"", "driver=", "driver ", "storage-driver=", "fstype: "} {
 		rest := low
 		for range 4 {
 			_, after, ok := strings.Cut(rest, cue)

@@ -102,7 +102,7 @@ func isObject(s string, p span) bool {
 	}
 	word := s[max(0, p.start-longestPath):p.start]
 	word = word[strings.LastIndexAny(word, " \t\n\"'[(")+1:]
-	if _, layer := hasAny(word, "lowerdir=", "upperdir=", "workdir="); layer {
+	if _, layer := hasAny(word, "lowerdir=", "upperdir=", "workdir="); layer || word == "source:" && strings.Contains(s, "[{type:") {
 		return false // an option of the mount that the error is about
 	}
 	if host, remote := strings.CutSuffix(word, ":"); remote && strings.Contains(host, ".") && !strings.ContainsAny(host, "/:,=") {

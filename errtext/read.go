@@ -21,12 +21,18 @@ const longestText = 2048
 func Read(text []byte) []Event {
 	m := merger{seen: map[string]int{}}
 	var alone Event // the first error of which nothing is known
+	var typed command
 	for r := range records(text) {
 		if n := repeats(r.low); n > 0 {
 			m.again(n, r.no)
 			continue
 		}
+		if isEcho(r.text) {
+			typed = commandOf(&r)
+			continue
+		}
 		e, kind, ok := r.event()
+		typed.complete(&e, &r)
 		if ok {
 			m.add(e, r.last, kind)
 		} else if e.Family != "" && alone.Family == "" && (r.bad || strings.HasPrefix(r.low, "error: ")) {
@@ -55,7 +61,7 @@ func repeats(low string) int {
 // event reads one record. An event that is not ok is an error of which nothing
 // is known, neither who reports nor what it is about.
 func (r *record) event() (Event, verdict, bool) {
-	if r.text == "" || isEcho(r.text) {
+	if r.text == "" {
 		return Event{}, verdict{}, false
 	}
 	v, ok := judge(r.low)

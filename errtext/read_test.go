@@ -55,6 +55,10 @@ func TestEvents(t *testing.T) {
 		{"an error of which nothing is known, of a client", "Error: it failed", []want{{Other, "", "", 1, 1}}},
 		{"a failure of which nothing is known", "it failed", nil},
 		{"a path with spaces", `rm: cannot remove '/srv/my files/x': Device or resource busy`, []want{{MountBusy, "", "/srv/my files/x", 1, 1}}},
+		{"what a command named whose error does not", "sh-4.4# sudo rmdir /mnt\nrmdir: Device or resource busy", []want{{MountBusy, "", "/mnt", 2, 1}}},
+		{"a command that named two", "$ rmdir /mnt /srv\nrmdir: Device or resource busy", []want{{MountBusy, "", "", 2, 1}}},
+		{"a command and another's error", "$ rmdir /mnt\numount: Device or resource busy", []want{{MountBusy, "", "", 2, 1}}},
+		{"hostile: a prompt alone", "$ a", nil},
 		{"kubelet's output over lines", "E0714 15:22:06.123456     123 nestedpendingoperations.go:301] Operation failed for pod \"" + uid1 + "\": unmount failed: exit status 32\nUnmounting arguments: /var/lib/kubelet/pods/" + uid1 + "/volumes/kubernetes.io~secret/t\nOutput: umount: /var/lib/kubelet/pods/" + uid1 + "/volumes/kubernetes.io~secret/t: target is busy.\n        (In some cases useful info about processes that use\n         the device is found by lsof(8) or fuser(1))\n", []want{{MountBusy, "", "/var/lib/kubelet/pods/" + uid1 + "/volumes/kubernetes.io~secret/t", 1, 1}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

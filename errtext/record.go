@@ -184,21 +184,3 @@ func endsOpen(text string) bool {
 	}
 	return false
 }
-
-// isEcho tells that a line is a command that somebody typed: a prompt, a word
-// in lower case that is not the name in front of an error.
-func isEcho(text string) bool {
-	text = strings.TrimLeft(text, " \t")
-	rest := ""
-	switch i := strings.IndexAny(text[:min(len(text), 80)], "$#"); {
-	case i == 0:
-		rest = text[1:]
-	case i > 0 && strings.ContainsAny(text[:i], "@~]") && !strings.Contains(text[:i], ": "):
-		rest = text[i+1:]
-	default:
-		return false
-	}
-	rest = strings.TrimLeft(rest, " ")
-	n := leading(rest, func(c byte) bool { return c != ' ' })
-	return n > 0 && 'a' <= rest[0] && rest[0] <= 'z' && !strings.HasSuffix(rest[:n], ":")
-}

@@ -43,6 +43,8 @@ var rest = []rule{
 		any: []string{"couldn't mount", "can't mount", "mount error("}},
 	{verdict: verdict{family: Other, cause: "the volume was not attached to the node, or not detached from it"},
 		any: []string{"attachvolume.attach failed", "detachvolume.detach failed"}},
+	{verdict: verdict{family: RuntimeHang, cause: "the node did not say in time that the volume is unmounted, and it is taken from it"},
+		any: []string{"not safe to detach", "maxwaitforunmountduration"}},
 	{verdict: verdict{family: Other, cause: "the device is not there"},
 		any: []string{"no such device or address", "no such device", "enxio", "no medium found", "can't find uuid", "can't find label", "special device"}},
 	{verdict: verdict{family: Other, cause: "the kernel or a security module does not allow it"},

@@ -25,7 +25,7 @@ var programs = map[string]string{
 // Source: kubernetes pkg/kubelet, pkg/volume.
 var kubeletFiles = []string{
 	"kubelet", "remote_", "kuberuntime", "kuberuntimemanager", "pod_workers", "nestedpendingoperations", "goroutinemap", "generic.go", "reconciler", "desired_state", "docker_", "cni.go",
-	"cri_stats", "prober", "eviction", "pod_container", "qos_", "subpath", "secret.go", "configmap", "projected", "csi_", "volume_manager", "operation_generator", "log.go", "container_manager", "oom_", "setters", "rbd.go", "rbd_util", "mount_helper", "handler", "log_metrics", "pod_startup", "helpers.go", "status_manager", "image_gc", "manager.go", "driver-call", "volume_path_handler",
+	"cri_stats", "prober", "eviction", "pod_container", "qos_", "subpath", "secret.go", "configmap", "projected", "csi_", "volume_manager", "operation_generator", "log.go", "container_manager", "oom_", "setters", "rbd.go", "rbd_util", "mount_helper", "handler", "log_metrics", "pod_startup", "helpers.go", "status_manager", "image_gc", "container_gc", "manager.go", "driver-call", "volume_path_handler",
 }
 
 // kubeletWords are in what kubelet prints in its log and in events.
@@ -91,6 +91,9 @@ func runtimeOf(r *record) string {
 	}
 	for _, w := range runtimeWords {
 		if hasWord(r.low, w.words) && !(w.runtime == "docker" && r.caller) {
+			if _, pod := hasAny(r.low, "pod sandbox", "podsandbox"); pod && w.runtime == "podman" {
+				return "cri-o" // of the two whose storage it is, the one with sandboxes
+			}
 			return w.runtime
 		}
 	}

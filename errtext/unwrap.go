@@ -27,6 +27,7 @@ func (l *line) unwrap() {
 var (
 	messageNames = []string{"MESSAGE", "message", "Message", "msg", "log"}
 	errorNames   = []string{"error", "err", "Error"}
+	outputNames  = []string{"stderr", "output", "out"}
 	programNames = []string{"SYSLOG_IDENTIFIER", "_COMM", "program", "tag", "ident"}
 	subjectNames = []string{"container", "container_id", "containerID", "containerId", "CONTAINER_ID_FULL", "sandbox", "podSandboxID", "id", "podUID", "pod_uid", "snapshotter", "driver", "storage-driver", "runtime", "path", "device"}
 )
@@ -46,7 +47,7 @@ func (l *line) fromJSON() bool {
 		return false
 	}
 	var parts []string
-	for _, names := range [][]string{messageNames, errorNames} {
+	for _, names := range [][]string{messageNames, errorNames, outputNames} {
 		for _, name := range names {
 			if text := textOf(within(fields, name)); text != "" {
 				parts = append(parts, strings.TrimSpace(text))
