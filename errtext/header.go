@@ -14,10 +14,12 @@ type line struct {
 	fields  bool   // it was logfmt
 	caller  bool   // with the function or source file that wrote it, which no container engine adds
 	bad     bool   // its level says that it is an error
+	warns   bool   // its level says that it is a warning
 	headed  bool   // it had a header of its own, so it continues nothing
 	name    string // of the container whose log it is, which some tools put before each line
 	times   int    // 1, more if a note says so
 	width   int    // in bytes, of the last line as it was pasted
+	wrap    int    // the width at which lines of it were cut
 }
 
 // mostHeaders bounds how many headers are taken off one line: a log shipper's
@@ -63,13 +65,21 @@ func (l *line) grepped() bool {
 		return false
 	}
 	rest := l.text[n+1:]
-	if d := leading(rest, isDigit); d > 0 && d < len(rest) && (rest[d] == ':' || rest[d] == '-') {
+	if d := leading(rest, isDigit); d > 0 && d < len(rest) && (rest[d] == ':' || rest[d] == '-') && !hasHeader(rest) {
 		rest = rest[d+1:]
 	}
-	inner := line{text: rest}
+	if !hasHeader(rest) {
+		return false
+	}
+	l.text = rest
+	return true
+}
+
+// hasHeader tells that a text begins with a time, or a header that has one.
+func hasHeader(text string) bool {
+	inner := line{text: text}
 	for _, p := range []func(*line) bool{(*line).stamp, (*line).date, (*line).klog, (*line).bracketed} {
 		if p(&inner) {
-			l.text = rest
 			return true
 		}
 	}
@@ -92,11 +102,12 @@ func (l *line) composed() bool {
 func (l *line) named() bool {
 	s := strings.TrimLeft(l.text, " \t")
 	name, rest, ok := strings.Cut(s, " ")
-	if !ok || l.name != "" || len(name) > 64 || !strings.Contains(name, "-") || leading(name, isKernelName) != len(name) {
+	word := strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")
+	if !ok || l.name != "" || len(name) > 64 || !strings.Contains(name, "-") || leading(word, isKernelName) != len(word) {
 		return false
 	}
 	inner := line{text: strings.TrimLeft(rest, " \t")}
-	if !inner.date() && !inner.klog() {
+	if !inner.date() && !inner.klog() && !isFields(inner.text) {
 		return false
 	}
 	l.text, l.name = strings.TrimLeft(rest, " \t"), name
@@ -200,7 +211,21 @@ func (l *line) date() bool {
 			return true
 		}
 	}
-	l.tag()
+	if !l.place() {
+		l.tag()
+	}
+	return true
+}
+
+// place takes the rest of "[time LEVEL module:file:line] " off, as Rust's loggers
+// write it.
+func (l *line) place() bool {
+	place, rest, ok := strings.Cut(l.text, "] ")
+	level, _, two := strings.Cut(place, " ")
+	if !ok || !two || level != "ERROR" && level != "WARN" || len(place) > 160 || strings.Count(place, " ") > 1 {
+		return false
+	}
+	l.text, l.bad, l.warns = rest, l.bad || level == "ERROR", l.warns || level == "WARN"
 	return true
 }
 
@@ -260,6 +285,7 @@ func (l *line) klog() bool {
 	}
 	l.text, l.source, l.headed = s[end+2:], file, true
 	l.bad = l.bad || i >= 0 && (s[0] == 'E' || s[0] == 'F')
+	l.warns = l.warns || i >= 0 && s[0] == 'W' || strings.Contains(l.text, " err=") && !strings.Contains(l.text, " err=<nil>")
 	return true
 }
 
@@ -319,11 +345,12 @@ func (l *line) ownTag() {
 // leveled is logrus on a terminal: "ERRO[0000] text".
 func (l *line) leveled() bool {
 	s := strings.TrimLeft(l.text, " \t")
-	for _, level := range []string{"ERRO[", "WARN[", "FATA[", "INFO[", "DEBU["} {
+	for _, level := range []string{"ERRO[", "WARN[", "FATA[", "INFO[", "DEBU[", "EROR[", "CRIT[", "DBUG["} { // the last three are LXD's
 		rest, ok := strings.CutPrefix(s, level)
 		if end := strings.IndexByte(rest, ']'); ok && end >= 4 && end < 40 {
 			l.text, l.headed = strings.TrimLeft(rest[end+1:], " "), true
-			l.bad = l.bad || level == "ERRO[" || level == "FATA["
+			l.bad = l.bad || level == "ERRO[" || level == "FATA[" || level == "EROR[" || level == "CRIT["
+			l.warns = l.warns || level == "WARN["
 			return true
 		}
 	}

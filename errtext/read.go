@@ -35,7 +35,7 @@ func Read(text []byte) []Event {
 		typed.complete(&e, &r)
 		if ok {
 			m.add(e, r.last, kind)
-		} else if e.Family != "" && alone.Family == "" && (r.bad || strings.HasPrefix(r.low, "error: ")) {
+		} else if e.Family != "" && alone.Family == "" && (r.bad || r.warns || strings.HasPrefix(r.low, "error: ")) {
 			alone = e
 		}
 	}

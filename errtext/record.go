@@ -17,6 +17,7 @@ type record struct {
 	fields  bool // it was logfmt, as daemons in Go but kubelet write it
 	caller  bool // with the function or source file that wrote it
 	bad     bool // its level says that it is an error
+	warns   bool
 	times   int
 }
 
@@ -43,10 +44,13 @@ func records(text []byte) iter.Seq[record] {
 			if open.no > 0 && no-open.no < mostLines && len(open.text) < longest {
 				l.sameName(open)
 				if glue, ok := continues(open, l, no-last); ok {
-					if open.width != terminal || glue != "" {
+					if open.width != terminal && open.width != open.wrap || glue != "" {
 						l.text = strings.TrimLeft(l.text, " \t")
 					}
 					open.text += glue + l.text
+					if glue == "" && l.width == open.width {
+						open.wrap = l.width
+					}
 					last, open.width = no, l.width
 					continue
 				}
@@ -65,7 +69,7 @@ func records(text []byte) iter.Seq[record] {
 func (l line) record(last int) record {
 	l.unwrap()
 	text := unescape(l.text)
-	return record{no: l.no, last: last, text: text, low: withoutLayers(lower(text)), program: l.program, source: l.source, fields: l.fields, caller: l.caller, bad: l.bad, times: l.times}
+	return record{no: l.no, last: last, text: text, low: withoutLayers(lower(text)), program: l.program, source: l.source, fields: l.fields, caller: l.caller, bad: l.bad, warns: l.warns, times: l.times}
 }
 
 // sameName takes the name off a line that goes on with a line of that name.
@@ -86,7 +90,7 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 	if caused {
 		return "\n", true
 	}
-	if idGoesOn(open.text, text) || isCut(open, next) && !starts(text) {
+	if idGoesOn(open.text, text) {
 		return "", true
 	}
 	for _, field := range []string{"level=", "msg=", "error="} {
@@ -98,6 +102,9 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 		if strings.HasPrefix(text, begin) && (begin != "Error:" || strings.HasSuffix(open.text, ":")) {
 			return "\n", true
 		}
+	}
+	if isCut(open, next) && !starts(text) {
+		return "", true
 	}
 	if valueIsOpen(open.text) {
 		return "\n", true
@@ -120,11 +127,28 @@ func idGoesOn(head, tail string) bool {
 	return a > 0 && b > 0 && a+b == 64
 }
 
-// isCut tells that a terminal cut a line in two. No word goes on with a capital,
-// or hardly any does: that is the next message.
+// ends are the last words of most errors.
+var ends = []string{"busy", "use", "directory", "exceeded", "failed", "empty", "denied", "permitted", "found", "error", "argument", "device", "connected", "handle", "exists", "refused", "closed", "out", "mounted"}
+
+// isCut tells that a terminal cut a line in two: it is as wide as most terminals
+// are, or as the lines next to it. A line that ends as errors do is whole, and no
+// word goes on with a capital, or hardly any does: that is the next message.
 func isCut(open, next line) bool {
 	first, last := next.text[0], open.text[len(open.text)-1]
-	return open.width == terminal && next.width <= terminal && !(first >= 'A' && first <= 'Z' && last >= 'a' && last <= 'z')
+	word := open.text[len(open.text)-trailing(open.text, isLetter):]
+	if isUpper(first) && isLetter(last) && !isUpper(last) || contains(ends, word) {
+		return false
+	}
+	if open.width == terminal || open.width == open.wrap {
+		return next.width <= open.width
+	}
+	return open.width > terminal/2 && open.width == next.width && isPathByte(first) && isPathByte(last)
+}
+
+func isUpper(c byte) bool { return c >= 'A' && c <= 'Z' }
+
+func isPathByte(c byte) bool {
+	return isLetter(c) || isUpper(c) || isDigit(c) || strings.IndexByte("/_-=:~", c) >= 0
 }
 
 // starts tells that a line begins a message though it has no header: what

@@ -59,7 +59,7 @@ func (l *line) fromJSON() bool {
 		return false
 	}
 	if level, ok := fields["level"].(string); ok {
-		l.bad = l.bad || contains(badLevels, level)
+		l.level(level)
 	}
 	if l.text = strings.Join(parts, ": "); len(parts) == 1 && strings.HasPrefix(l.text, "time=") {
 		l.headed = true
@@ -130,7 +130,13 @@ func textOf(v any) string {
 var noise = []string{"time", "t", "level", "lvl", "ts", "line", "module", "pid", "source"}
 
 // badLevels are those of errors.
-var badLevels = []string{"error", "fatal", "panic"}
+var badLevels = []string{"error", "fatal", "panic", "eror", "crit"}
+
+// level takes a level as a field gives it.
+func (l *line) level(name string) {
+	l.bad = l.bad || contains(badLevels, name)
+	l.warns = l.warns || name == "warning" || name == "warn"
+}
 
 // fromFields unwraps logfmt, as logrus writes it: time= level= msg="..." error="..."
 //
@@ -151,9 +157,12 @@ func (l *line) fromFields() bool {
 		case name == "error" || name == "err":
 			trouble = ": " + value
 		case name == "level":
-			l.bad = l.bad || contains(badLevels, value)
-		case name == "lvl" && l.program == "":
-			l.program = "lxd" // log15, where others write level=
+			l.level(value)
+		case name == "lvl":
+			l.level(value)
+			if l.program == "" {
+				l.program = "lxd" // log15, where others write level=
+			}
 		case name == "func" || name == "file" || name == "caller":
 			l.caller = true
 		case name == "ts": // go-kit's, where engines write time=
