@@ -97,10 +97,8 @@ var kernelDevices = map[string]func(byte) bool{
 // "md: md0 still in use", or that the text begins with, perhaps behind a word:
 // "drbd0: State change failed".
 func kernelDevice(low string, at int) (span, bool) {
-	end := len(strings.TrimRight(strings.TrimSuffix(strings.TrimRight(low[:at], " "), " is"), " :"))
-	n := trailing(low[:end], isKernelName)
-	if isKernelDevice(low[end-n:end]) && (end == n || low[end-n-1] != '/') {
-		return span{end - n, end}, true
+	if d, ok := saidOf(low, at); ok {
+		return d, true
 	}
 	if i := strings.Index(low, ": ["); i >= 0 { // sd 3:0:0:1: [sdb] text
 		n := leading(low[i+3:], isKernelName)
@@ -114,8 +112,16 @@ func kernelDevice(low string, at int) (span, bool) {
 	} else if strings.HasPrefix(low[n:], ": ") && !isKernelDevice(low[:n]) {
 		begin = n + 2 // rbd: rbd0: text
 	}
-	n = leading(low[begin:], isKernelName)
+	n := leading(low[begin:], isKernelName)
 	return span{begin, begin + n}, strings.HasPrefix(low[begin+n:], ": ") && isKernelDevice(low[begin:begin+n])
+}
+
+// saidOf finds the kernel's name of a block device right before at.
+func saidOf(low string, at int) (span, bool) {
+	before := strings.TrimSuffix(strings.TrimRight(low[:at], " "), "device or") // resource busy
+	end := len(strings.TrimRight(strings.TrimSuffix(strings.TrimRight(before, " "), " is"), " :"))
+	n := trailing(low[:end], isKernelName)
+	return span{end - n, end}, isKernelDevice(low[end-n:end]) && (end == n || low[end-n-1] != '/')
 }
 
 func isKernelName(c byte) bool { return isLetter(c) || isDigit(c) || c == '-' }

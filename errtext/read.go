@@ -35,7 +35,7 @@ func Read(text []byte) []Event {
 		typed.complete(&e, &r)
 		if ok {
 			m.add(e, r.last, kind)
-		} else if e.Family != "" && alone.Family == "" && (r.bad || r.warns || strings.HasPrefix(r.low, "error: ")) {
+		} else if e.Family != "" && alone.Family == "" && (r.bad || r.warns || kind.cause == unknownBusy || strings.HasPrefix(r.low, "error: ")) {
 			alone = e
 		}
 	}
@@ -88,7 +88,7 @@ func (r *record) event() (Event, verdict, bool) {
 	if p, ok := devPath(r.low, v.at); ok && v.family == RuntimeHang {
 		e.Device = r.text[p.start:p.end]
 	}
-	if vagueOnly := v.cause == vague.cause; vagueOnly && e.Runtime == "" && e.Container == "" && e.Path == "" && e.Device == "" && e.PodUID == "" {
+	if vagueOnly := v.cause == vague.cause || v.cause == unknownBusy; vagueOnly && e.Runtime == "" && e.Container == "" && e.Path == "" && e.Device == "" && e.PodUID == "" {
 		return e, v, false
 	}
 	return e, v, true

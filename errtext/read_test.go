@@ -52,6 +52,8 @@ func TestEvents(t *testing.T) {
 		{"an event's count", "  Warning  FailedKillPod  3m (x12 over 27m)  kubelet  error killing pod: " + busy1, []want{{MountBusy, id1, merged, 1, 12}}},
 		{"an error of which nothing is known", "ERRO[0000] it failed", []want{{Other, "", "", 1, 1}}},
 		{"the same beside another", "ERRO[0000] it failed\n\n\n\n" + busy1, []want{{MountBusy, id1, merged, 5, 1}}},
+		{"what is busy but does not say so, alone", "Device or resource busy", []want{{Other, "", "", 1, 1}}},
+		{"the same before one that does", "npm ERR! code EBUSY\nnpm ERR! EBUSY: resource busy or locked, rmdir '/x'", []want{{MountBusy, "", "/x", 2, 1}}},
 		{"an error of which nothing is known, of a client", "Error: it failed", []want{{Other, "", "", 1, 1}}},
 		{"a failure of which nothing is known", "it failed", nil},
 		{"a path with spaces", `rm: cannot remove '/srv/my files/x': Device or resource busy`, []want{{MountBusy, "", "/srv/my files/x", 1, 1}}},

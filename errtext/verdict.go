@@ -135,6 +135,9 @@ var mountWords = []string{
 	"umount", "unmount", "unlink", "rename", "rmdir", "remove", "removing", "mount", "rm:", "mv:", "delete", "replacing", "subvolume", "cleanup", "clean up", "removal", "destroy", "filesystem",
 }
 
+// unknownBusy is the cause where all that is said is EBUSY.
+const unknownBusy = "something is busy; the text does not say what"
+
 // busy judges what is busy or in use: a mount, a device, or neither.
 func busy(low string) (verdict, bool) {
 	at, strong := hasAny(low, busyPhrases...)
@@ -162,7 +165,9 @@ func busy(low string) (verdict, bool) {
 	if _, mounts := hasAny(low, "already mounted or ", "mount point busy"); mounts {
 		onDevice = false // mount names both, and cannot tell which
 	}
-	if _, unmounts := hasAny(low, "umount", "unmount"); block && !path && !unmounts || busyDevice(low, at) {
+	_, unmounts := hasAny(low, "umount", "unmount")
+	_, isDevice := saidOf(low, at)
+	if block && !path && !unmounts || busyDevice(low, at) || isDevice && !unmounts {
 		device, onDevice = 0, true
 	}
 	v := verdict{at: at}
@@ -179,7 +184,7 @@ func busy(low string) (verdict, bool) {
 	case strong && (busyPath(low, at) || busyPathBehind(low, at)):
 		v.family, v.cause = MountBusy, "it is a mount point in some mount namespace, or open in one"
 	case strong:
-		v.family, v.cause = Other, "something is busy; the text does not say what"
+		v.family, v.cause = Other, unknownBusy
 	default:
 		return verdict{}, false
 	}
