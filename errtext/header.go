@@ -211,21 +211,9 @@ func (l *line) date() bool {
 			return true
 		}
 	}
-	if !l.place() {
+	if !l.place() && !l.ceph() {
 		l.tag()
 	}
-	return true
-}
-
-// place takes the rest of "[time LEVEL module:file:line] " off, as Rust's loggers
-// write it.
-func (l *line) place() bool {
-	place, rest, ok := strings.Cut(l.text, "] ")
-	level, _, two := strings.Cut(place, " ")
-	if !ok || !two || level != "ERROR" && level != "WARN" || len(place) > 160 || strings.Count(place, " ") > 1 {
-		return false
-	}
-	l.text, l.bad, l.warns = rest, l.bad || level == "ERROR", l.warns || level == "WARN"
 	return true
 }
 

@@ -47,6 +47,7 @@ func TestHeaders(t *testing.T) {
 		{"time, level and place", "[2023-01-16T21:02:37.6+00:00 ERROR a::b:b.rs:83] text", "text", ""},
 		{"a container's name in brackets", "[longhorn-manager] time=x msg=text", "time=x msg=text", ""},
 		{"hostile: a place without end", "[2023-01-16T21:02:37.6+00:00 ERROR a::b", "ERROR a::b", ""},
+		{"thread and level of Ceph", "2023-01-01T00:00:00.000+0000 7f00e1ffb700 -1 librbd: text", "librbd: text", ""},
 		{"hostile: no month", "X: 14 15:22:06 node1 a: text", "X: 14 15:22:06 node1 a: text", ""},
 		{"hostile: a tag without a pid", "[  812.123456] a[]: text", "a[]: text", "kernel"},
 		{"hostile: a date cut off", "2020-01-01T00:00:0", "2020-01-01T00:00:0", ""},

@@ -1,0 +1,28 @@
+package errtext
+
+import "strings"
+
+// place takes the rest of "[time LEVEL module:file:line] " off, as Rust's loggers
+// write it.
+func (l *line) place() bool {
+	place, rest, ok := strings.Cut(l.text, "] ")
+	level, _, two := strings.Cut(place, " ")
+	if !ok || !two || level != "ERROR" && level != "WARN" || len(place) > 160 || strings.Count(place, " ") > 1 {
+		return false
+	}
+	l.text, l.bad, l.warns = rest, l.bad || level == "ERROR", l.warns || level == "WARN"
+	return true
+}
+
+// ceph takes the thread and the level off that the programs of Ceph write behind
+// the time: "7f00e1ffb700 -1 librbd::image: ". The level of errors is -1.
+func (l *line) ceph() bool {
+	n := leading(l.text, isHex)
+	rest := strings.TrimLeft(l.text[n:], " ")
+	level, text, ok := strings.Cut(rest, " ")
+	if n < 4 || !ok || level != "-1" && !allDigits(level) || len(level) > 2 || len(rest) == len(l.text)-n {
+		return false
+	}
+	l.text, l.bad = text, l.bad || level == "-1"
+	return true
+}
