@@ -77,7 +77,13 @@ func (l *looker) references(ctx context.Context, table *snapshot.Mounts, asked *
 		l.missing(snapshot.References, "open files, directories and mappings of processes", cause(err))
 		return
 	}
+	lines := refReader{texts: map[string]string{}}
+	table.References = slices.Grow(table.References, bytes.Count(text, []byte("\n")))
 	for line := range bytes.Lines(text) {
+		if ref, ok := lines.read(line); ok {
+			table.References = append(table.References, ref)
+			continue
+		}
 		var r refLine
 		switch err := json.Unmarshal(line, &r); {
 		case err != nil:
@@ -148,8 +154,10 @@ func readReferences(ctx context.Context, child Child, q refQuestion) ([]byte, er
 }
 
 // sift keeps the whole lines that are answers, and tells at which process the
-// child was when it stopped, and whether that was the end.
+// child was when it stopped, and whether that was the end. What it keeps is where
+// the text was.
 func sift(text []byte) (kept []byte, at int, done bool) {
+	kept = text[:0]
 	for line := range bytes.Lines(text) {
 		if bytes.HasPrefix(line, []byte(`{"ref":`)) && line[len(line)-1] == '\n' { // nearly all are
 			kept = append(kept, line...)
