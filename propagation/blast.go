@@ -56,14 +56,15 @@ func (b *blast) look(receiver int, first []int, wanted map[string]int) {
 	}
 	if kids := b.t.kids[receiver]; len(kids) < len(first) {
 		for _, c := range kids {
-			if of, ok := wanted[b.t.key[c]]; ok && b.t.at[spot{receiver, b.t.key[c]}] == c {
+			of, ok := wanted[b.t.key[c]]
+			if at, is := b.t.mountedOn(receiver, b.t.key[c]); ok && is && at == c {
 				found(c, of)
 			}
 		}
 		return
 	}
 	for _, i := range first {
-		if c, ok := b.t.at[spot{receiver, b.t.key[i]}]; ok {
+		if c, ok := b.t.mountedOn(receiver, b.t.key[i]); ok {
 			found(c, i)
 		}
 	}

@@ -18,7 +18,7 @@ func (t *Table) Detach(namespace uint64, at Place) Effect {
 	var gone []int
 	isGone := map[int]bool{}
 	for _, p := range t.devices[t.mounts[dir].Device] {
-		v, ok := t.at[spot{p, at.Path}]
+		v, ok := t.mountedOn(p, at.Path)
 		if !ok {
 			continue
 		}

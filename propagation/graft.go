@@ -73,7 +73,7 @@ func (d *draft) plant(e *Effect, tree []twig, on int, key string, moved int) {
 			e.Made = append(e.Made, tw.m)
 		}
 	}
-	if above, ok := d.t.at[spot{on, key}]; ok && above != moved {
+	if above, ok := d.t.mountedOn(on, key); ok && above != moved {
 		top := 0 // of the tree: overmounts in it are covered too
 		for n, tw := range tree {
 			if tw.up == top && tw.key == tree[top].m.Root {

@@ -69,7 +69,7 @@ func (t *Table) reach(group uint64) (all []int) {
 func (t *Table) copies(i int) (all []int) {
 	p := t.up[i]
 	t.spread(t.mounts[p].Peer, func(r int, _ *Hop) {
-		if c, ok := t.at[spot{r, t.key[i]}]; ok && c != i {
+		if c, ok := t.mountedOn(r, t.key[i]); ok && c != i {
 			all = append(all, c)
 		}
 	})

@@ -11,11 +11,13 @@ import (
 // asked from many goroutines.
 type Table struct {
 	mounts  []Mount
-	up      []int    // index of the parent, or none
-	key     []string // the entry of the parent's superblock that it sits on; "" if it cannot be told
+	up      []int            // index of the parent, or none
+	key     []string         // the entry of the parent's superblock that it sits on; "" if it cannot be told
+	numbers map[string]int32 // of those entries: the same few hundred are in all namespaces
+	number  []int32          // as numbers[key]; none as key
 	kids    [][]int
+	byKey   [][]int // as kids, by number, and one of each
 	byID    map[uint64]int
-	at      map[spot]int
 	groups  map[uint64]*group
 	devices map[uint64][]int
 	owner   map[uint64]uint64 // of a namespace
@@ -37,10 +39,17 @@ func (t *Table) Relock(locked map[uint64]bool) *Table {
 	return &out
 }
 
-// A spot is a place by index.
-type spot struct {
-	on  int
-	key string
+// mountedOn is the mount at an entry of another one.
+func (t *Table) mountedOn(on int, key string) (i int, is bool) {
+	n, known := t.numbers[key]
+	if !known {
+		return none, false
+	}
+	at, is := slices.BinarySearchFunc(t.byKey[on], n, func(i int, n int32) int { return cmp.Compare(t.number[i], n) })
+	if !is {
+		return none, false
+	}
+	return t.byKey[on][at], true
 }
 
 // A group is a peer group: who is in it, and who receives from it.
@@ -55,13 +64,13 @@ type Problem struct {
 	Text  string
 }
 
-// New indexes the mounts of all namespaces, in time linear in their number. It takes any table: what is contradictory is
+// New indexes the mounts of all namespaces, in the time that it takes to sort those on each. It takes any table: what is contradictory is
 // left out as far as needed (of two mounts with one id the second, a parent in another namespace,
 // the link that closes a circle) and listed.
 func New(mounts []Mount, namespaces []Namespace) (*Table, []Problem) {
 	b := builder{t: &Table{
 		byID:    make(map[uint64]int, len(mounts)),
-		at:      make(map[spot]int, len(mounts)),
+		numbers: map[string]int32{},
 		groups:  map[uint64]*group{},
 		devices: map[uint64][]int{},
 		owner:   make(map[uint64]uint64, len(namespaces)),
@@ -121,7 +130,8 @@ func (b *builder) fill(mounts []Mount) {
 func (b *builder) link() {
 	t := b.t
 	t.up = make([]int, len(t.mounts))
-	for i, m := range t.mounts {
+	for i := range t.mounts {
+		m := &t.mounts[i]
 		p, listed := t.byID[m.Parent]
 		switch {
 		case !listed || p == i:
@@ -158,9 +168,10 @@ func (b *builder) cutCircles() {
 func (b *builder) place() {
 	t := b.t
 	t.key = make([]string, len(t.mounts))
-	t.kids = make([][]int, len(t.mounts))
-	for i, m := range t.mounts {
-		p := t.up[i]
+	t.number = make([]int32, len(t.mounts))
+	for i := range t.mounts {
+		m, p := &t.mounts[i], t.up[i]
+		t.number[i] = none
 		if p == none {
 			t.roots[m.Namespace] = append(t.roots[m.Namespace], i)
 			if all := t.roots[m.Namespace]; len(all) > 1 {
@@ -168,26 +179,68 @@ func (b *builder) place() {
 			}
 			continue
 		}
-		t.kids[p] = append(t.kids[p], i)
 		key, ok := keyOf(t.mounts[p].Root, t.mounts[p].Point, m.Point)
 		if !ok {
 			b.problem(m.ID, "it is mounted on %q, but its parent %d on %q", m.Point, m.Parent, t.mounts[p].Point)
 			continue
 		}
-		t.key[i] = key
-		s := spot{p, t.key[i]}
-		if other, taken := t.at[s]; taken {
-			b.problem(m.ID, "it is at the very place of mount %d", t.mounts[other].ID)
-			continue
+		n, known := t.numbers[key]
+		if !known {
+			n = int32(len(t.numbers))
+			t.numbers[key] = n
 		}
-		t.at[s] = i
+		t.key[i], t.number[i] = key, n
 	}
+	t.kids, t.byKey = lists(t.up), lists(t.up)
+	for p := range t.byKey {
+		t.byKey[p] = b.sorted(t.byKey[p])
+	}
+}
+
+// sorted sorts the mounts on one by their entries, and leaves one on each, the first.
+func (b *builder) sorted(kids []int) []int {
+	t := b.t
+	slices.SortFunc(kids, func(x, y int) int { return cmp.Or(cmp.Compare(t.number[x], t.number[y]), cmp.Compare(x, y)) })
+	out := kids[:0]
+	for _, i := range kids {
+		last := len(out) - 1
+		switch {
+		case t.number[i] == none:
+		case last >= 0 && t.number[out[last]] == t.number[i]:
+			b.problem(t.mounts[i].ID, "it is at the very place of mount %d", t.mounts[out[last]].ID)
+		default:
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// lists are the indexes of those that have an index in of, which may be none, by that.
+func lists(of []int) [][]int {
+	count, total := make([]int, len(of)), 0
+	for _, k := range of {
+		if k != none {
+			count[k]++
+			total++
+		}
+	}
+	all, out := make([]int, total), make([][]int, len(of))
+	for k, n := range count {
+		out[k], all = all[:0:n], all[n:]
+	}
+	for i, k := range of {
+		if k != none {
+			out[k] = append(out[k], i)
+		}
+	}
+	return out
 }
 
 // group finds peers, slaves and the mounts of each superblock.
 func (b *builder) group() {
 	t := b.t
-	for i, m := range t.mounts {
+	for i := range t.mounts {
+		m := &t.mounts[i]
 		t.devices[m.Device] = append(t.devices[m.Device], i)
 		if m.Peer != 0 {
 			g := t.groupOf(m.Peer)

@@ -42,7 +42,7 @@ func (t *Table) Resolve(namespace uint64, path string) (at Place, ok bool) {
 // top enters what is mounted on an entry, and what is mounted on the root of that.
 func (t *Table) top(on int, key string) (int, string) {
 	for {
-		i, covered := t.at[spot{on, key}]
+		i, covered := t.mountedOn(on, key)
 		if !covered {
 			return on, key
 		}
