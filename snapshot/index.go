@@ -17,6 +17,9 @@ type index struct {
 	cgroups  map[string]*Cgroup
 	spaces   map[int]*MountNamespace // by the pid of each process in them
 	derived  sync.Map                // see [Derived]
+
+	mountsOnce sync.Once
+	mounts     map[uint64]spot // asked for each mount again and again: not by way of Derived
 }
 
 func (h *Host) build() *index {

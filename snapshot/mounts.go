@@ -74,28 +74,58 @@ type Block struct {
 
 // Mount returns the mount with this id, nil if it is in no namespace that was
 // read. Ids of mountinfo count, too.
-func (h *Host) Mount(id uint64) *Mount { return Derived(h, indexMounts)[id] }
+func (h *Host) Mount(id uint64) *Mount {
+	at, listed := h.mounts()[id]
+	const firstUnique = 1 << 31 // below are those of mountinfo
+	if !listed && id < firstUnique {
+		at, listed = Derived(h, indexOldIDs)[id]
+	}
+	if !listed {
+		return nil
+	}
+	return &h.Mounts.Namespaces[at.space].Mounts[at.mount]
+}
 
 // MountNamespaceOf returns the mount namespace that a process's first thread is
 // in, nil if that was not read.
 func (h *Host) MountNamespaceOf(pid int) *MountNamespace { return h.build().spaces[pid] }
 
-func indexMounts(h *Host) map[uint64]*Mount {
-	all := h.Mounts
-	if all == nil {
+// A spot is a mount by its numbers in the tables: small, and nothing for the garbage
+// collector to follow.
+type spot struct{ space, mount int32 }
+
+// mounts are where each mount is, by id.
+func (h *Host) mounts() map[uint64]spot {
+	x := &h.index
+	x.mountsOnce.Do(func() {
+		if h.Mounts != nil {
+			x.mounts = h.Mounts.by(func(m *Mount) uint64 { return m.ID })
+		}
+	})
+	return x.mounts
+}
+
+// oldIDs are where each mount is, by the id that mountinfo has for it.
+type oldIDs map[uint64]spot
+
+func indexOldIDs(h *Host) oldIDs {
+	if h.Mounts == nil {
 		return nil
 	}
+	return h.Mounts.by(func(m *Mount) uint64 { return uint64(m.OldID) })
+}
+
+// by indexes the mounts that have a number.
+func (all *Mounts) by(number func(*Mount) uint64) map[uint64]spot {
 	n := 0
 	for i := range all.Namespaces {
 		n += len(all.Namespaces[i].Mounts)
 	}
-	out := make(map[uint64]*Mount, 2*n)
+	out := make(map[uint64]spot, n)
 	for i := range all.Namespaces {
 		for k := range all.Namespaces[i].Mounts {
-			m := &all.Namespaces[i].Mounts[k]
-			out[m.ID] = m
-			if m.OldID != 0 {
-				out[uint64(m.OldID)] = m // below 2^31, where no unique id is
+			if id := number(&all.Namespaces[i].Mounts[k]); id != 0 {
+				out[id] = spot{int32(i), int32(k)}
 			}
 		}
 	}
