@@ -43,7 +43,7 @@ func (t *Table) Bind(from Place, recursive bool, at Place) Effect {
 	d := t.draft()
 	m.ID, m.Root, m.Locked = d.invent(), from.Path, false
 	tree := []twig{{m: m, up: none, from: none}}
-	for _, k := range t.kids[src] {
+	for _, k := range t.kids.of(src) {
 		if _, ok := below(from.Path, t.key[k]); !ok {
 			continue
 		}

@@ -54,7 +54,7 @@ func (b *blast) look(receiver int, first []int, wanted map[string]int) {
 		b.reached = append(b.reached, c)
 		b.of[c] = of
 	}
-	if kids := b.t.kids[receiver]; len(kids) < len(first) {
+	if kids := b.t.kids.of(receiver); len(kids) < len(first) {
 		for _, c := range kids {
 			of, ok := wanted[b.t.key[c]]
 			if at, is := b.t.mountedOn(receiver, b.t.key[c]); ok && is && at == c {
@@ -87,7 +87,7 @@ func (b *blast) newer() map[int]obstacle {
 	stays := map[int]obstacle{}
 	marked := map[int]bool{} // something below it stays
 	for _, s := range b.reached {
-		for _, k := range b.t.kids[s] {
+		for _, k := range b.t.kids.of(s) {
 			if !b.isCopy(k) && !b.isOwn[k] {
 				b.mark(k, stays, marked)
 			}
@@ -107,7 +107,7 @@ func (b *blast) newer() map[int]obstacle {
 		}
 	}
 	for ; len(queue) > 0; queue = queue[1:] {
-		for _, k := range b.t.kids[queue[0]] {
+		for _, k := range b.t.kids.of(queue[0]) {
 			if b.isCopy(k) {
 				hold(k)
 			}
@@ -146,7 +146,7 @@ func (b *blast) mark(survivor int, stays map[int]obstacle, marked map[int]bool) 
 func (b *blast) older() map[int]obstacle {
 	stays := map[int]obstacle{}
 	for _, s := range b.reached {
-		for _, k := range b.t.kids[s] {
+		for _, k := range b.t.kids.of(s) {
 			if !b.isCopy(k) && !b.isOwn[k] {
 				b.keepUp(k, stays)
 			}
@@ -161,7 +161,7 @@ func (b *blast) older() map[int]obstacle {
 		}
 	}
 	for ; len(queue) > 0; queue = queue[1:] {
-		for _, k := range b.t.kids[queue[0]] {
+		for _, k := range b.t.kids.of(queue[0]) {
 			if _, left := stays[k]; b.isCopy(k) && !left && !free[k] && !b.t.over(k) {
 				free[k] = true
 				queue = append(queue, k)

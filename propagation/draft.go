@@ -74,7 +74,7 @@ func (d *draft) move(i int, parent uint64, point string) {
 // Source: Linux 6.18 fs/pnode.c, reparent and transfer_propagation; 6.1 fs/namespace.c, mnt_change_mountpoint.
 func (d *draft) remove(gone []int, isGone map[int]bool) (died []uint64) {
 	for _, g := range gone {
-		for _, k := range d.t.kids[g] {
+		for _, k := range d.t.kids.of(g) {
 			if !isGone[k] {
 				d.slide(k, isGone)
 			}

@@ -15,8 +15,8 @@ type Table struct {
 	key     []string         // the entry of the parent's superblock that it sits on; "" if it cannot be told
 	numbers map[string]int32 // of those entries: the same few hundred are in all namespaces
 	number  []int32          // as numbers[key]; none as key
-	kids    [][]int
-	byKey   [][]int // as kids, by number, and one of each
+	kids    lists
+	byKey   lists // as kids, by number, but for those without one
 	byID    map[uint64]int
 	groups  map[uint64]*group
 	devices map[uint64][]int
@@ -45,11 +45,12 @@ func (t *Table) mountedOn(on int, key string) (i int, is bool) {
 	if !known {
 		return none, false
 	}
-	at, is := slices.BinarySearchFunc(t.byKey[on], n, func(i int, n int32) int { return cmp.Compare(t.number[i], n) })
+	kids := t.byKey.of(on)
+	at, is := slices.BinarySearchFunc(kids, n, func(i int, n int32) int { return cmp.Compare(t.number[i], n) })
 	if !is {
 		return none, false
 	}
-	return t.byKey[on][at], true
+	return kids[at], true
 }
 
 // A group is a peer group: who is in it, and who receives from it.
@@ -64,9 +65,10 @@ type Problem struct {
 	Text  string
 }
 
-// New indexes the mounts of all namespaces, in the time that it takes to sort those on each. It takes any table: what is contradictory is
-// left out as far as needed (of two mounts with one id the second, a parent in another namespace,
-// the link that closes a circle) and listed.
+// New indexes the mounts of all namespaces, in the time that it takes to sort those on each. It
+// takes any table: what is contradictory is left out as far as needed (of two mounts with one id
+// the second, a parent in another namespace, the link that closes a circle) and listed. The list
+// of mounts may become a part of the table: it must not change any more.
 func New(mounts []Mount, namespaces []Namespace) (*Table, []Problem) {
 	b := builder{t: &Table{
 		byID:    make(map[uint64]int, len(mounts)),
@@ -105,23 +107,35 @@ func (b *builder) owners(namespaces []Namespace) {
 	}
 }
 
-// fill takes the mounts, each id once.
+// fill takes the mounts, each id once. It copies the list, which is large, only if it must differ.
 func (b *builder) fill(mounts []Mount) {
 	t := b.t
-	t.mounts = make([]Mount, 0, len(mounts))
+	t.mounts = mounts
+	copied := false
+	differ := func(before int) {
+		if !copied {
+			t.mounts, copied = append(make([]Mount, 0, len(mounts)), mounts[:before]...), true
+		}
+	}
 	strange := map[uint64]bool{}
-	for _, m := range mounts {
+	for i, m := range mounts {
 		if _, twice := t.byID[m.ID]; twice || m.ID == 0 {
 			b.problem(m.ID, "listed twice, or without an id")
+			differ(i)
 			continue
 		}
 		if _, known := t.owner[m.Namespace]; !known && !strange[m.Namespace] {
 			strange[m.Namespace] = true
 			b.problem(m.ID, "its namespace %d is not listed: the owner is not known", m.Namespace)
 		}
-		m.Root = strings.TrimSuffix(m.Root, "//deleted")
-		t.byID[m.ID] = len(t.mounts)
-		t.mounts = append(t.mounts, m)
+		if root, is := strings.CutSuffix(m.Root, "//deleted"); is {
+			differ(i)
+			m.Root = root
+		}
+		t.byID[m.ID] = len(t.byID)
+		if copied {
+			t.mounts = append(t.mounts, m)
+		}
 		t.last = max(t.last, m.ID, m.Peer, m.Master)
 	}
 }
@@ -191,49 +205,63 @@ func (b *builder) place() {
 		}
 		t.key[i], t.number[i] = key, n
 	}
-	t.kids, t.byKey = lists(t.up), lists(t.up)
-	for p := range t.byKey {
-		t.byKey[p] = b.sorted(t.byKey[p])
+	t.kids = listsOf(t.up)
+	placed := slices.Clone(t.up)
+	for i, n := range t.number {
+		if n == none {
+			placed[i] = none
+		}
+	}
+	t.byKey = listsOf(placed)
+	for p := range t.mounts {
+		b.sort(t.byKey.of(p))
 	}
 }
 
-// sorted sorts the mounts on one by their entries, and leaves one on each, the first.
-func (b *builder) sorted(kids []int) []int {
+// sort sorts the mounts on one by their entries. Of several on one entry the first counts.
+func (b *builder) sort(kids []int) {
 	t := b.t
 	slices.SortFunc(kids, func(x, y int) int { return cmp.Or(cmp.Compare(t.number[x], t.number[y]), cmp.Compare(x, y)) })
-	out := kids[:0]
-	for _, i := range kids {
-		last := len(out) - 1
+	first := 0
+	for k, i := range kids {
 		switch {
-		case t.number[i] == none:
-		case last >= 0 && t.number[out[last]] == t.number[i]:
-			b.problem(t.mounts[i].ID, "it is at the very place of mount %d", t.mounts[out[last]].ID)
-		default:
-			out = append(out, i)
+		case t.number[i] != t.number[kids[first]]:
+			first = k
+		case k > first:
+			b.problem(t.mounts[i].ID, "it is at the very place of mount %d", t.mounts[kids[first]].ID)
 		}
 	}
-	return out
 }
 
-// lists are the indexes of those that have an index in of, which may be none, by that.
-func lists(of []int) [][]int {
-	count, total := make([]int, len(of)), 0
-	for _, k := range of {
+// lists are lists of indexes, one for each index, one after the other in a single one.
+type lists struct {
+	all   []int
+	start []int // of each; and the end of the last
+}
+
+func (l lists) of(k int) []int { return l.all[l.start[k]:l.start[k+1]:l.start[k+1]] }
+
+// listsOf puts each index into the list that by has for it, unless that is none.
+func listsOf(by []int) lists {
+	start := make([]int, len(by)+1)
+	for _, k := range by {
 		if k != none {
-			count[k]++
-			total++
+			start[k]++
 		}
 	}
-	all, out := make([]int, total), make([][]int, len(of))
-	for k, n := range count {
-		out[k], all = all[:0:n], all[n:]
+	total := 0
+	for k, n := range start {
+		total += n
+		start[k] = total
 	}
-	for i, k := range of {
+	all := make([]int, total)
+	for i, k := range slices.Backward(by) { // filled from its end, each begins at last where it should
 		if k != none {
-			out[k] = append(out[k], i)
+			start[k]--
+			all[start[k]] = i
 		}
 	}
-	return out
+	return lists{all, start}
 }
 
 // group finds peers, slaves and the mounts of each superblock.

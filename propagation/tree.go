@@ -59,7 +59,7 @@ func (t *Table) over(i int) bool {
 func (t *Table) subtree(root int) []int {
 	out := []int{root}
 	for n := 0; n < len(out); n++ {
-		out = append(out, t.kids[out[n]]...)
+		out = append(out, t.kids.of(out[n])...)
 	}
 	return out
 }

@@ -77,14 +77,14 @@ func (t *Table) refusal(call Call) (v int, copies []int, e Effect) {
 
 // busy refuses a plain unmount of what is in use, on the mount itself or on a copy.
 func (t *Table) busy(v int, copies []int, held map[uint64]bool) Effect {
-	if kids := t.kids[v]; len(kids) > 0 {
+	if kids := t.kids.of(v); len(kids) > 0 {
 		return refuse(ebusy, t.mounts[v], Submount, t.mounts[kids[0]].ID)
 	}
 	if held[t.mounts[v].ID] {
 		return refuse(ebusy, t.mounts[v], Held, 0)
 	}
 	for _, c := range copies {
-		kids := t.kids[c]
+		kids := t.kids.of(c)
 		asked := len(kids) == 0 || len(kids) == 1 && t.over(kids[0])
 		if asked && held[t.mounts[c].ID] {
 			e := refuse(ebusy, t.mounts[c], Held, 0)
