@@ -19,14 +19,15 @@ func (l *looker) inFlight(table *snapshot.Mounts, asked *Asked) {
 		return
 	}
 	var found []snapshot.Pin
+	host := l.passing()
 	for _, pid := range l.withFiles() {
 		dir := "/proc/" + strconv.Itoa(pid)
-		names, err := l.ReadDir(dir + "/fd")
+		names, err := host.ReadDir(dir + "/fd")
 		if err != nil {
 			continue // said of all its files already
 		}
 		for _, name := range names {
-			link, err := l.ReadLink(dir + "/fd/" + name)
+			link, err := host.ReadLink(dir + "/fd/" + name)
 			if fd, bad := strconv.Atoi(name); err == nil && bad == nil && strings.HasPrefix(link, "socket:[") && l.inSocket(dir+"/fdinfo/"+name) > 0 {
 				found = append(found, snapshot.Pin{Kind: "socket", PID: pid, FD: fd})
 			}
