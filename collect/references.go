@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"sexton.dev/linux/mounts/holders"
 	"sexton.dev/snapshot"
@@ -205,11 +204,7 @@ func childReferences(out io.Writer, text string) error {
 		if ref.Layer == "" && !s.asked(&r) {
 			return nil
 		}
-		line := refLine{Ref: &ref}
-		if !utf8.ValidString(ref.Link) {
-			line.Link = []byte(ref.Link)
-		}
-		return w.write(line)
+		return w.reference(&ref)
 	}
 	pids, err := others(q.Proc, q.Skip)
 	if err != nil {
