@@ -24,7 +24,7 @@ func (w *lineWriter) reference(ref *snapshot.Reference) error {
 	return w.enc.Encode(line)
 }
 
-// appendRef appends the line of a reference, as encoding/json would, which takes five
+// appendRef appends the line of a reference, as encoding/json would, which takes eight
 // times as long. Not ok: a text needs an escape, or the field is a rare one; it is left to that.
 func appendRef(line []byte, ref *snapshot.Reference) (out []byte, ok bool) {
 	if !plain(ref.Kind) || !plain(ref.Device) || !plain(ref.Link) || ref.Layer != "" {
