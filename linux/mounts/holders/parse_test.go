@@ -1,11 +1,15 @@
 package holders
 
 import (
+	"encoding/binary"
 	"errors"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"sexton.dev/linux/mounts"
 )
@@ -49,6 +53,51 @@ func TestParseMountID(t *testing.T) {
 		if err != nil && (!errors.Is(err, mounts.ErrFormat) || !strings.Contains(err.Error(), tt.wantErr) || len(err.Error()) > 200) {
 			t.Errorf("%.40q: %.300v", tt.in, err)
 		}
+	}
+}
+
+// dirents makes directory entries as the kernel lays them out.
+func dirents(names ...string) (out []byte) {
+	for i, name := range names {
+		length := (19 + len(name) + 1 + 7) / 8 * 8
+		entry := binary.NativeEndian.AppendUint64(nil, uint64(i+1))
+		entry = binary.NativeEndian.AppendUint64(entry, uint64(i+1)) // where the next one is
+		entry = append(binary.NativeEndian.AppendUint16(entry, uint16(length)), unix.DT_DIR)
+		entry = append(entry, name...)
+		out = append(out, append(entry, make([]byte, length-len(entry))...)...)
+	}
+	return out
+}
+
+func TestAppendNumbers(t *testing.T) {
+	cut := dirents("1", "22", "333")
+	withLength := func(at int, length uint16, entries []byte) []byte {
+		binary.NativeEndian.PutUint16(entries[at+16:], length)
+		return entries
+	}
+	for _, tt := range []struct {
+		name string
+		in   []byte
+		want []int
+	}{
+		{"nothing", nil, nil},
+		{"numbers", dirents(".", "..", "1", "0", "4194304", "self", "007"), []int{1, 0, 4194304, 7}},
+		{"hostile names", dirents("1a", "a1", "-1", "+1", "1 ", "1_0", "0x1", "", "\xff", "1\n"), nil},
+		{"as large as they are", dirents("2147483647"), []int{2147483647}},
+		{"too large", dirents("2147483648", "9999999999", "99999999999999999999", strings.Repeat("9", 255)), nil},
+		{"cut in a name", cut[:len(cut)-6], []int{1, 22}},
+		{"cut in a head", cut[:2*24+17], []int{1, 22}},
+		{"a name without an end", withLength(0, 24, dirents("12345")[:24]), []int{12345}},
+		{"an entry without a name", withLength(24, 19, dirents("1", "2")), []int{1}},
+		{"an entry that is longer than all", withLength(24, 1<<16-1, dirents("1", "2")), []int{1}},
+		{"an entry without a length", withLength(24, 0, dirents("1", "2")), []int{1}},
+	} {
+		if diff := cmp.Diff(tt.want, appendNumbers(nil, tt.in)); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", tt.name, diff)
+		}
+	}
+	if got := appendNumbers([]int{7}, dirents("8")); !slices.Equal(got, []int{7, 8}) {
+		t.Errorf("after others: %v", got)
 	}
 }
 
@@ -96,6 +145,27 @@ func FuzzParseMountID(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if id, err := ParseMountID(text); err != nil && !errors.Is(err, mounts.ErrFormat) || id >= 1<<31 {
 			t.Fatal(id, err)
+		}
+	})
+}
+
+// Whatever the entries are, what comes out are numbers of processes, and entries before them change none.
+func FuzzAppendNumbers(f *testing.F) {
+	f.Add(dirents("1", "self", "4194304", "99999999999"))
+	f.Add(dirents(".", "")[:41])
+	f.Fuzz(func(t *testing.T, entries []byte) {
+		got := appendNumbers(nil, entries)
+		if len(got)*20 > len(entries) {
+			t.Fatalf("%d numbers in %d bytes", len(got), len(entries))
+		}
+		for _, n := range got {
+			if n < 0 || n > math.MaxInt32 {
+				t.Fatal(n)
+			}
+		}
+		names := []string{"7", "x", "12"}
+		if all := appendNumbers(nil, append(dirents(names...), entries...)); !slices.Equal(all, append([]int{7, 12}, got...)) {
+			t.Fatalf("after others %v, alone %v", all, got)
 		}
 	})
 }

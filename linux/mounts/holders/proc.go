@@ -5,6 +5,7 @@
 package holders
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -149,7 +150,9 @@ func (w *walker) entries(fd int, dir string, visit func([]byte)) error {
 	}
 }
 
-// appendNumbers appends the names that are numbers: /proc has little else.
+// appendNumbers appends the names that are numbers of processes, threads or
+// descriptors, which are below 2^31: /proc has few others. Of entries that are not as
+// documented it takes those before.
 //
 // Source: getdents64(2), struct linux_dirent64.
 func appendNumbers(numbers []int, entries []byte) []int {
@@ -159,25 +162,14 @@ func appendNumbers(numbers []int, entries []byte) []int {
 		if length <= atName || length > len(entries) {
 			break
 		}
-		n, digits := 0, 0
-		for _, c := range entries[atName:length] {
-			if c < '0' || c > '9' || digits == maxDigits {
-				if c != 0 {
-					digits = 0
-				}
-				break
-			}
-			n, digits = n*10+int(c-'0'), digits+1
-		}
-		if digits > 0 {
-			numbers = append(numbers, n)
+		name, _, _ := bytes.Cut(entries[atName:length], []byte{0})
+		if n, err := strconv.ParseUint(string(name), 10, 31); err == nil {
+			numbers = append(numbers, int(n))
 		}
 		entries = entries[length:]
 	}
 	return numbers
 }
-
-const maxDigits = 10 // of a pid or descriptor, which are below 2^31
 
 // What kcmp compares. Source: Linux 6.12 include/uapi/linux/kcmp.h.
 const (
