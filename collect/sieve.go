@@ -17,7 +17,7 @@ type sieve struct {
 	mounts  []uint64 // sorted
 
 	last struct { // most files of a process are on one device
-		mounts.Device
+		device        mounts.Device
 		known, listed bool
 	}
 }
@@ -43,8 +43,8 @@ func (s *sieve) suspect(d mounts.Device) bool {
 	if len(s.layers) == 0 {
 		return false
 	}
-	if last := &s.last; !last.known || last.Device != d {
-		last.Device, last.known, last.listed = d, true, s.listed.has(d)
+	if last := &s.last; !last.known || last.device != d {
+		last.device, last.known, last.listed = d, true, s.listed.has(d)
 	}
 	return !s.last.listed
 }

@@ -1,6 +1,7 @@
 package census
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -55,21 +56,15 @@ func (r *fastReader) entries(ns *mounts.Namespace) ([]entry, error) {
 }
 
 // some are those of a namespace's entries that cannot be forgotten at once where it is
-// known already what is asked about. It uses the place that they are in.
+// known already what is asked about. What all had is lost.
 func some(all []entry) []entry {
 	if !slices.ContainsFunc(all, func(e entry) bool { return e.asked || e.binds || e.overlay }) {
 		return nil
 	}
 	asked := devices{}
 	asked.add(all)
-	stay := asked.stay(all)
-	kept := all[:0]
-	for i := range all {
-		if _, stays := slices.BinarySearch(stay, i); stays || all[i].overlay {
-			kept = append(kept, all[i])
-		}
-	}
-	return slices.Clone(kept)
+	asked.mark(all)
+	return slices.Clone(slices.DeleteFunc(all, func(e entry) bool { return !e.stays && !e.overlay }))
 }
 
 func (r *fastReader) byNumbers(ns, id uint64, e *entry) error {
@@ -79,31 +74,29 @@ func (r *fastReader) byNumbers(ns, id uint64, e *entry) error {
 		return err
 	}
 	*e = entryOf(m)
-	e.asked = r.req.About.Device(e.Device)
+	e.asked = r.req.About.Device(e.device)
 	e.overlay = magic == mounts.OverlayMagic
-	_, e.binds = mounts.BoundNamespace(m)
 	return nil
 }
 
 func (r *fastReader) byTexts(ns, id uint64, t *told, e *entry) error {
 	root, point, from := t.Root, t.MountPoint, t.from
 	_, magic, err := r.caller.Stat(ns, id, ofNumbers|statmount.Root|statmount.Point, &t.Mount)
-	if err == nil && (from == nil || from.superblock != superblock{t.Device(), t.Root, magic}) {
+	if err == nil && (from == nil || from.of != superblock{t.Device(), t.Root, magic}) {
 		t.from, err = r.supers.of(r.caller, ns, magic, &t.Mount)
 	}
 	if err != nil {
 		return err
 	}
-	q := r.req.About
-	*e = entryOf(&t.Mount)
 	if t.from != from || t.Root != root || t.MountPoint != point {
+		q := r.req.About
 		t.from.describe(&t.Mount)
-		t.asked = q.Device != nil && q.Device(e.Device) || q.Asked(&t.Mount)
+		t.asked = q.Device != nil && q.Device(t.Device()) || q.Asked(&t.Mount)
 		t.near = q.Near != nil && q.Near(&t.Mount)
 	}
+	*e = entryOf(&t.Mount)
 	e.asked, e.near = t.asked, t.near
 	e.overlay = magic == mounts.OverlayMagic
-	_, e.binds = mounts.BoundNamespace(&t.Mount)
 	return nil
 }
 
@@ -118,13 +111,15 @@ func (r *fastReader) answer(ctx context.Context, spaces []mounts.Namespace, entr
 		return err
 	}
 	for key := range torn { // what was asked of its mounts may be another's texts: see recheck
-		asked[key.Device] = true
+		asked[key.device] = true
 	}
-	kept := make([][]int, len(spaces))
 	err = r.forEach(ctx, spaces, func(i int) error {
-		kept[i] = asked.stay(entries[i])
-		for _, k := range kept[i] {
-			if err := r.take(&spaces[i], entries[i][k].id, nil); err != nil {
+		asked.mark(entries[i])
+		for _, e := range entries[i] {
+			if !e.stays {
+				continue
+			}
+			if err := r.take(&spaces[i], e.id, nil); err != nil {
 				return err
 			}
 		}
@@ -136,17 +131,18 @@ func (r *fastReader) answer(ctx context.Context, spaces []mounts.Namespace, entr
 	}
 	return r.forEach(ctx, spaces, func(i int) error {
 		l.next()
-		for k, e := range entries[i] {
-			if _, has := slices.BinarySearch(kept[i], k); has || !e.overlay {
+		for _, e := range entries[i] {
+			if e.stays || !e.overlay {
 				continue
 			}
-			if known, may := l.known(e.Device); known && !may {
+			if known, may := l.known(e.device); known && !may {
 				continue
 			}
 			if err := r.take(&spaces[i], e.id, l.stays); err != nil {
 				return err
 			}
 		}
+		slices.SortFunc(spaces[i].Mounts, func(a, b mounts.Mount) int { return cmp.Compare(a.UniqueID, b.UniqueID) }) // as the kernel lists them
 		return nil
 	})
 }

@@ -2,6 +2,7 @@ package census
 
 import (
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -31,13 +32,16 @@ type Question struct {
 type entry struct {
 	id          uint64 // the unique one; 0 where mountinfo was read
 	old, parent uint32 // as mountinfo has them: a mount and what is on it are in one namespace
-	mounts.Device
-	asked, near    bool
-	overlay, binds bool // binds: a mount of nsfs, of a mount namespace as far as that is known
+	device      mounts.Device
+	asked, near bool
+	overlay     bool
+	binds       bool // a mount of a mount namespace's file
+	stays       bool
 }
 
 func entryOf(m *mounts.Mount) entry {
-	return entry{id: m.UniqueID, old: uint32(m.ID), parent: uint32(m.Parent), Device: m.Device()}
+	_, binds := mounts.BoundNamespace(m)
+	return entry{id: m.UniqueID, old: uint32(m.ID), parent: uint32(m.Parent), device: m.Device(), binds: binds}
 }
 
 // devices are superblocks that are asked about.
@@ -47,47 +51,60 @@ type devices map[mounts.Device]bool
 func (d devices) add(entries []entry) {
 	for i := range entries {
 		if entries[i].asked {
-			d[entries[i].Device] = true
+			d[entries[i].device] = true
 		}
 	}
 }
 
-// stay are the places of the entries of one namespace that stay, without the
-// overlays that stand on what is asked about.
-func (d devices) stay(entries []entry) (kept []int) {
+// mark marks the entries of one namespace that stay, without the overlays that
+// stand on what is asked about.
+func (d devices) mark(entries []entry) {
 	chosen := map[uint32]bool{} // old ids
 	for i := 0; i < len(entries) && len(d) > 0; i++ {
-		if d[entries[i].Device] {
+		if d[entries[i].device] {
 			chosen[entries[i].old] = true
 		}
 	}
 	for i := range entries {
 		e := &entries[i]
-		if e.binds || e.near || len(chosen) > 0 && (chosen[e.old] || chosen[e.parent]) {
-			kept = append(kept, i)
-		}
+		e.stays = e.binds || e.near || len(chosen) > 0 && (chosen[e.old] || chosen[e.parent])
 	}
-	return kept
 }
 
 // points are where the superblocks are mounted, in any namespace: who made an
 // overlay named its layers as one of them has them.
-func (d devices) points(spaces []mounts.Namespace) (out []string) {
+func (d devices) points(spaces []mounts.Namespace) paths {
+	out := paths{}
 	for i := range spaces {
 		for k := range spaces[i].Mounts {
-			m := &spaces[i].Mounts[k]
-			if m.MountPoint != "" && d[m.Device()] && !slices.Contains(out, m.MountPoint) {
-				out = append(out, m.MountPoint)
+			if m := &spaces[i].Mounts[k]; m.MountPoint != "" && d[m.Device()] {
+				out[m.MountPoint] = true
 			}
 		}
 	}
 	return out
 }
 
+// paths are a set: a hostile container can have 100,000 mount points.
+type paths map[string]bool
+
+// above reports whether a path is one of these or below one.
+func (p paths) above(dir string) bool {
+	if strings.HasPrefix(dir, "/") && p["/"] || p[dir] {
+		return true
+	}
+	for i := range len(dir) {
+		if dir[i] == '/' && p[dir[:i]] {
+			return true
+		}
+	}
+	return false
+}
+
 // A layering tells which overlays stay that are not asked about by themselves.
 type layering struct {
-	points []string // those with a layer below one
-	roots  bool     // and one for each directory of layers in a namespace
+	points paths // those with a layer below one
+	roots  bool  // and one for each directory of layers in a namespace
 	of     map[mounts.Device]layered
 	have   map[string]bool // the directories of layers of the namespace at hand
 }
@@ -98,8 +115,11 @@ type layered struct {
 	root   string
 }
 
-func newLayering(q *Question, points []string) *layering {
-	return &layering{points: append(points, q.Below...), roots: q.Asked != nil, of: map[mounts.Device]layered{}}
+func newLayering(q *Question, points paths) *layering {
+	for _, dir := range q.Below {
+		points[path.Clean(dir)] = true
+	}
+	return &layering{points: points, roots: q.Asked != nil, of: map[mounts.Device]layered{}}
 }
 
 // idle reports whether no overlay can stay.
@@ -129,15 +149,8 @@ func (l *layering) stays(m *mounts.Mount) bool {
 
 // standsOn reports whether a layer of an overlay has a path at or below a mount
 // point. It may be on another file system that is mounted further down.
-func standsOn(m *mounts.Mount, points []string) bool {
-	for _, dir := range mounts.Directories(m.Type, m.Super, "lowerdir", "upperdir", "workdir") {
-		for _, p := range points {
-			if dir == p || strings.HasPrefix(dir, strings.TrimSuffix(p, "/")+"/") {
-				return true
-			}
-		}
-	}
-	return false
+func standsOn(m *mounts.Mount, points paths) bool {
+	return slices.ContainsFunc(mounts.Directories(m.Type, m.Super, "lowerdir", "upperdir", "workdir"), points.above)
 }
 
 // answer leaves what the question is about of tables that were read whole.
@@ -148,30 +161,24 @@ func (q *Question) answer(spaces []mounts.Namespace) {
 		for k := range spaces[i].Mounts {
 			m := &spaces[i].Mounts[k]
 			e := entryOf(m)
-			_, e.binds = mounts.BoundNamespace(m)
-			e.asked = q.Device != nil && q.Device(e.Device) || q.Asked != nil && q.Asked(m)
+			e.overlay = m.Type == "overlay"
+			e.asked = q.Device != nil && q.Device(e.device) || q.Asked != nil && q.Asked(m)
 			e.near = q.Near != nil && q.Near(m)
 			entries[i] = append(entries[i], e)
 		}
 		asked.add(entries[i])
 	}
-	kept := make([][]int, len(spaces))
-	for i := range spaces {
-		kept[i] = asked.stay(entries[i])
-	}
 	l := newLayering(q, asked.points(spaces))
 	for i := range spaces {
+		asked.mark(entries[i])
 		l.next()
-		was := spaces[i].Mounts
-		spaces[i].Mounts = nil
-		for _, k := range kept[i] {
-			spaces[i].Mounts = append(spaces[i].Mounts, was[k])
-		}
-		for k := range was {
-			if _, has := slices.BinarySearch(kept[i], k); !has && was[k].Type == "overlay" && l.stays(&was[k]) {
-				spaces[i].Mounts = append(spaces[i].Mounts, was[k])
+		var kept []mounts.Mount // a copy: few stay
+		for k, e := range entries[i] {
+			if m := &spaces[i].Mounts[k]; e.stays || e.overlay && l.stays(m) {
+				kept = append(kept, *m)
 			}
 		}
+		spaces[i].Mounts = kept
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -65,6 +66,7 @@ func TestQuestion(t *testing.T) {
 		{"and near", Question{Asked: text, Near: func(m *mounts.Mount) bool { return m.MountPoint == at("other") }}, []string{"beside", "chosen", "chosen/sub", "on chosen", "other"}},
 		{"below", Question{Asked: none, Below: []string{at("other/more")}}, []string{"beside", "on other"}},
 		{"below, by number", Question{Device: func(mounts.Device) bool { return false }, Below: []string{at("store/1")}}, []string{"beside"}},
+		{"below, as it was typed", Question{Asked: none, Below: []string{"/" + strings.ReplaceAll(at("other/more"), "/", "//") + "/"}}, []string{"beside", "on other"}},
 		{"none", Question{Asked: none}, []string{"beside"}},
 	} {
 		for _, way := range ways {
@@ -102,6 +104,35 @@ func TestQuestionOfCopies(t *testing.T) {
 	}
 }
 
+// A container that mounts what is asked about in as many places as it can, and whose
+// overlays have many layers, does not hold the question up. What stays is in the order of the tables.
+func TestQuestionOfManyPlaces(t *testing.T) {
+	const places, overlays = 100_000, 200
+	layers := "rw,lowerdir=" + strings.Repeat("/var/lib/a-directory-of/layers:", 499) + "/var/lib/x"
+	all := make([]mounts.Mount, 0, places+2*overlays)
+	for i := range places {
+		all = append(all, mounts.Mount{ID: i + 1, Minor: 7, Type: "tmpfs", MountPoint: fmt.Sprintf("/var/lib/containers/place-%06d", i)})
+	}
+	stands := strings.Replace(layers, "layers:", "layers:/var/lib/containers/place-000777/l:", 1)
+	for i := range overlays {
+		for _, super := range []string{layers, stands} {
+			all = append(all, mounts.Mount{ID: len(all) + 1, Minor: uint32(len(all) + 1), Type: "overlay", Super: super})
+		}
+		all[i*100], all[len(all)-1] = all[len(all)-1], all[i*100]
+	}
+	want := slices.DeleteFunc(slices.Clone(all), func(m mounts.Mount) bool { return m.Super == layers })
+	spaces := []mounts.Namespace{{Mounts: all}}
+	began := time.Now()
+	q := Question{Device: func(d mounts.Device) bool { return d.Minor == 7 }}
+	q.answer(spaces)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if !slices.Equal(spaces[0].Mounts, want) {
+		t.Errorf("%d mounts stay, want %d in this order", len(spaces[0].Mounts), len(want))
+	}
+}
+
 func TestStandsOn(t *testing.T) {
 	for _, tt := range []struct {
 		name, super string
@@ -113,14 +144,16 @@ func TestStandsOn(t *testing.T) {
 		{"upper", "rw,lowerdir=/a,upperdir=/mnt/d/u,workdir=/w", "/mnt/d", true},
 		{"a name that begins so", "rw,lowerdir=/mnt/disk", "/mnt/d", false},
 		{"root", "rw,lowerdir=/a", "/", true},
+		{"no path, and root", "rw,lowerdir=a", "/", false},
+		{"slashes as they were typed", "rw,lowerdir=/mnt/d//l/", "/mnt/d", true},
 		{"a comma that forges an option", `rw,lowerdir=/a\054upperdir=/mnt/d`, "/mnt/d", false},
 		{"another option", "rw,redirect_dir=/mnt/d", "/mnt/d", false},
 	} {
-		if got := standsOn(&mounts.Mount{Type: "overlay", Super: tt.super}, []string{"/x", tt.point}); got != tt.want {
+		if got := standsOn(&mounts.Mount{Type: "overlay", Super: tt.super}, paths{"/x": true, tt.point: true}); got != tt.want {
 			t.Errorf("%s: %v", tt.name, got)
 		}
 	}
-	if standsOn(&mounts.Mount{Type: "tmpfs", Super: "rw,lowerdir=/x"}, []string{"/x"}) {
+	if standsOn(&mounts.Mount{Type: "tmpfs", Super: "rw,lowerdir=/x"}, paths{"/x": true}) {
 		t.Error("no overlay, and it stands on layers")
 	}
 }

@@ -9,9 +9,9 @@ import (
 // mounted part into their source or options (NFS, btrfs). The magic number is
 // for a device number that is used again while we read.
 type superblock struct {
-	mounts.Device
-	root  string
-	magic uint64
+	device mounts.Device
+	root   string
+	magic  uint64
 }
 
 // anyMagic is the key without what is known only while a mount is read.
@@ -19,7 +19,7 @@ func (s superblock) anyMagic() superblock { s.magic = 0; return s }
 
 // A super is what the strings of a superblock are, and by which mount they were read.
 type super struct {
-	superblock
+	of                    superblock
 	kind, source, options string
 	namespace, id         uint64
 	lives                 bool // that mount was there still at the end
@@ -40,7 +40,7 @@ func (s superblocks) of(c *statmount.Caller, ns, magic uint64, m *mounts.Mount) 
 		if _, _, err := c.Stat(ns, m.UniqueID, superStrings, &told); err != nil {
 			return nil, err
 		}
-		from = &super{superblock: key, kind: told.Type, source: told.Source, options: told.Super, namespace: ns, id: m.UniqueID}
+		from = &super{of: key, kind: told.Type, source: told.Source, options: told.Super, namespace: ns, id: m.UniqueID}
 		s[key] = from
 	}
 	return from, nil
@@ -52,7 +52,7 @@ func (s *super) describe(m *mounts.Mount) { m.Type, m.Source, m.Super = s.kind, 
 // devices are the numbers of all.
 func (s superblocks) devices() (out []mounts.Device) {
 	for key := range s {
-		out = append(out, key.Device)
+		out = append(out, key.device)
 	}
 	return out
 }

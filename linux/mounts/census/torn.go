@@ -29,6 +29,7 @@ func (r *fastReader) torn(ctx context.Context, spaces []mounts.Namespace) (map[s
 	}
 	bySpace := map[uint64][]*super{}
 	for _, s := range r.supers {
+		s.lives = false // in an earlier pass it may have lived, in a namespace that is gone now
 		bySpace[s.namespace] = append(bySpace[s.namespace], s)
 	}
 	err := r.forEach(ctx, spaces, func(i int) error {

@@ -77,3 +77,13 @@ func usedAgainMeanwhile(t *testing.T, req Request, want []string) {
 		t.Errorf("sources %q", got)
 	}
 }
+
+// What was read by a mount of a namespace that is gone since the pass before is torn.
+func TestTornWithItsNamespace(t *testing.T) {
+	key := superblock{device: mounts.Device{Minor: 7}, root: "/"}
+	r := &fastReader{supers: superblocks{key: {of: key, namespace: 1, id: 2, lives: true}}}
+	torn, err := r.torn(t.Context(), nil)
+	if err != nil || !torn[key] {
+		t.Errorf("torn %v, %v", torn, err)
+	}
+}

@@ -86,7 +86,7 @@ func TestOwnReferences(t *testing.T) {
 	var got []Ref
 	begun := map[Kind]int{}
 	unknown, err := Refs(context.Background(), RefRequest{PIDs: []int{os.Getpid()}, Begin: func(pid int, kind Kind) { begun[kind] = pid }}, func(ref Ref) error {
-		if ref.Major == unix.Major(stat.Dev) && ref.Minor == unix.Minor(stat.Dev) {
+		if ref.Device.Major == unix.Major(stat.Dev) && ref.Device.Minor == unix.Minor(stat.Dev) {
 			t.Errorf("memory: %+v", ref)
 		}
 		if ref.Link == dir {

@@ -73,7 +73,7 @@ func (r *refWalk) allMappings(pid int) {
 type mappedFiles map[mappedFile]bool
 
 type mappedFile struct {
-	mounts.Device
+	device       mounts.Device
 	inode, mount uint64
 }
 

@@ -27,16 +27,16 @@ const (
 
 // A Ref is one reference of a process to a mount.
 type Ref struct {
-	PID           int
-	TID           int // 0, unless the thread has its own and the process has it not
-	Kind          Kind
-	FD            int    // of FD; of IOURing, the ring's
-	Range         string // of Mapping: "7f0a4000-7f0a5000", the first of this file
-	MountID       uint64 // 0 of IOURing, of which the kernel tells only the path
-	Unique        bool   // MountID is never used again (Linux 6.8); else it is that of mountinfo
-	mounts.Device        // of the file, which on btrfs is not the mount's
-	Inode         uint64
-	Link          string // the link's text: a path below a root that nobody else may have
+	PID     int
+	TID     int // 0, unless the thread has its own and the process has it not
+	Kind    Kind
+	FD      int           // of FD; of IOURing, the ring's
+	Range   string        // of Mapping: "7f0a4000-7f0a5000", the first of this file
+	MountID uint64        // 0 of IOURing, of which the kernel tells only the path
+	Unique  bool          // MountID is never used again (Linux 6.8); else it is that of mountinfo
+	Device  mounts.Device // of the file, which on btrfs is not the mount's
+	Inode   uint64
+	Link    string // the link's text: a path below a root that nobody else may have
 }
 
 // A RefRequest says which references are looked for.
