@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"sexton.dev/check"
 	"sexton.dev/snapshot"
@@ -151,25 +152,21 @@ func (k *keeper) devices() {
 		k.leftBehind()
 		return
 	}
-	// The kernel names these files as the host sees them or, of a mount that the host has
-	// not, as its own namespace does.
-	first := k.h.MountNamespaceOf(1)
-	hosts := slices.ContainsFunc(k.t.Mounts, func(p Place) bool { return p.Namespace == first })
-	host := func(ns *snapshot.MountNamespace) bool { return !hosts || ns == first }
+	names := k.named()
 	for _, b := range all.Blocks {
-		if b.Backing != "" && k.isOn(strings.TrimSuffix(b.Backing, " (deleted)"), host) {
+		if b.Backing != "" && k.isOn(strings.TrimSuffix(b.Backing, " (deleted)"), names) {
 			k.add(check.Holder{Kind: "loop", Path: b.Backing})
 		}
 	}
 	for _, file := range all.Swaps {
-		if k.isOn(file, host) || k.isBlock(file) {
+		if k.isOn(file, names) || k.isBlock(file) {
 			k.add(check.Holder{Kind: "swap", Path: file})
 		}
 	}
 	var on []spot
 	for _, o := range overlaysOf(k.h) {
-		mounted := func(ns *snapshot.MountNamespace) bool { // a container has other directories of these names
-			return slices.ContainsFunc(o.mounts, func(s spot) bool { return s.in(k.h).Namespace == ns })
+		mounted := func(p Place) bool { // a container has other directories of these names
+			return slices.ContainsFunc(o.mounts, func(s spot) bool { return s.in(k.h).Namespace == p.Namespace })
 		}
 		if slices.ContainsFunc(o.dirs, func(dir string) bool { return k.isOn(dir, mounted) }) {
 			on = append(on, o.mounts...)
@@ -222,25 +219,39 @@ func (k *keeper) isBlock(file string) bool {
 	return d != "" && slices.Contains(k.t.Devices, d)
 }
 
-func anywhere(*snapshot.MountNamespace) bool { return true }
+// named returns by which mounts of the target the kernel names the files of loop devices
+// and swap areas: as the host sees them or, of a target that the host has not, as its own
+// namespace does. But if that is its "/" the file is most likely the host's, whose every
+// path is below it.
+//
+// Source: Linux 6.12 drivers/block/loop.c, loop_attr_backing_file_show; fs/d_path.c, d_path.
+func (k *keeper) named() func(Place) bool {
+	first := k.h.MountNamespaceOf(1)
+	if first == nil {
+		return anywhere
+	}
+	hosts := slices.ContainsFunc(k.t.Mounts, func(p Place) bool { return p.Namespace == first })
+	return func(p Place) bool { return p.Namespace == first || !hosts && p.Mount.Point != "/" }
+}
 
-// isOn reports whether a path leads to the target in one of these namespaces:
-// of all mounts whose point the path is below, the longest is of it.
-func (k *keeper) isOn(file string, in func(*snapshot.MountNamespace) bool) bool {
+func anywhere(Place) bool { return true }
+
+// isOn reports whether a path leads to the target by one of these mounts of it: it is
+// below a mount of it, and below nothing that is mounted on that. A mount that this one
+// covers is below it by its path alone, and does not count.
+func (k *keeper) isOn(file string, by func(Place) bool) bool {
 	if !slices.ContainsFunc(k.points, func(point string) bool { return within(file, point) }) {
 		return false
 	}
 	for _, p := range k.t.Mounts {
-		if p.Mount.Point == "" || !within(file, p.Mount.Point) || !in(p.Namespace) {
+		if p.Mount.Point == "" || !within(file, p.Mount.Point) || !by(p) {
 			continue
 		}
-		longest := p.Mount
-		for i := range p.Namespace.Mounts {
-			if m := &p.Namespace.Mounts[i]; len(m.Point) > len(longest.Point) && within(file, m.Point) {
-				longest = m
-			}
+		leadsOn := func(s spot) bool {
+			point := s.in(k.h).Mount.Point
+			return len(point) > len(p.Mount.Point) && within(file, point)
 		}
-		if _, it := k.found[longest.ID]; it {
+		if !slices.ContainsFunc(childrenOf(k.h)[p.Mount.ID], leadsOn) {
 			return true
 		}
 	}
@@ -258,10 +269,12 @@ func (k *keeper) references() {
 		kind     string
 	}
 	seen := map[who]bool{}
+	layers := sync.OnceValue(func() []Layer { return Layers(k.h, k.t.Word) })
 	for _, i := range k.relevant() {
 		r := &k.h.Mounts.References[i]
 		p, mounted := k.found[r.Mount]
-		detached := r.Layer != "" || r.Mount != 0 && slices.Contains(k.t.Devices, r.Device) && !k.listed(r.Mount)
+		layered := r.Layer != "" && slices.ContainsFunc(layers(), func(l Layer) bool { return l.Dir == r.Layer }) // not that of another target
+		detached := layered || r.Mount != 0 && slices.Contains(k.t.Devices, r.Device) && !k.listed(r.Mount)
 		if !mounted && !detached && !(r.Kind == "iouring" && k.isOn(r.Link, anywhere)) {
 			continue
 		}

@@ -137,6 +137,77 @@ func TestOfRunningContainer(t *testing.T) {
 	}
 }
 
+// A file that the kernel names is judged as the host sees it, where the host has the
+// target. Where it has not, the target's own namespace tells, but for what is that one's
+// "/": every path is below that.
+func TestOfFilesElsewhere(t *testing.T) {
+	h := &snapshot.Host{
+		Processes: []snapshot.Process{{PID: 1, Comm: "systemd"}, {PID: 80, PPID: 1, Comm: "app", Container: id}},
+		Mounts: &snapshot.Mounts{Swaps: []string{"/swapfile"}, Blocks: []snapshot.Block{{Name: "loop0", Device: "7:0", Backing: "/data/disk"}, {Name: "loop1", Device: "7:1", Backing: "/both/disk"}},
+			Namespaces: []snapshot.MountNamespace{
+				{Inode: 1, Pins: []snapshot.Pin{{Kind: "process", PID: 1}}, Mounts: []snapshot.Mount{{ID: 10, Device: "8:1", Root: "/", Point: "/"},
+					{ID: 11, Parent: 10, Device: "0:53", Root: "/", Point: "/elsewhere"}}},
+				{Inode: 2, Pins: []snapshot.Pin{{Kind: "process", PID: 80}}, Mounts: []snapshot.Mount{{ID: 20, Device: "0:51", Root: "/", Point: "/"},
+					{ID: 21, Parent: 20, Device: "0:52", Root: "/", Point: "/data"}, {ID: 22, Parent: 20, Device: "0:53", Root: "/", Point: "/both"}}},
+			}},
+	}
+	h.Sort()
+	for device, want := range map[string]string{"0:51": "", "0:52": "loop /data/disk", "0:53": ""} {
+		got := ""
+		for _, holder := range Of(h, Find(h, device)) {
+			if holder.Kind == "loop" || holder.Kind == "swap" {
+				got += holder.Kind + " " + holder.Path
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", device, got, want)
+		}
+	}
+}
+
+// Where one mount covers another, what is below both by its path is on the upper one.
+func TestOfCovered(t *testing.T) {
+	h := &snapshot.Host{Mounts: &snapshot.Mounts{Namespaces: []snapshot.MountNamespace{{Inode: 1, Pins: []snapshot.Pin{{Kind: "process", PID: 1}}, Mounts: []snapshot.Mount{
+		{ID: 10, Device: "8:1", Root: "/", Point: "/"},
+		{ID: 11, Parent: 10, Device: "0:51", Root: "/", Point: "/a/b", Type: "tmpfs"},
+		{ID: 12, Parent: 10, Device: "0:52", Root: "/", Point: "/a", Type: "tmpfs"}, // over it
+		{ID: 13, Parent: 12, Device: "0:53", Root: "/", Point: "/a/c", Type: "tmpfs"},
+		{ID: 14, Parent: 10, Device: "0:54", Root: "/", Point: "/o", Type: "overlay", Super: "rw,lowerdir=/a/b/l"},
+		{ID: 15, Parent: 10, Device: "0:55", Root: "/", Point: "/p", Type: "overlay", Super: "rw,lowerdir=/a/c/l"},
+	}}}}}
+	h.Sort()
+	for device, want := range map[string][]string{"0:52": {"/o"}, "0:53": {"/p"}} {
+		var got []string
+		for _, holder := range Of(h, Find(h, device)) {
+			if holder.Kind == "overlay" {
+				got = append(got, holder.Path)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", device, diff)
+		}
+	}
+}
+
+// Of several targets, each is held by what is in its own layers.
+func TestOfLayers(t *testing.T) {
+	h := host()
+	const layer = "/x/y/diff"
+	h.Mounts.References = append(h.Mounts.References, snapshot.Reference{PID: 70, Kind: "cwd", Mount: 9002, Device: "0:99", Link: "/etc", Layer: layer})
+	h.Sort()
+	for word, want := range map[string]int{"/x/y/merged": 1, "/x/y/z/merged": 0, "/nothing": 0, "252:0": 0} {
+		n := 0
+		for _, holder := range Of(h, Find(h, word)) {
+			if holder.Kind == "cwd" {
+				n++
+			}
+		}
+		if n != want {
+			t.Errorf("%s: %d, want %d", word, n, want)
+		}
+	}
+}
+
 func TestAlive(t *testing.T) {
 	h := host()
 	h.Mounts.Blocks[0].Alive = []string{"ext4"}
