@@ -150,19 +150,7 @@ func (f finder) narrowTo(words []string) *collect.Narrow {
 		return &collect.Narrow{Devices: words}
 	}
 	return &collect.Narrow{
-		Means: func(stand *snapshot.Mounts) (asked, near func(*snapshot.Mount) bool) {
-			var means, nears []func(*snapshot.Mount) bool
-			for _, word := range f.ways(words) {
-				means, nears = append(means, holding.Means(stand, word)), append(nears, holding.Near(word))
-			}
-			any := func(of []func(*snapshot.Mount) bool) func(*snapshot.Mount) bool {
-				return func(m *snapshot.Mount) bool {
-					return slices.ContainsFunc(of, func(is func(*snapshot.Mount) bool) bool { return is(m) })
-				}
-			}
-			return any(means), any(nears)
-		},
-		Below: slices.DeleteFunc(f.ways(words), func(word string) bool { return !strings.HasPrefix(word, "/") }),
+		Means: func(stand *snapshot.Mounts) collect.Meaning { return f.meaning(stand, words) },
 		Named: slices.ContainsFunc(words, mayBeName),
 		Asked: func(h *snapshot.Host) collect.Asked {
 			var a collect.Asked
@@ -172,6 +160,26 @@ func (f finder) narrowTo(words []string) *collect.Narrow {
 			}
 			return a
 		},
+	}
+}
+
+// meaning chooses what [search] and [holding.Layers] need for one of the words. Links
+// are followed as late as here, where the look's time is limited.
+func (f finder) meaning(stand *snapshot.Mounts, words []string) (out collect.Meaning) {
+	var asked, near []func(*snapshot.Mount) bool
+	for _, word := range f.ways(words) {
+		asked, near = append(asked, holding.Means(stand, word)), append(near, holding.Near(word))
+		if strings.HasPrefix(word, "/") {
+			out.Below = append(out.Below, word)
+		}
+	}
+	out.Asked, out.Near = anyOf(asked), anyOf(near)
+	return out
+}
+
+func anyOf(all []func(*snapshot.Mount) bool) func(*snapshot.Mount) bool {
+	return func(m *snapshot.Mount) bool {
+		return slices.ContainsFunc(all, func(is func(*snapshot.Mount) bool) bool { return is(m) })
 	}
 }
 
@@ -211,8 +219,12 @@ func newHoldersReport(h *snapshot.Host, t holding.Target, word string, parts []s
 	return r
 }
 
-// idOf is the id of the container that a word names, or the pod's UID, or the word.
+// idOf is the id of the container that a word names, or the pod's UID, or the word. A
+// full id is what it says, though somebody may give a container that name.
 func idOf(h *snapshot.Host, word string) string {
+	if !mayBeName(word) {
+		return word
+	}
 	for i := range h.Containers {
 		switch c := &h.Containers[i]; {
 		case c.Name == word && c.Name != "":

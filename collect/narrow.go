@@ -19,14 +19,9 @@ type Narrow struct {
 	// what is mounted on these, and see [census.Question].
 	Devices []string
 
-	// Means returns, by the block devices of a look, which mounts are asked about:
-	// those on the same superblocks are there too. And which else are to be there,
-	// near. Both may depend on a mount's strings and device, and on nothing else.
+	// Means says, by the block devices of a look, which mounts are asked about.
 	// nil and no Devices, or Named: all mounts are there.
-	Means func(*snapshot.Mounts) (asked, near func(*snapshot.Mount) bool)
-
-	// Below are paths: overlays with a layer below one are there too.
-	Below []string
+	Means func(*snapshot.Mounts) Meaning
 
 	// Asked says what is asked about, of a look that has its mounts and blocks
 	// and, if Named, its containers. nil: all that is on Devices.
@@ -35,6 +30,14 @@ type Narrow struct {
 	// Named says that Asked needs the names that runtimes give, so that they are
 	// asked first, and all processes are read.
 	Named bool
+}
+
+// A Meaning chooses mounts before it is known which there are. Asked and Near may
+// depend on a mount's strings and device, and on nothing else.
+type Meaning struct {
+	Asked func(*snapshot.Mount) bool // with all that are on the same superblocks
+	Near  func(*snapshot.Mount) bool // which else are to be there
+	Below []string                   // paths: overlays with a layer below one are there too
 }
 
 // Asked is what a question turned out to be about.
@@ -59,13 +62,14 @@ func (l *looker) request(stand *snapshot.Mounts) census.Request {
 	}
 	req.Whole = false
 	devices := devicesOf(l.Narrow.Devices)
-	req.About = &census.Question{Device: func(d mounts.Device) bool { return slices.Contains(devices, d) }, Below: l.Narrow.Below}
+	req.About = &census.Question{Device: func(d mounts.Device) bool { return slices.Contains(devices, d) }}
 	if l.Narrow.Means != nil {
-		asked, near := l.Narrow.Means(stand)
-		req.About.Asked = func(m *mounts.Mount) bool { to := mountOf(m, m.Device().String()); return asked(&to) }
+		means := l.Narrow.Means(stand)
+		req.About.Below = means.Below
+		req.About.Asked = func(m *mounts.Mount) bool { to := mountOf(m, m.Device().String()); return means.Asked(&to) }
 		req.About.Near = func(m *mounts.Mount) bool {
 			to := mountOf(m, m.Device().String())
-			return near(&to) || overServer(&to) // see reachable
+			return means.Near(&to) || overServer(&to) // see reachable
 		}
 	}
 	return req
@@ -144,19 +148,24 @@ func (l *looker) keepers(ctx context.Context) []reply {
 // namespace, for that is the one that is told, and who has references.
 func keeping(all *snapshot.Mounts, asked *Asked) []int {
 	pids := map[int]bool{}
-	var add func(inode uint64, deep int)
-	add = func(inode uint64, deep int) {
-		i := slices.IndexFunc(all.Namespaces, func(ns snapshot.MountNamespace) bool { return ns.Inode == inode })
-		if i < 0 || deep > 8 {
+	left := make(map[uint64]*snapshot.MountNamespace, len(all.Namespaces)) // that were not looked at: one may be bound in many places
+	for i := range all.Namespaces {
+		left[all.Namespaces[i].Inode] = &all.Namespaces[i]
+	}
+	var add func(inode uint64)
+	add = func(inode uint64) {
+		ns := left[inode]
+		if ns == nil {
 			return
 		}
+		delete(left, inode)
 		first := map[string]int{}
-		for _, p := range all.Namespaces[i].Pins {
+		for _, p := range ns.Pins {
 			if was, ok := first[p.Kind]; !ok || p.PID < was {
 				first[p.Kind] = p.PID
 			}
 			if p.Kind == string(holders.Bind) {
-				add(p.Namespace, deep+1)
+				add(p.Namespace)
 			}
 		}
 		for _, pid := range first {
@@ -165,7 +174,7 @@ func keeping(all *snapshot.Mounts, asked *Asked) []int {
 	}
 	for i := range all.Namespaces {
 		if asked.about(all.Namespaces[i].Inode) {
-			add(all.Namespaces[i].Inode, 0)
+			add(all.Namespaces[i].Inode)
 		}
 	}
 	for _, r := range all.References {
