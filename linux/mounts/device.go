@@ -16,7 +16,7 @@ func (d Device) String() string {
 	return strconv.FormatUint(uint64(d.Major), 10) + ":" + strconv.FormatUint(uint64(d.Minor), 10)
 }
 
-// ParseDevice is the reverse of [Device.String]; false if the text is no number of a device.
+// ParseDevice reads "8:16"; ok is false if the text is no number of a device.
 func ParseDevice(text string) (d Device, ok bool) {
 	high, low, _ := strings.Cut(text, ":")
 	major, err1 := strconv.ParseUint(high, 10, 32)

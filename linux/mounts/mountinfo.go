@@ -83,13 +83,11 @@ func parseLine(line string) (Mount, error) {
 		return bad("mount id")
 	}
 	m.ID, m.Parent = int(id), int(parent)
-	major, minor, ok := strings.Cut(fields[2], ":")
-	high, err1 := strconv.ParseUint(major, 10, 32)
-	low, err2 := strconv.ParseUint(minor, 10, 32)
-	if !ok || err1 != nil || err2 != nil {
+	device, ok := ParseDevice(fields[2])
+	if !ok {
 		return bad("device")
 	}
-	m.Major, m.Minor = uint32(high), uint32(low)
+	m.Major, m.Minor = device.Major, device.Minor
 	for _, tag := range fields[6:] {
 		key, value, _ := strings.Cut(tag, ":")
 		n, err := strconv.ParseUint(value, 10, 31)
