@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
@@ -10,9 +11,20 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"sexton.dev/cli"
+	"sexton.dev/collect"
 )
 
 func TestMain(m *testing.M) {
+	if order := os.Getenv(narrowVariable); order != "" {
+		if err := narrowTrials(order, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if collect.IsChild(os.Args[1:]) { // of a command that runs in this program
+		os.Exit(collect.ChildMain(os.Args[1:], os.Stdout, os.Stderr))
+	}
 	testscript.Main(m, map[string]func(){
 		"sexton": func() {
 			env := cli.Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}
