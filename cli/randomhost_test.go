@@ -20,6 +20,7 @@ type randomHost struct {
 	dir     string
 	log     []string // what was done, for people
 	holders []*exec.Cmd
+	left    []string // where an overlay was that is held, in another namespace alone
 }
 
 // ids are as containers have them.
@@ -68,7 +69,7 @@ func (h *randomHost) step() {
 	var err error
 	at, from := h.place(), h.place()
 	did := ""
-	switch h.IntN(12) {
+	switch h.IntN(13) {
 	case 0, 1, 2:
 		source := one(h.Rand, append(ids, "tmpfs", "named", from)...)
 		did, err = "tmpfs "+source, unix.Mount(source, at, "tmpfs", 0, "size=64k")
@@ -85,6 +86,10 @@ func (h *randomHost) step() {
 		did, err = "link to "+from, os.Symlink(from, at)
 	case 11:
 		did, err = h.detach(from)
+	case 12:
+		did = "detach in another namespace"
+		h.left = append(h.left, at+"/merged")
+		_, err = h.start(at, "", detachInside, &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS})
 	}
 	h.log = append(h.log, fmt.Sprintf("%q: %q, %v", at, did, err))
 }
@@ -121,6 +126,9 @@ func (h *randomHost) detach(lower string) (string, error) {
 	}
 	return did, unix.Unmount(own+"/merged", unix.MNT_DETACH)
 }
+
+const detachInside = `mount -t tmpfs inside "$1"; cd "$1"; mkdir lower diff work merged
+	mount -t overlay overlay -o "lowerdir=$1/lower,upperdir=$1/diff,workdir=$1/work" merged; cd "$1/merged"; umount -l "$1/merged"`
 
 // hold starts a process that holds a place, mostly in a copy of this mount namespace, in
 // which it may change something; its namespace may be bound, and it may end then.
@@ -201,6 +209,7 @@ func (h *randomHost) words() (all []string) {
 			add("/" + strings.TrimPrefix(all[i], h.dir+"/")) // as a container has it
 		}
 	}
+	all = append(all, h.left...)
 	add(one(h.Rand, ids...))
 	add(h.dir + "/store/" + one(h.Rand, ids...) + "/merged")
 	if h.IntN(4) == 0 {
