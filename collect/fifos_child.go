@@ -5,10 +5,10 @@ import (
 	"errors"
 	"io"
 	"path"
-	"sexton.dev/linux/mounts"
 	"strconv"
 	"time"
 
+	"sexton.dev/linux/mounts"
 	"sexton.dev/runtimes/runc"
 	"sexton.dev/snapshot"
 )

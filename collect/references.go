@@ -239,7 +239,7 @@ func others(proc string, skip []int) ([]int, error) {
 		return nil, err
 	}
 	skip = append(skip, os.Getpid(), os.Getppid())
-	var pids []int
+	pids := []int{} // nil would be all
 	for _, e := range names {
 		if pid, err := strconv.Atoi(e.Name()); err == nil && !slices.Contains(skip, pid) {
 			pids = append(pids, pid)

@@ -3,7 +3,10 @@ package collect
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -67,5 +70,21 @@ func TestReadReferencesBeforeAnyProcess(t *testing.T) {
 				t.Errorf("%d calls, %v: %s", calls, err, text)
 			}
 		})
+	}
+}
+
+// A host without another process has nobody to ask, which is not everybody.
+func TestOthers(t *testing.T) {
+	proc := t.TempDir()
+	for _, name := range []string{strconv.Itoa(os.Getpid()), strconv.Itoa(os.Getppid()), "12", "self"} {
+		if err := os.Mkdir(filepath.Join(proc, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if pids, err := others(proc, []int{12}); pids == nil || len(pids) != 0 || err != nil {
+		t.Errorf("%v, %v", pids, err)
+	}
+	if pids, err := others(proc, nil); !slices.Equal(pids, []int{12}) || err != nil {
+		t.Errorf("%v, %v", pids, err)
 	}
 }

@@ -152,7 +152,7 @@ func TestChurn(t *testing.T) {
 	looks, names := 0, 0
 	for time.Since(began) < 5*time.Second || names == 0 && time.Since(began) < 20*time.Second {
 		whoHolds(t, w, device).names(t, want)
-		h := whoHolds(t, w, "churned-")
+		h := askWho(t, w, "churned-")
 		for _, m := range h.Mounts {
 			if names++; m.Source != "source-of-"+filepath.Base(m.Path) {
 				t.Errorf("%s is said to be of %s", m.Path, m.Source)
