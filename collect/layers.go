@@ -98,17 +98,17 @@ func openBelow(root, dir string) (int, error) {
 		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS})
 }
 
-// of returns the layer that a reference into an overlay is proved to be in, "" if none.
-func (all layers) of(r holders.Ref) string {
+// of returns the layer that a reference into an overlay is proved to be in, by each of its names.
+func (all layers) of(r holders.Ref) (dirs []string) {
 	for _, l := range all {
 		if r.Device == l.device {
 			continue // on the layers' own file system: no overlay
 		}
-		if r.Inode == l.inode || r.Inode == l.below(r.Link) {
-			return l.dir
+		if !slices.Contains(dirs, l.dir) && (r.Inode == l.inode || r.Inode == l.below(r.Link)) {
+			dirs = append(dirs, l.dir)
 		}
 	}
-	return ""
+	return dirs
 }
 
 // below is the inode of a path in the layer, 0 if there is none. A container may

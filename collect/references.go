@@ -198,13 +198,22 @@ func childReferences(out io.Writer, text string) error {
 	visit := func(r holders.Ref) error {
 		ref := snapshot.Reference{PID: r.PID, TID: r.TID, Kind: string(r.Kind), FD: r.FD, Mount: r.MountID,
 			Device: r.Device.String(), Inode: r.Inode, Link: r.Link}
+		var in []string
 		if s.suspect(r.Device) {
-			ref.Layer = s.layers.of(r)
+			in = s.layers.of(r)
 		}
-		if ref.Layer == "" && !s.asked(&r) {
+		if len(in) == 0 && !s.asked(&r) {
 			return nil
 		}
-		return w.reference(&ref)
+		if len(in) == 0 {
+			return w.reference(&ref)
+		}
+		for _, ref.Layer = range in { // once for each: of several targets each knows its own
+			if err := w.reference(&ref); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	pids, err := others(q.Proc, q.Skip)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"sexton.dev/check"
 	"sexton.dev/snapshot"
@@ -268,10 +269,12 @@ func (k *keeper) references() {
 		kind     string
 	}
 	seen := map[who]bool{}
+	layers := sync.OnceValue(func() []Layer { return Layers(k.h, k.t.Word) })
 	for _, i := range k.relevant() {
 		r := &k.h.Mounts.References[i]
 		p, mounted := k.found[r.Mount]
-		detached := r.Layer != "" || r.Mount != 0 && slices.Contains(k.t.Devices, r.Device) && !k.listed(r.Mount)
+		layered := r.Layer != "" && slices.ContainsFunc(layers(), func(l Layer) bool { return l.Dir == r.Layer }) // not that of another target
+		detached := layered || r.Mount != 0 && slices.Contains(k.t.Devices, r.Device) && !k.listed(r.Mount)
 		if !mounted && !detached && !(r.Kind == "iouring" && k.isOn(r.Link, anywhere)) {
 			continue
 		}

@@ -189,6 +189,25 @@ func TestOfCovered(t *testing.T) {
 	}
 }
 
+// Of several targets, each is held by what is in its own layers.
+func TestOfLayers(t *testing.T) {
+	h := host()
+	const layer = "/x/y/diff"
+	h.Mounts.References = append(h.Mounts.References, snapshot.Reference{PID: 70, Kind: "cwd", Mount: 9002, Device: "0:99", Link: "/etc", Layer: layer})
+	h.Sort()
+	for word, want := range map[string]int{"/x/y/merged": 1, "/x/y/z/merged": 0, "/nothing": 0, "252:0": 0} {
+		n := 0
+		for _, holder := range Of(h, Find(h, word)) {
+			if holder.Kind == "cwd" {
+				n++
+			}
+		}
+		if n != want {
+			t.Errorf("%s: %d, want %d", word, n, want)
+		}
+	}
+}
+
 func TestAlive(t *testing.T) {
 	h := host()
 	h.Mounts.Blocks[0].Alive = []string{"ext4"}
