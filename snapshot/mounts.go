@@ -2,12 +2,11 @@ package snapshot
 
 // Mounts are all mounts of all mount namespaces, and who keeps them.
 type Mounts struct {
-	Way        string           `json:"way"`              // statmount, mountinfo
-	Why        string           `json:"why,omitempty"`    // why not a better way
-	Blind      string           `json:"blind,omitempty"`  // what this way sees on no host
-	Settled    bool             `json:"settled"`          // read twice, and equal
-	Narrow     bool             `json:"narrow,omitempty"` // strings were read of some mounts only
-	Namespaces []MountNamespace `json:"namespaces"`       // by inode
+	Way        string           `json:"way"`             // statmount, mountinfo
+	Why        string           `json:"why,omitempty"`   // why not a better way
+	Blind      string           `json:"blind,omitempty"` // what this way sees on no host
+	Settled    bool             `json:"settled"`         // read twice, and equal
+	Namespaces []MountNamespace `json:"namespaces"`      // by inode
 	References []Reference      `json:"references,omitempty"`
 	Blocks     []Block          `json:"blocks,omitempty"`
 	Swaps      []string         `json:"swaps,omitempty"` // files and devices that are swapped to
