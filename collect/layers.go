@@ -82,7 +82,7 @@ func findLayers(proc string, dirs []Layer) layers {
 			unix.Close(fd)
 			continue
 		}
-		out = append(out, layer{l.Dir, fd, st.Ino, mounts.Device{Major: unix.Major(st.Dev), Minor: unix.Minor(st.Dev)}})
+		out = append(out, layer{l.Dir, fd, st.Ino, mounts.DeviceOf(st.Dev)})
 	}
 	return out
 }

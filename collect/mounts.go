@@ -76,8 +76,9 @@ func (l *looker) keptMounts(ctx context.Context, stand *snapshot.Mounts) (*snaps
 	return k.Mounts, k.Lacks, nil
 }
 
-// readMounts takes the census of a live host, whose block devices are known. Where the question is narrow, what
-// keeps the namespaces is read later, when it is known which are asked about.
+// readMounts takes the census of a live host, whose block devices are known. Where the
+// question is narrow, what keeps the namespaces is read later, when it is known which
+// are asked about.
 func (l *looker) readMounts(ctx context.Context, stand *snapshot.Mounts) (*snapshot.Mounts, []mounts.Unknown, error) {
 	c, err := census.Read(ctx, l.request(stand))
 	if err != nil {

@@ -3,10 +3,15 @@ package mounts
 import (
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Device is the number of a superblock or block device.
 type Device struct{ Major, Minor uint32 }
+
+// DeviceOf takes a device number of stat(2) apart.
+func DeviceOf(dev uint64) Device { return Device{unix.Major(dev), unix.Minor(dev)} }
 
 // Device is the number of the superblock that m is a mount of.
 func (m *Mount) Device() Device { return Device{m.Major, m.Minor} }

@@ -174,40 +174,49 @@ func (r *fastReader) fromOutside(call func() error) error {
 // list fills ns.Mounts with numbers, and with strings if they are to come along.
 // Those of nsfs's mounts are few and say what they bind, so they always come.
 func (r *fastReader) list(ns *mounts.Namespace) error {
-	ids, err := r.caller.List(ns.ID, r.ids[:0])
-	if err != nil {
-		return err
-	}
-	r.ids = ids
 	read := r.numbers
 	if r.req.Whole && (r.last != nil || r.req.Passes == 1) { // strings cost more than numbers, and are to be as new as these
 		read = r.whole
 	}
-	all := r.all[:0]
-	for _, id := range ids {
-		if len(all) == cap(all) {
-			all = slices.Grow(all, 1)
-		}
-		all = all[:len(all)+1]
-		m := &all[len(all)-1] // as it was in the namespace before: see whole
+	all, err := eachMount(r, ns, r.all, func(_ int, id uint64, m *mounts.Mount) error {
 		_, err := read(ns.ID, id, m)
-		if err == nil {
-			continue
-		}
-		all = all[:len(all)-1]
-		if !errors.Is(err, unix.ENOENT) {
-			return err
-		}
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	r.all = all
-	r.slice.Yield()
-	ns.Hidden = max(0, ns.Hidden-len(all))
 	ns.Mounts = r.last[ns.Inode]
 	if !slices.EqualFunc(ns.Mounts, all, same) {
 		ns.Mounts = slices.Clone(all)
 	}
 	copy(ns.Mounts, all) // where nothing moves, a host's mounts are kept once
 	return nil
+}
+
+// eachMount reads the mounts of a namespace, one after the other, into the room of those of
+// the namespace before: what stood at a place there is what read finds in it. What
+// vanishes meanwhile is left out.
+func eachMount[T any](r *fastReader, ns *mounts.Namespace, room []T, read func(place int, id uint64, into *T) error) ([]T, error) {
+	ids, err := r.caller.List(ns.ID, r.ids[:0])
+	if err != nil {
+		return nil, err
+	}
+	r.ids = ids
+	all := slices.Grow(room[:cap(room)], max(0, len(ids)-cap(room)))[:0]
+	for _, id := range ids {
+		place := len(all)
+		all = all[:place+1]
+		if err := read(place, id, &all[place]); err != nil {
+			all = all[:place]
+			if !errors.Is(err, unix.ENOENT) {
+				return nil, err
+			}
+		}
+	}
+	r.slice.Yield()
+	ns.Hidden = max(0, ns.Hidden-len(all))
+	return all, nil
 }
 
 const ofNumbers = statmount.Device | statmount.Basic

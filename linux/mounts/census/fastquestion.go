@@ -22,37 +22,24 @@ type told struct {
 
 // entries reads the mounts of one namespace as far as the question needs it to know which stay.
 func (r *fastReader) entries(ns *mounts.Namespace) ([]entry, error) {
-	ids, err := r.caller.List(ns.ID, r.ids[:0])
+	byTexts := r.req.About.Asked != nil
+	all, err := eachMount(r, ns, r.read, func(place int, id uint64, e *entry) error {
+		if !byTexts {
+			return r.byNumbers(ns.ID, id, e)
+		}
+		if place == len(r.told) {
+			r.told = append(r.told, told{})
+		}
+		return r.byTexts(ns.ID, id, &r.told[place], e)
+	})
 	if err != nil {
 		return nil, err
 	}
-	r.ids = ids
-	byTexts := r.req.About.Asked != nil
+	r.read = all
 	if byTexts {
-		r.told = append(r.told, make([]told, max(0, len(ids)-len(r.told)))...)
+		return slices.Clone(all), nil
 	}
-	r.read = slices.Grow(r.read[:0], len(ids))
-	for i, id := range ids {
-		r.read = r.read[:len(r.read)+1]
-		e := &r.read[len(r.read)-1]
-		if byTexts {
-			err = r.byTexts(ns.ID, id, &r.told[i], e)
-		} else {
-			err = r.byNumbers(ns.ID, id, e)
-		}
-		if err != nil {
-			r.read = r.read[:len(r.read)-1]
-		}
-		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return nil, err
-		}
-	}
-	r.slice.Yield()
-	ns.Hidden = max(0, ns.Hidden-len(r.read))
-	if byTexts {
-		return slices.Clone(r.read), nil
-	}
-	return some(r.read), nil
+	return some(all), nil
 }
 
 // some are those of a namespace's entries that cannot be forgotten at once where it is

@@ -41,7 +41,7 @@ func internalDevices() (devices map[mounts.Device]bool, rings mounts.Device) {
 		}
 		var stat unix.Stat_t
 		if unix.Fstat(fd, &stat) == nil {
-			d := mounts.Device{Major: unix.Major(stat.Dev), Minor: unix.Minor(stat.Dev)}
+			d := mounts.DeviceOf(stat.Dev)
 			devices[d] = true
 			if i == 0 {
 				rings = d

@@ -48,7 +48,7 @@ func FindDirectory(namespace int, path string, mount uint64) (d Directory, err e
 		if err != nil {
 			return failed("look at the directory", err)
 		}
-		d = Directory{path, fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)), st.Ino}
+		d = Directory{path, device(st), st.Ino}
 		return nil
 	})
 	return d, err

@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts"
 )
 
 // Saved is all of a directory that has none in it, to make it again.
@@ -63,7 +65,7 @@ func stat(f *os.File) (st unix.Stat_t, err error) {
 }
 
 func device(st unix.Stat_t) string {
-	return fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev))
+	return mounts.DeviceOf(st.Dev).String()
 }
 
 // attributes reads all. Most bytes: 64 KiB of names and for each value, by the kernel.

@@ -60,7 +60,7 @@ func (t table) find(m Mount) (now mounts.Mount, below []mounts.Mount, err error)
 
 // is compares all but the id.
 func (m Mount) is(now mounts.Mount) bool {
-	device := fmt.Sprintf("%d:%d", now.Major, now.Minor)
+	device := now.Device().String()
 	return (m.Device == "" || m.Device == device) && (m.Root == "" || m.Root == now.Root) && m.Point == now.MountPoint &&
 		(m.Unique || m.Super == "" || m.Super == now.Super)
 }
