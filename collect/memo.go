@@ -1,10 +1,6 @@
 package collect
 
-import (
-	"strings"
-
-	"sexton.dev/collect/door"
-)
+import "strings"
 
 // What is read of threads and descriptors is wanted by several readers: waits, fifos
 // and the ladder ask of the same few processes. A recorder, asked twice, unpacks all
@@ -71,13 +67,4 @@ func (l *looker) ReadLink(path string) (string, error) {
 func (l *looker) ReadDir(path string) ([]string, error) {
 	a := l.once("dir ", path, func() (a remembered) { a.names, a.err = l.Door.ReadDir(path); return a })
 	return a.names, a.err
-}
-
-// passing is the door for what is asked once of every process. To keep that takes 9 MB
-// where there are 3,000; only who records must not be asked twice.
-func (l *looker) passing() door.Door {
-	if door.Unrecorded(l.Door) {
-		return l.Door
-	}
-	return l
 }

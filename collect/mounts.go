@@ -45,8 +45,6 @@ func (l *looker) mountTables(ctx context.Context) {
 	}
 	if l.h.Nested { // the kernel may list the mount namespaces of the whole host, whose processes are outside
 		table.Namespaces = slices.DeleteFunc(table.Namespaces, func(ns snapshot.MountNamespace) bool { return len(ns.Pins) == 0 })
-	} else {
-		l.inFlight(table, l.about)
 	}
 	l.dockerLayers(ctx, table)
 	l.references(ctx, table, l.about)
@@ -88,7 +86,7 @@ func (l *looker) readMounts(ctx context.Context, stand *snapshot.Mounts) (*snaps
 		l.spaces, l.devices = slices.Clone(c.Namespaces), c.Devices // convert empties those
 		return convert(c, nil), c.Unknown, nil
 	}
-	pins, unknown, err := holders.Pins(ctx, holders.PinRequest{Proc: l.Proc, Spaces: c.Namespaces})
+	pins, unknown, err := holders.Pins(ctx, holders.PinRequest{Proc: l.Proc, Spaces: c.Namespaces, InFlight: !l.h.Nested})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -108,7 +108,7 @@ func (a *Asked) about(inode uint64) bool { return a == nil || slices.Contains(a.
 // narrowPins finds what keeps the namespaces that are asked about. What keeps
 // others is there as far as it costs nothing more.
 func (l *looker) narrowPins(ctx context.Context, table *snapshot.Mounts, asked *Asked) {
-	req := holders.PinRequest{Proc: l.Proc, Spaces: l.spaces}
+	req := holders.PinRequest{Proc: l.Proc, Spaces: l.spaces, InFlight: !l.h.Nested}
 	if asked != nil {
 		req.Asked = append([]uint64{}, asked.Namespaces...)
 	}

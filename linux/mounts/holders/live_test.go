@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -148,6 +149,81 @@ func BenchmarkRefs(b *testing.B) {
 	}
 }
 
+// Where the kernel tells of mappings, the mapped files are those of the links, each by
+// each of its mounts: also one that is cut in pieces, and one beside another of
+// the same file by another mount.
+func TestMappingsAreTheLinks(t *testing.T) {
+	hosttest.NeedsRoot(t)
+	dir, other := t.TempDir(), t.TempDir()
+	size := 3 * os.Getpagesize()
+	if err := os.WriteFile(dir+"/file", make([]byte, size), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const anonymous = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS
+	room, err := unix.MmapPtr(-1, 0, nil, uintptr(2*size), unix.PROT_NONE, anonymous)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.MunmapPtr(room, uintptr(2*size))
+	mapped := make(chan error, 1)
+	go mountstest.OnDyingThread(func() {
+		err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS)
+		if err == nil {
+			err = errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount(dir, other, "", unix.MS_BIND, ""))
+		}
+		for i, in := range []string{dir, other} {
+			if err == nil {
+				err = mapAt(unsafe.Add(room, i*size), in+"/file", size)
+			}
+		}
+		if err == nil {
+			err = unix.Mprotect(unsafe.Slice((*byte)(unsafe.Add(room, os.Getpagesize())), os.Getpagesize()), unix.PROT_NONE)
+		}
+		mapped <- err
+	})
+	if err := <-mapped; err != nil {
+		t.Fatal(err)
+	}
+	read := func(noQuery bool) (refs []Ref) {
+		w, err := newWalker(context.Background(), "/proc")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.close()
+		r := newRefWalk(w, RefRequest{}, func(ref Ref) error { refs = append(refs, ref); return nil })
+		r.noQuery = noQuery
+		r.mappings(os.Getpid())
+		hosttest.Needs(t, "procmap-query", r.noQuery == noQuery, "Linux 6.11")
+		if len(w.unknown) > 0 {
+			t.Error(w.unknown)
+		}
+		return refs
+	}
+	asked := read(false)
+	if diff := cmp.Diff(read(true), asked); diff != "" {
+		t.Errorf("(-links +asked)\n%s", diff)
+	}
+	var links []string
+	for _, ref := range asked {
+		if ref.Link == dir+"/file" || ref.Link == other+"/file" || ref.Link == "/file" {
+			links = append(links, ref.Link)
+		}
+	}
+	if len(links) != 2 {
+		t.Errorf("the file by %q, want it by both of its mounts: %+v", links, asked)
+	}
+}
+
+func mapAt(at unsafe.Pointer, path string, size int) error {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = unix.MmapPtr(fd, 0, at, uintptr(size), unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_FIXED)
+	return err
+}
+
 // With Superblock the mappings of one file system are found, and no others.
 func TestMappingsOfSuperblock(t *testing.T) {
 	h := mountstest.Start(t, 0, 0, 1)
@@ -157,7 +233,7 @@ func TestMappingsOfSuperblock(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer maps.Close()
-	err = (&query{}).next(int(maps.Fd()))
+	err = new(piece).next(int(maps.Fd()), 0, nil)
 	hosttest.Needs(t, "procmap-query", err != unix.ENOTTY, "Linux 6.11")
 	of := func(d mounts.Device) bool { return d == mounts.Device{Major: p.Major, Minor: p.Minor} }
 	for _, tt := range []struct {

@@ -1,6 +1,7 @@
 package holders
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"strconv"
@@ -12,8 +13,13 @@ import (
 )
 
 // mappings visits the mapped files of a process, each once.
+//
+// One mmap is cut in pieces where the protection of some pages is changed, as the
+// dynamic linker does. Where all mappings are wanted, pieces that lie side by side
+// and are of one file by one name are taken for that: to ask the kernel for the
+// mount of each costs four times as much.
 func (r *refWalk) mappings(pid int) {
-	if r.req.Superblock == nil || r.noQuery {
+	if r.noQuery {
 		r.allMappings(pid)
 		return
 	}
@@ -25,8 +31,15 @@ func (r *refWalk) mappings(pid int) {
 	}
 	defer unix.Close(fd)
 	seen := mappedFiles{}
-	for q := (query{}); r.err == nil; q.start = q.end {
-		switch err := q.next(fd); err {
+	all := r.req.Superblock == nil
+	var now, before piece
+	for i := 0; r.err == nil; i++ {
+		var name []byte
+		if all {
+			name = r.names[i%2]
+		}
+		now, before = piece{}, now
+		switch err := now.next(fd, before.end, name); err {
 		case nil:
 		case unix.ENOENT:
 			return // there are no more
@@ -38,12 +51,12 @@ func (r *refWalk) mappings(pid int) {
 			r.denied("mappings: "+maps, &fs.PathError{Op: "PROCMAP_QUERY", Path: maps, Err: err})
 			return
 		}
-		if r.internal[q.superblock] || !r.req.Superblock(q.superblock) {
+		if r.internal[now.superblock] || !all && !r.req.Superblock(now.superblock) || all && now.continues(&before) {
 			continue
 		}
-		name := fmt.Sprintf("%x-%x", q.begin, q.end)
-		link := fmt.Sprintf("%d/map_files/%s", pid, name)
-		if !r.mapping(place{r.proc, "", r.name(link, "")}, Ref{PID: pid, Kind: Mapping, Range: name}, seen) {
+		ref := Ref{PID: pid, Kind: Mapping, Range: fmt.Sprintf("%x-%x", now.begin, now.end), Link: string(now.name)}
+		link := fmt.Sprintf("%d/map_files/%s", pid, ref.Range)
+		if !r.mapping(place{r.proc, "", r.name(link, "")}, ref, seen) {
 			return
 		}
 	}
@@ -93,6 +106,18 @@ func (r *refWalk) mapping(at place, ref Ref, seen mappedFiles) bool {
 	return true
 }
 
+// A piece is one mapping of a file.
+type piece struct {
+	begin, end, inode uint64
+	superblock        mounts.Device
+	name              []byte // nil if it was not asked for, or is longer than a path may be
+}
+
+// continues reports whether the piece is what another one was cut from.
+func (p *piece) continues(q *piece) bool {
+	return p.begin == q.end && p.superblock == q.superblock && p.inode == q.inode && len(p.name) > 0 && bytes.Equal(p.name, q.name)
+}
+
 // A query is struct procmap_query.
 //
 // Source: Linux 6.11 include/uapi/linux/fs.h.
@@ -103,28 +128,36 @@ type query struct {
 	inode                         uint64
 	superblock                    mounts.Device
 	nameSize, idSize              uint32
-	name, id                      uint64
+	name                          *byte
+	id                            uint64
 }
 
 // askMapping is PROCMAP_QUERY, _IOWR('f', 17, 104 bytes), in every
 // architecture's way of writing it.
 const askMapping = unix.FS_IOC_ADD_ENCRYPTION_KEY + (104-80)<<16 + (17 - 23)
 
-// next finds the first file that is mapped at q.start or above. ENOENT: there is
-// none; ENOTTY: before Linux 6.11; ESRCH: the process has no memory any more.
+// next finds the first file that is mapped at start or above, and puts its path into
+// name, if that is not nil. ENOENT: there is none; ENOTTY: before Linux 6.11;
+// ESRCH: the process has no memory any more.
 //
 // Source: Linux 6.11 fs/proc/task_mmu.c, do_procmap_query.
-func (q *query) next(maps int) error {
+func (p *piece) next(maps int, start uint64, name []byte) error {
 	const orNext, ofFile = 0x10, 0x20
-	*q = query{size: uint64(unsafe.Sizeof(*q)), flags: orNext | ofFile, start: q.start}
 	for {
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(maps), askMapping, uintptr(unsafe.Pointer(q)))
-		if errno == unix.EINTR {
-			continue
-		}
-		if errno != 0 {
+		q := query{size: uint64(unsafe.Sizeof(query{})), flags: orNext | ofFile, start: start, nameSize: uint32(len(name)), name: unsafe.SliceData(name)}
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(maps), askMapping, uintptr(unsafe.Pointer(&q)))
+		switch {
+		case errno == unix.EINTR:
+		case errno == unix.ENAMETOOLONG && name != nil:
+			name = nil
+		case errno != 0:
 			return errno
+		default:
+			*p = piece{begin: q.begin, end: q.end, inode: q.inode, superblock: q.superblock}
+			if n := int(q.nameSize); n > 1 && n <= len(name) {
+				p.name = name[:n-1]
+			}
+			return nil
 		}
-		return nil
 	}
 }

@@ -1,6 +1,7 @@
 package holders
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -52,6 +53,27 @@ func TestParseMountID(t *testing.T) {
 		}
 		if err != nil && (!errors.Is(err, mounts.ErrFormat) || !strings.Contains(err.Error(), tt.wantErr) || len(err.Error()) > 200) {
 			t.Errorf("%.40q: %.300v", tt.in, err)
+		}
+	}
+}
+
+func TestParseInFlight(t *testing.T) {
+	for _, tt := range []struct {
+		in   string
+		want int
+	}{
+		{"pos:\t0\nflags:\t02\nscm_fds: 3\n", 3},
+		{"scm_fds: 0\n", 0},
+		{"scm_fds: 7", 7}, // cut
+		{"pos:\t0\nmnt_id:\t8\n", 0},
+		{"scm_fds: -1\n", 0},
+		{"scm_fds: 99999999999999999999\n", 0},
+		{"scm_fds:\n", 0},
+		{" scm_fds: 1\n", 0},
+		{"", 0},
+	} {
+		if got := parseInFlight([]byte(tt.in)); got != tt.want {
+			t.Errorf("%q: %d, want %d", tt.in, got, tt.want)
 		}
 	}
 }
@@ -145,6 +167,15 @@ func FuzzParseMountID(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if id, err := ParseMountID(text); err != nil && !errors.Is(err, mounts.ErrFormat) || id >= 1<<31 {
 			t.Fatal(id, err)
+		}
+	})
+}
+
+func FuzzParseInFlight(f *testing.F) {
+	f.Add([]byte("pos:\t0\nscm_fds: 3\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if n := parseInFlight(text); n < 0 || n > 0 && !bytes.Contains(text, []byte("scm_fds:")) {
+			t.Fatal(n)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package holders
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -16,14 +17,15 @@ const (
 	Process Kind = "process" // its first thread is in it
 	Thread  Kind = "thread"  // another thread is, and the first is elsewhere
 	Bind    Kind = "bind"    // a mount of the namespace's file
+	Socket  Kind = "socket"  // a socket in which descriptors wait to be received: perhaps one of this namespace
 )
 
 // A Pin is one thing that keeps a mount namespace.
 type Pin struct {
 	Kind Kind
 	PID  int // 0 of Bind
-	TID  int // of Thread, and of FD if the process has it not
-	FD   int // of FD
+	TID  int // of Thread, and of FD and Socket if the process has it not
+	FD   int // of FD and Socket
 
 	// Of Bind: the mount point, and the inode of the namespace that has it.
 	Path      string
@@ -40,19 +42,24 @@ type PinRequest struct {
 	// Asked names by inode; nil: of all.
 	Descriptors bool
 	Asked       []uint64
+
+	// InFlight looks for a [Socket] too, where one of them is kept by nothing else.
+	InFlight bool
 }
 
 // Pins finds what keeps each mount namespace, by inode: processes, threads,
 // mounts in Spaces, open files. A namespace of Spaces that is not in the answer
 // is kept by what has no name: a descriptor in flight in a socket, or a process
-// that this /proc does not show.
+// that this /proc does not show. No link names what is in flight, but since Linux
+// 5.6 a socket tells how many descriptors are.
 //
-// It reads links alone, which no server and no lock holds up. The first thread
+// It reads links, which no server and no lock holds up, and of sockets the fdinfo. The first thread
 // of a process stands for those that are where it is. A process that has ended
 // and waits to be reaped is in no namespace. Other threads of the caller's are
 // left out: they enter namespaces to look, and may still be on their way out.
 //
-// Source: namespaces(7), proc_pid_ns(5); Linux 6.12 fs/proc/namespaces.c.
+// Source: namespaces(7), proc_pid_ns(5); Linux 6.12 fs/proc/namespaces.c; Linux
+// 5.6 net/unix/af_unix.c, unix_show_fdinfo.
 func Pins(ctx context.Context, req PinRequest) (pins map[uint64][]Pin, unknown []mounts.Unknown, err error) {
 	if req.Proc == "" {
 		req.Proc = "/proc"
@@ -63,17 +70,20 @@ func Pins(ctx context.Context, req PinRequest) (pins map[uint64][]Pin, unknown [
 	}
 	defer w.close()
 	w.denied("processes", hidden(req.Proc))
-	p := pinWalk{w, make(map[uint64][]Pin, len(req.Spaces))}
+	p := pinWalk{walker: w, req: req, pins: make(map[uint64][]Pin, len(req.Spaces))}
 	for i := range req.Spaces {
 		p.binds(&req.Spaces[i])
 	}
 	if err := w.processes(nil, p.process); err != nil {
 		return nil, w.unknown, err
 	}
-	if req.Descriptors || p.lacks(req) {
+	if req.Descriptors || len(p.free()) > 0 {
 		if err := w.processes(nil, p.descriptors); err != nil {
 			return nil, w.unknown, err
 		}
+	}
+	if req.InFlight {
+		p.inFlight()
 	}
 	return p.pins, w.unknown, nil
 }
@@ -81,15 +91,22 @@ func Pins(ctx context.Context, req PinRequest) (pins map[uint64][]Pin, unknown [
 // A pinWalk is one call of Pins.
 type pinWalk struct {
 	*walker
-	pins map[uint64][]Pin
+	req     PinRequest
+	pins    map[uint64][]Pin
+	sockets []Pin // that processes have open, if they are asked for
 }
 
 func (p *pinWalk) add(inode uint64, pin Pin) { p.pins[inode] = append(p.pins[inode], pin) }
 
-func (p *pinWalk) lacks(req PinRequest) bool {
-	return slices.ContainsFunc(req.Spaces, func(ns mounts.Namespace) bool {
-		return len(p.pins[ns.Inode]) == 0 && (req.Asked == nil || slices.Contains(req.Asked, ns.Inode))
-	})
+// free lists the namespaces asked about that nothing has been found to keep.
+func (p *pinWalk) free() (inodes []uint64) {
+	for i := range p.req.Spaces {
+		inode := p.req.Spaces[i].Inode
+		if len(p.pins[inode]) == 0 && (p.req.Asked == nil || slices.Contains(p.req.Asked, inode)) {
+			inodes = append(inodes, inode)
+		}
+	}
+	return inodes
 }
 
 func (p *pinWalk) binds(ns *mounts.Namespace) {
@@ -159,16 +176,57 @@ func (p *pinWalk) table(dir string, pin Pin) {
 	defer unix.Close(at)
 	fds, err := p.numbersIn(at, dir)
 	p.denied("open files: "+dir, err)
-	for _, fd := range fds {
-		inode, err := p.namespace(place{at, dir + "/", p.number(fd)})
+	for _, pin.FD = range fds {
+		link, err := p.linkAt(place{at, dir + "/", p.number(pin.FD)})
 		if p.denied("open files: "+dir, err); err != nil && !Gone(err) {
 			return // the others have the same guard
 		}
-		if inode != 0 {
-			pin.FD = fd
+		if inode, ok := mounts.NamespaceInode(link); ok {
+			p.add(inode, pin)
+		} else if p.req.InFlight && bytes.HasPrefix(link, []byte("socket:[")) { // no path begins like this
+			pin := pin
+			pin.Kind = Socket
+			p.sockets = append(p.sockets, pin)
+		}
+	}
+}
+
+// inFlight adds the sockets in which something waits to each namespace that
+// nothing else keeps: what it is, nobody tells.
+func (p *pinWalk) inFlight() {
+	free := p.free()
+	if len(free) == 0 {
+		return
+	}
+	for _, pin := range p.sockets {
+		path := fmt.Sprintf("%d/fdinfo/%d", pin.PID, pin.FD)
+		if pin.TID != 0 {
+			path = fmt.Sprintf("%d/task/%d/fdinfo/%d", pin.PID, pin.TID, pin.FD)
+		}
+		text, err := p.read(path, maxFDInfo)
+		p.denied("open files: "+path, err)
+		if parseInFlight(text) == 0 {
+			continue
+		}
+		for _, inode := range free {
 			p.add(inode, pin)
 		}
 	}
+}
+
+// parseInFlight finds in a socket's fdinfo how many descriptors wait in it: 0
+// before Linux 5.6, and in others than Unix sockets.
+func parseInFlight(text []byte) int {
+	for line := range bytes.Lines(text) {
+		if value, ok := bytes.CutPrefix(line, []byte("scm_fds:")); ok {
+			n, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 10, 31)
+			if err != nil {
+				return 0
+			}
+			return int(n)
+		}
+	}
+	return 0
 }
 
 // namespace reads a link and returns the inode of the mount namespace that it

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,6 +47,26 @@ func TestPins(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got)\n%s\nunknown %v", p.Kind, diff, unknown)
+		}
+	}
+}
+
+// Where descriptors in flight are asked for, the one that flies is kept by a socket,
+// perhaps; the others, which something is known to keep, by none.
+func TestPinsInFlight(t *testing.T) {
+	h := mountstest.Start(t, 1, 0, 1)
+	c, err := census.Read(context.Background(), census.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pins, unknown, err := holders.Pins(context.Background(), holders.PinRequest{Spaces: c.Namespaces, InFlight: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range h.Plants {
+		got := slices.ContainsFunc(pins[p.Namespace], func(pin holders.Pin) bool { return pin.Kind == holders.Socket && pin.PID != 0 })
+		if want := p.Kind == mountstest.Flying; got != want {
+			t.Errorf("%s is kept by %v, unknown %v", p.Kind, pins[p.Namespace], unknown)
 		}
 	}
 }

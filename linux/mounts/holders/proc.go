@@ -1,7 +1,7 @@
 // Package holders finds in /proc who keeps mounts and mount namespaces: open
 // files, working directories, mappings; processes, threads, bound files.
 //
-// What is in flight in a socket has no name in /proc and cannot be found.
+// What is in flight in a socket has no name in /proc: only the sockets are found in which something is.
 package holders
 
 import (

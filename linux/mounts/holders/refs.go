@@ -50,7 +50,7 @@ type RefRequest struct {
 
 	// Superblock says by the device of its file system, which on btrfs is not
 	// the file's, whether a mapping is looked at; nil: all are. Where few are,
-	// mappings cost a tenth. Before Linux 6.11 it is not asked, and all are.
+	// mappings cost a quarter. Before Linux 6.11 it is not asked, and all are.
 	Superblock func(mounts.Device) bool
 
 	// Begin, if not nil, is told before a process is asked for its descriptors
@@ -79,8 +79,7 @@ func Refs(ctx context.Context, req RefRequest, visit func(Ref) error) (unknown [
 		return nil, err
 	}
 	defer w.close()
-	r := &refWalk{walker: w, req: req, visit: visit}
-	r.internal, r.rings = internalDevices()
+	r := newRefWalk(w, req, visit)
 	if req.PIDs == nil {
 		w.denied("processes", hidden(req.Proc))
 	}
@@ -118,6 +117,13 @@ type refWalk struct {
 	noQuery  bool          // this kernel tells of mappings only by their links
 	err      error         // of visit or ctx: nothing more is wanted
 	ref      Ref           // the one at hand
+	names    [2][]byte     // of mapped files: of one piece and of the one before
+}
+
+func newRefWalk(w *walker, req RefRequest, visit func(Ref) error) *refWalk {
+	r := &refWalk{walker: w, req: req, visit: visit, names: [2][]byte{make([]byte, unix.PathMax), make([]byte, unix.PathMax)}}
+	r.internal, r.rings = internalDevices()
+	return r
 }
 
 // process visits what a process and its threads have, without mappings.
@@ -218,12 +224,14 @@ func (r *refWalk) keep(at place, ref *Ref) {
 	if r.req.Want != nil && !r.req.Want(ref) {
 		return
 	}
-	link, err := r.linkAt(at)
-	if err != nil {
-		r.denied(string(ref.Kind)+": "+at.path(), err)
-		return
+	if ref.Link == "" {
+		link, err := r.linkAt(at)
+		if err != nil {
+			r.denied(string(ref.Kind)+": "+at.path(), err)
+			return
+		}
+		ref.Link = string(link)
 	}
-	ref.Link = string(link)
 	if strings.HasPrefix(ref.Link, "/dmabuf:") && r.isDMABuf(at.path()) {
 		r.internal[on] = true
 		return
