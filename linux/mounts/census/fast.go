@@ -113,7 +113,9 @@ func (r *fastReader) namespaces(ctx context.Context) ([]mounts.Namespace, error)
 				return err
 			}
 			ns.ID = info.ID
-			ns.Owner, _ = nsfs.Owner(fd) // 0 says that it is not known
+			if r.req.About == nil {
+				ns.Owner, _ = nsfs.Owner(fd) // 0 says that it is not known
+			}
 			r.known[info.ID] = ns
 		}
 		if ns.Inode != r.inode && (r.outside < 0 || info.Mounts < fewest) {

@@ -12,7 +12,7 @@ import (
 // A Question is about few superblocks, those that Device or Asked choose. It is
 // answered with their mounts in all namespaces, what is mounted on them, overlays
 // with a layer below one of them, and mounts of nsfs. All other mounts are left out.
-// What is left has its strings.
+// What is left has its strings; who owns the namespaces is not told.
 type Question struct {
 	// Device chooses superblocks by their numbers. With it alone no strings of others are read.
 	Device func(mounts.Device) bool

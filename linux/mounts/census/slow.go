@@ -84,7 +84,9 @@ func (r *slowReader) take(ctx context.Context, fd int, inode uint64, pins []hold
 	}
 	ns := mounts.Namespace{Inode: inode}
 	ns.ID, _ = nsfs.ID(fd)       // 0 says that this kernel has none
-	ns.Owner, _ = nsfs.Owner(fd) // 0 says that it is not known
+	if r.req.About == nil {
+		ns.Owner, _ = nsfs.Owner(fd) // 0 says that it is not known
+	}
 	var err error
 	if ns.Mounts, err = r.table(fd, pins); err != nil {
 		r.blind(fmt.Sprintf("mounts of mnt:[%d]", inode), err)
