@@ -10,6 +10,7 @@ package collect
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -200,12 +201,10 @@ func (l *looker) host() {
 
 // nested reports whether /proc is that of a PID namespace below the machine's first.
 // PID 1 tells it, of a /proc that was mounted elsewhere too; what nobody tells is not so.
-//
-// Source: Linux 3.8 include/linux/proc_ns.h, PROC_PID_INIT_INO.
 func (l *looker) nested() bool {
 	for _, of := range []string{"1", "self"} {
 		if link, err := l.ReadLink("/proc/" + of + "/ns/pid"); err == nil {
-			return string(link) != "pid:[4026531836]"
+			return link != fmt.Sprintf("pid:[%d]", mounts.FirstPIDNamespace)
 		}
 	}
 	return false

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sexton.dev/check"
+	"sexton.dev/linux/mounts"
 	"sexton.dev/linux/pidfd"
 	"sexton.dev/linux/procfs"
 	"sexton.dev/plan"
@@ -84,7 +85,7 @@ func release(ctx context.Context, t check.Target, note func(any) error) error {
 		return refusal{err}
 	}
 	defer d.Close()
-	if d.Inode != t.Inode || deviceOf(d.Major, d.Minor) != t.Device {
+	if d.Inode != t.Inode || (mounts.Device{Major: d.Major, Minor: d.Minor}).String() != t.Device {
 		return refusal{fmt.Errorf("%s is another fifo by now; plan again: sexton heal", t.Path)}
 	}
 	how, err := comesNot(d)
@@ -99,8 +100,6 @@ func release(ctx context.Context, t check.Target, note func(any) error) error {
 	}
 	return sorted(d.Release(), []error{runc.ErrNoReader}, nil)
 }
-
-func deviceOf(major, minor uint32) string { return fmt.Sprintf("%d:%d", major, minor) }
 
 // comesNot says why the container's init will never open the fifo, and fails if it may.
 func comesNot(d *runc.Dir) (string, error) {
@@ -159,7 +158,7 @@ func hasOpen(t check.Target) error {
 			continue
 		}
 		var st unix.Stat_t
-		if err := unix.Stat(name, &st); err == nil && st.Ino == t.Inode && deviceOf(unix.Major(st.Dev), unix.Minor(st.Dev)) == t.Device {
+		if err := unix.Stat(name, &st); err == nil && st.Ino == t.Inode && mounts.DeviceOf(st.Dev).String() == t.Device {
 			return nil
 		}
 	}

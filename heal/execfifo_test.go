@@ -14,6 +14,7 @@ import (
 
 	"sexton.dev/check"
 	"sexton.dev/internal/hosttest"
+	"sexton.dev/linux/mounts"
 	"sexton.dev/linux/procfs"
 	"sexton.dev/plan"
 )
@@ -54,7 +55,7 @@ func newFifoScene(t *testing.T, init procfs.Stat) *fifoScene {
 		t.Fatal(err)
 	}
 	s.target = check.Target{Kind: "fifo", PID: pid, Start: statOf(t, pid).Start, Comm: "sh", Switches: switchesOf(t, pid),
-		Path: file, Device: deviceOf(unix.Major(st.Dev), unix.Minor(st.Dev)), Inode: st.Ino}
+		Path: file, Device: mounts.DeviceOf(st.Dev).String(), Inode: st.Ino}
 	return s
 }
 

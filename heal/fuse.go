@@ -50,7 +50,7 @@ func stillMounted(t check.Target) error {
 	if _, _, err := statmount.NewCaller().Stat(t.MountNamespaceID, t.Mount, statmount.Device, &m); err != nil {
 		return fmt.Errorf("mount %d: %w", t.Mount, err)
 	}
-	if is := deviceOf(m.Major, m.Minor); is != t.Device {
+	if is := m.Device().String(); is != t.Device {
 		return refusal{fmt.Errorf("mount %d is of %s, not of %s: plan again: sexton heal", t.Mount, is, t.Device)}
 	}
 	return nil
@@ -72,7 +72,7 @@ func stillWaited(t check.Target) error {
 		return refusal{err}
 	}
 	if !slices.ContainsFunc(all, func(m mounts.Mount) bool {
-		return t.Device == deviceOf(m.Major, m.Minor) && strings.HasPrefix(m.Type, "fuse")
+		return t.Device == m.Device().String() && strings.HasPrefix(m.Type, "fuse")
 	}) {
 		return refusal{fmt.Errorf("%s (pid %d) has no FUSE file system %s mounted by now: plan again: sexton heal", t.Comm, t.PID, t.Device)}
 	}

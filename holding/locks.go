@@ -1,6 +1,9 @@
 package holding
 
-import "sexton.dev/snapshot"
+import (
+	"sexton.dev/linux/mounts"
+	"sexton.dev/snapshot"
+)
 
 // Unsure are the mounts of which no table tells whether they are locked: those
 // in the namespaces of other user namespaces than the host's first. The kernel
@@ -29,8 +32,7 @@ func Unsure(all *snapshot.Mounts) map[uint64]bool {
 // host began with, which has the same number on every host and need not be listed:
 // inside of a rootless container it is not.
 func foreign(ns *snapshot.MountNamespace) bool {
-	const initial = 0xEFFFFFFD // Linux 6.12 include/linux/proc_ns.h, PROC_USER_INIT_INO
-	return ns.Owner != 0 && ns.Owner != initial && len(ns.Mounts) > 0
+	return ns.Owner != 0 && ns.Owner != mounts.FirstUserNamespace && len(ns.Mounts) > 0
 }
 
 // topOf is the mount of a namespace whose parent is not listed: the lowest such.

@@ -9,6 +9,14 @@ type Namespace struct {
 	Hidden int // mounts that the kernel counts and lists to nobody; 0 where it does not count them
 }
 
+// The namespaces that a machine begins with have the same numbers on all.
+//
+// Source: Linux 3.8 include/linux/proc_ns.h, PROC_USER_INIT_INO, PROC_PID_INIT_INO.
+const (
+	FirstUserNamespace = 0xEFFFFFFD
+	FirstPIDNamespace  = 0xEFFFFFFC
+)
+
 // An Unknown is what exists, or may, and could not be seen.
 type Unknown struct{ What, Why string }
 

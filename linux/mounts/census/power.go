@@ -5,12 +5,9 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
-)
 
-// firstUserNamespace is the inode of the user namespace that the host began with.
-//
-// Source: Linux 6.12 include/linux/proc_ns.h, PROC_USER_INIT_INO.
-const firstUserNamespace = 0xEFFFFFFD
+	"sexton.dev/linux/mounts"
+)
 
 // lacksPower says why this process may not see every mount namespace; "" if it may.
 func lacksPower(proc string) string {
@@ -27,7 +24,7 @@ func lacksPower(proc string) string {
 	if err := unix.Stat(path, &stat); err != nil {
 		return fmt.Sprintf("stat %s: %v", path, err)
 	}
-	if stat.Ino != firstUserNamespace {
+	if stat.Ino != mounts.FirstUserNamespace {
 		return "this process is in a user namespace of its own"
 	}
 	return ""

@@ -83,7 +83,7 @@ func (r *slowReader) take(ctx context.Context, fd int, inode uint64, pins []hold
 		r.opened, _ = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	}
 	ns := mounts.Namespace{Inode: inode}
-	ns.ID, _ = nsfs.ID(fd)       // 0 says that this kernel has none
+	ns.ID, _ = nsfs.ID(fd) // 0 says that this kernel has none
 	if r.req.About == nil {
 		ns.Owner, _ = nsfs.Owner(fd) // 0 says that it is not known
 	}

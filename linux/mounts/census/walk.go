@@ -13,11 +13,6 @@ import (
 	"sexton.dev/linux/mounts/statmount"
 )
 
-// firstPIDNamespace is the inode of the PID namespace that the host began with.
-//
-// Source: Linux 6.12 include/linux/proc_ns.h, PROC_PID_INIT_INO.
-const firstPIDNamespace = 0xEFFFFFFC
-
 // nestedPIDs reports whether this process is in a PID namespace of its own. From
 // there the kernel does not lead from one mount namespace to the next.
 //
@@ -25,7 +20,7 @@ const firstPIDNamespace = 0xEFFFFFFC
 func nestedPIDs(proc string) bool {
 	var stat unix.Stat_t
 	err := unix.Stat(filepath.Join(proc, "thread-self/ns/pid"), &stat)
-	return err == nil && stat.Ino != firstPIDNamespace
+	return err == nil && stat.Ino != mounts.FirstPIDNamespace
 }
 
 // each calls visit for every mount namespace that can be found: as the kernel
