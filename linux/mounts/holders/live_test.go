@@ -150,8 +150,8 @@ func BenchmarkRefs(b *testing.B) {
 }
 
 // Where the kernel tells of mappings, the mapped files are those of the links, each by
-// each of its mounts: also one that is cut in pieces, and one beside another of
-// the same file by another mount.
+// each of its mounts: also one that is cut in pieces, and those beside others of the same
+// file by another mount, where that is of the same name too.
 func TestMappingsAreTheLinks(t *testing.T) {
 	hosttest.NeedsRoot(t)
 	dir, other := t.TempDir(), t.TempDir()
@@ -160,18 +160,21 @@ func TestMappingsAreTheLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	const anonymous = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS
-	room, err := unix.MmapPtr(-1, 0, nil, uintptr(2*size), unix.PROT_NONE, anonymous)
+	room, err := unix.MmapPtr(-1, 0, nil, uintptr(3*size), unix.PROT_NONE, anonymous)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.MunmapPtr(room, uintptr(2*size))
+	defer unix.MunmapPtr(room, uintptr(3*size))
 	mapped := make(chan error, 1)
 	go mountstest.OnDyingThread(func() {
 		err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS)
 		if err == nil {
 			err = errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount(dir, other, "", unix.MS_BIND, ""))
 		}
-		for i, in := range []string{dir, other} {
+		for i, in := range []string{other, dir, dir} {
+			if i == 2 && err == nil {
+				err = unix.Mount(dir, dir, "", unix.MS_BIND, "")
+			}
 			if err == nil {
 				err = mapAt(unsafe.Add(room, i*size), in+"/file", size)
 			}
@@ -209,8 +212,58 @@ func TestMappingsAreTheLinks(t *testing.T) {
 			links = append(links, ref.Link)
 		}
 	}
-	if len(links) != 2 {
-		t.Errorf("the file by %q, want it by both of its mounts: %+v", links, asked)
+	if len(links) != 3 {
+		t.Errorf("the file by %q, want it by each of its mounts: %+v", links, asked)
+	}
+}
+
+// A file whose first piece changes while it is looked at is told by the next one.
+func TestMappingThatChanges(t *testing.T) {
+	hosttest.NeedsRoot(t)
+	page := os.Getpagesize()
+	path := t.TempDir() + "/file"
+	if err := os.WriteFile(path, make([]byte, 3*page), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	room, err := unix.MmapPtr(-1, 0, nil, uintptr(3*page), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.MunmapPtr(room, uintptr(3*page))
+	pages := unsafe.Slice((*byte)(room), 3*page)
+	if err := errors.Join(mapAt(room, path, 3*page), unix.Mprotect(pages[2*page:], unix.PROT_NONE)); err != nil {
+		t.Fatal(err)
+	}
+	w, err := newWalker(context.Background(), "/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	found := false
+	r := newRefWalk(w, RefRequest{}, func(ref Ref) error { found = found || ref.Link == path; return nil })
+	changed, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(changed)
+		for on := false; ; on = !on {
+			select {
+			case <-done:
+				return
+			default:
+				unix.Mprotect(pages[:page], map[bool]int{true: unix.PROT_NONE, false: unix.PROT_READ}[on])
+			}
+		}
+	}()
+	missed := 0
+	for range 2000 {
+		found = false
+		if r.mappings(os.Getpid()); !found {
+			missed++
+		}
+	}
+	close(done)
+	<-changed
+	if missed > 0 || len(w.unknown) > 0 {
+		t.Errorf("missed %d times, unknown %v", missed, w.unknown)
 	}
 }
 

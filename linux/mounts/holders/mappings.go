@@ -34,6 +34,7 @@ func (r *refWalk) mappings(pid int) {
 	all := r.req.Superblock == nil
 	var now, before piece
 	for i := 0; r.err == nil; i++ {
+		r.goesOn(i, pid, Mapping)
 		var name []byte
 		if all {
 			name = r.names[i%2]
@@ -56,8 +57,12 @@ func (r *refWalk) mappings(pid int) {
 		}
 		ref := Ref{PID: pid, Kind: Mapping, Range: fmt.Sprintf("%x-%x", now.begin, now.end), Link: string(now.name)}
 		link := fmt.Sprintf("%d/map_files/%s", pid, ref.Range)
-		if !r.mapping(place{r.proc, "", r.name(link, "")}, ref, seen) {
+		there, err := r.mapping(place{r.proc, "", r.name(link, "")}, ref, seen)
+		if err != nil {
 			return
+		}
+		if !there {
+			now.name = nil // it was not told, so it stands for nothing beside it
 		}
 	}
 }
@@ -74,8 +79,12 @@ func (r *refWalk) allMappings(pid int) {
 	ranges, err := r.namesIn(dir, in)
 	r.denied("mappings: "+in, err)
 	seen := mappedFiles{}
-	for _, name := range ranges {
-		if r.err != nil || !r.mapping(place{dir, in + "/", r.name(name, "")}, Ref{PID: pid, Kind: Mapping, Range: name}, seen) {
+	for i, name := range ranges {
+		if r.err != nil {
+			return
+		}
+		r.goesOn(i, pid, Mapping)
+		if _, err := r.mapping(place{dir, in + "/", r.name(name, "")}, Ref{PID: pid, Kind: Mapping, Range: name}, seen); err != nil {
 			return
 		}
 	}
@@ -90,32 +99,34 @@ type mappedFile struct {
 	inode, mount uint64
 }
 
-// mapping visits one mapping, and reports false if the others cannot be read
-// either: all have the same guard.
-func (r *refWalk) mapping(at place, ref Ref, seen mappedFiles) bool {
+// mapping visits one mapping, if it is still there. After an error the others cannot
+// be read either: all have the same guard.
+func (r *refWalk) mapping(at place, ref Ref, seen mappedFiles) (there bool, err error) {
 	r.ref = ref
-	if err := r.stat(at, &r.ref); err != nil {
+	if err := r.stat(at, &r.ref); Gone(err) {
+		return false, nil
+	} else if err != nil {
 		r.denied(fmt.Sprintf("mappings: %d/map_files", ref.PID), err)
-		return Gone(err)
+		return false, err
 	}
 	file := mappedFile{r.ref.Device, r.ref.Inode, r.ref.MountID}
 	if !seen[file] {
 		seen[file] = true
 		r.keep(at, &r.ref)
 	}
-	return true
+	return true, nil
 }
 
 // A piece is one mapping of a file.
 type piece struct {
-	begin, end, inode uint64
-	superblock        mounts.Device
-	name              []byte // nil if it was not asked for, or is longer than a path may be
+	begin, end, offset, inode uint64
+	superblock                mounts.Device
+	name                      []byte // nil if it was not asked for, or is longer than a path may be
 }
 
 // continues reports whether the piece is what another one was cut from.
 func (p *piece) continues(q *piece) bool {
-	return p.begin == q.end && p.superblock == q.superblock && p.inode == q.inode && len(p.name) > 0 && bytes.Equal(p.name, q.name)
+	return p.begin == q.end && p.offset > q.offset && p.superblock == q.superblock && p.inode == q.inode && len(p.name) > 0 && bytes.Equal(p.name, q.name)
 }
 
 // A query is struct procmap_query.
@@ -153,7 +164,7 @@ func (p *piece) next(maps int, start uint64, name []byte) error {
 		case errno != 0:
 			return errno
 		default:
-			*p = piece{begin: q.begin, end: q.end, inode: q.inode, superblock: q.superblock}
+			*p = piece{begin: q.begin, end: q.end, offset: q.offset, inode: q.inode, superblock: q.superblock}
 			if n := int(q.nameSize); n > 1 && n <= len(name) {
 				p.name = name[:n-1]
 			}

@@ -178,10 +178,14 @@ const (
 )
 
 // shares reports whether a thread has the table of one of these threads. If
-// that cannot be told, it is taken for shared and said to be unknown.
+// that cannot be told, it is taken for shared and said to be unknown. A process of
+// thousands of threads that all have their own takes minutes: ctx ends it.
 //
 // Source: kcmp(2), which takes the numbers of the caller's own PID namespace.
 func (w *walker) shares(what int, with []int, tid int) bool {
+	if w.ctx.Err() != nil {
+		return true
+	}
 	for _, other := range with {
 		errno := unix.EINVAL
 		var differ uintptr

@@ -54,8 +54,9 @@ type RefRequest struct {
 	Superblock func(mounts.Device) bool
 
 	// Begin, if not nil, is told before a process is asked for its descriptors
-	// and directories (FD), and later for its mappings (Mapping). Who waits for
-	// this in vain learns from it which process to leave out.
+	// and directories (FD), and later for its mappings (Mapping), and again after
+	// each thousand of them. Who waits for this in vain learns from it which process
+	// to leave out: it is blocked, and has not only very much open.
 	Begin func(pid int, kind Kind)
 }
 
@@ -88,9 +89,7 @@ func Refs(ctx context.Context, req RefRequest, visit func(Ref) error) (unknown [
 			if r.err != nil {
 				return
 			}
-			if req.Begin != nil {
-				req.Begin(pid, kind)
-			}
+			r.begin(pid, kind)
 			if kind == FD {
 				r.process(pid)
 			} else {
@@ -124,6 +123,19 @@ func newRefWalk(w *walker, req RefRequest, visit func(Ref) error) *refWalk {
 	r := &refWalk{walker: w, req: req, visit: visit, names: [2][]byte{make([]byte, unix.PathMax), make([]byte, unix.PathMax)}}
 	r.internal, r.rings = internalDevices()
 	return r
+}
+
+func (r *refWalk) begin(pid int, kind Kind) {
+	if r.req.Begin != nil {
+		r.req.Begin(pid, kind)
+	}
+}
+
+// goesOn tells after each thousand of what a process has that it answers.
+func (r *refWalk) goesOn(n, pid int, kind Kind) {
+	if n%1000 == 999 {
+		r.begin(pid, kind)
+	}
 }
 
 // process visits what a process and its threads have, without mappings.
@@ -173,10 +185,11 @@ func (r *refWalk) files(at string, ref Ref) {
 	fds, err := r.numbersIn(dir, at)
 	r.denied("open files: "+at, err)
 	ref.Kind, at = FD, at+"/"
-	for _, fd := range fds {
+	for i, fd := range fds {
 		if r.err != nil {
 			return
 		}
+		r.goesOn(i, ref.PID, FD)
 		ref.FD = fd
 		r.one(place{dir, at, r.number(fd)}, ref)
 	}

@@ -1,14 +1,68 @@
 package holders
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Ref prints whole: a part of it that has a String of its own must not stand for all.
 func TestRefPrints(t *testing.T) {
 	if got := fmt.Sprintf("%+v", Ref{PID: 7, Kind: Cwd, Link: "/a"}); !strings.Contains(got, "PID:7") || !strings.Contains(got, "/a") {
 		t.Error(got)
+	}
+}
+
+// A process with very much open is told to go on as it is looked at: it is not blocked.
+func TestBeginGoesOn(t *testing.T) {
+	const many = 2500
+	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(null)
+	for range many {
+		fd, err := unix.FcntlInt(uintptr(null), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			t.Skipf("%v: needs ulimit -n %d", err, many+100)
+		}
+		defer unix.Close(fd)
+	}
+	begun := 0
+	req := RefRequest{PIDs: []int{os.Getpid()}, Begin: func(_ int, kind Kind) {
+		if kind == FD {
+			begun++
+		}
+	}}
+	if _, err := Refs(context.Background(), req, func(Ref) error { return nil }); err != nil || begun != 1+many/1000 {
+		t.Errorf("told %d times, %v", begun, err)
+	}
+}
+
+// Threads are not compared any more when time is up: thousands take minutes.
+func TestSharesUntilTimeIsUp(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	w, err := newWalker(ctx, "/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	other := exec.Command("sleep", "1000")
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { other.Process.Kill(); other.Wait() }()
+	with := []int{os.Getpid()}
+	if w.shares(kcmpFiles, with, other.Process.Pid) {
+		t.Skip("kcmp tells nothing here")
+	}
+	if cancel(); !w.shares(kcmpFiles, with, other.Process.Pid) {
+		t.Error("compared after the end of the context")
 	}
 }
