@@ -124,7 +124,9 @@ type piece struct {
 	name                      []byte // nil if it was not asked for, or is longer than a path may be
 }
 
-// continues reports whether the piece is what another one was cut from.
+// continues reports whether the piece seems to be of the mmap that another one was cut
+// from: it is from later in the file. What is mapped anew from the file's beginning may be
+// by another mount of the same path, as where one was bound over it.
 func (p *piece) continues(q *piece) bool {
 	return p.begin == q.end && p.offset > q.offset && p.superblock == q.superblock && p.inode == q.inode && len(p.name) > 0 && bytes.Equal(p.name, q.name)
 }
