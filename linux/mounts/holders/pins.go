@@ -43,7 +43,8 @@ type PinRequest struct {
 	Descriptors bool
 	Asked       []uint64
 
-	// InFlight looks for a [Socket] too, where one of them is kept by nothing else.
+	// InFlight looks for a [Socket] too, where one of them is kept by nothing else. Of
+	// many the first few are told.
 	InFlight bool
 }
 
@@ -53,8 +54,8 @@ type PinRequest struct {
 // that this /proc does not show. No link names what is in flight, but since Linux
 // 5.6 a socket tells how many descriptors are.
 //
-// It reads links, which no server and no lock holds up, and of sockets the fdinfo. The first thread
-// of a process stands for those that are where it is. A process that has ended
+// It reads links, which no server and no lock holds up, and of sockets the fdinfo. The
+// first thread of a process stands for those that are where it is. A process that has ended
 // and waits to be reaped is in no namespace. Other threads of the caller's are
 // left out: they enter namespaces to look, and may still be on their way out.
 //
@@ -93,8 +94,17 @@ type pinWalk struct {
 	*walker
 	req     PinRequest
 	pins    map[uint64][]Pin
-	sockets []Pin // that processes have open, if they are asked for
+	sockets []socket // that are open, if they are asked for
 }
+
+// A socket is one of many that are remembered while descriptors are read.
+type socket struct{ pid, tid, fd int32 }
+
+// Bounds of what a container can make us keep.
+const (
+	mostSockets = 1 << 20 // that are remembered
+	mostTold    = 64      // descriptors of one process of one namespace, and sockets of all
+)
 
 func (p *pinWalk) add(inode uint64, pin Pin) { p.pins[inode] = append(p.pins[inode], pin) }
 
@@ -176,17 +186,22 @@ func (p *pinWalk) table(dir string, pin Pin) {
 	defer unix.Close(at)
 	fds, err := p.numbersIn(at, dir)
 	p.denied("open files: "+dir, err)
+	told := map[uint64]int{}
 	for _, pin.FD = range fds {
+		if p.ctx.Err() != nil {
+			return
+		}
 		link, err := p.linkAt(place{at, dir + "/", p.number(pin.FD)})
 		if p.denied("open files: "+dir, err); err != nil && !Gone(err) {
 			return // the others have the same guard
 		}
-		if inode, ok := mounts.NamespaceInode(link); ok {
+		inode, ok := mounts.NamespaceInode(link)
+		switch {
+		case ok && told[inode] < mostTold:
+			told[inode]++
 			p.add(inode, pin)
-		} else if p.req.InFlight && bytes.HasPrefix(link, []byte("socket:[")) { // no path begins like this
-			pin := pin
-			pin.Kind = Socket
-			p.sockets = append(p.sockets, pin)
+		case p.req.InFlight && bytes.HasPrefix(link, []byte("socket:[")) && len(p.sockets) <= mostSockets: // no path begins like this
+			p.sockets = append(p.sockets, socket{int32(pin.PID), int32(pin.TID), int32(pin.FD)})
 		}
 	}
 }
@@ -198,19 +213,30 @@ func (p *pinWalk) inFlight() {
 	if len(free) == 0 {
 		return
 	}
-	for _, pin := range p.sockets {
-		path := fmt.Sprintf("%d/fdinfo/%d", pin.PID, pin.FD)
-		if pin.TID != 0 {
-			path = fmt.Sprintf("%d/task/%d/fdinfo/%d", pin.PID, pin.TID, pin.FD)
+	if len(p.sockets) > mostSockets {
+		p.denied("sockets", fmt.Errorf("only %d are asked what waits in them", mostSockets))
+		p.sockets = p.sockets[:mostSockets]
+	}
+	var found []Pin
+	for _, s := range p.sockets {
+		if len(found) == mostTold || p.ctx.Err() != nil {
+			break
+		}
+		path := fmt.Sprintf("%d/fdinfo/%d", s.pid, s.fd)
+		if s.tid != 0 {
+			path = fmt.Sprintf("%d/task/%d/fdinfo/%d", s.pid, s.tid, s.fd)
 		}
 		text, err := p.read(path, maxFDInfo)
 		p.denied("open files: "+path, err)
-		if parseInFlight(text) == 0 {
-			continue
+		if parseInFlight(text) > 0 {
+			found = append(found, Pin{Kind: Socket, PID: int(s.pid), TID: int(s.tid), FD: int(s.fd)})
 		}
-		for _, inode := range free {
-			p.add(inode, pin)
-		}
+	}
+	if len(found) == 0 {
+		return
+	}
+	for _, inode := range free {
+		p.pins[inode] = slices.Clip(found) // one list: a container can have as many namespaces as sockets
 	}
 }
 

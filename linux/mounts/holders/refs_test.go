@@ -66,3 +66,58 @@ func TestSharesUntilTimeIsUp(t *testing.T) {
 		t.Error("compared after the end of the context")
 	}
 }
+
+// The descriptors of one process are not read on when time is up.
+func TestPinsUntilTimeIsUp(t *testing.T) {
+	fd, err := unix.Open("/proc/self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	w, err := newWalker(ctx, "/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	found := func() int {
+		p := pinWalk{walker: w, pins: map[uint64][]Pin{}}
+		p.table("self/fd", Pin{Kind: FD})
+		return len(p.pins)
+	}
+	if n := found(); n != 1 {
+		t.Errorf("%d namespaces, unknown %v", n, w.unknown)
+	}
+	if cancel(); found() != 0 {
+		t.Error("read on after the end of the context")
+	}
+}
+
+// However many descriptors of one namespace a process has, it is told to keep it by a few.
+func TestPinsOfOneProcessAreBounded(t *testing.T) {
+	fd, err := unix.Open("/proc/self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for range 100 {
+		another, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(another)
+	}
+	w, err := newWalker(context.Background(), "/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	p := pinWalk{walker: w, pins: map[uint64][]Pin{}}
+	p.table("self/fd", Pin{Kind: FD})
+	for inode, pins := range p.pins {
+		if len(pins) != mostTold {
+			t.Errorf("mnt:[%d] is kept by %d descriptors, want %d", inode, len(pins), mostTold)
+		}
+	}
+}
