@@ -80,7 +80,7 @@ func await(ctx context.Context, cmd *exec.Cmd, r *os.File, complaint *bytes.Buff
 	}
 	switch {
 	case len(out) > maxReply:
-		return nil, fmt.Errorf("reply of over %d MiB: %w", maxReply>>20, door.ErrTooLarge)
+		return out[:maxReply], fmt.Errorf("reply of over %d MiB: %w", maxReply>>20, door.ErrTooLarge)
 	case errors.Is(readErr, os.ErrDeadlineExceeded), ctx.Err() != nil:
 		return out, door.ErrDeadline
 	case err != nil:

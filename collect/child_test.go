@@ -1,12 +1,17 @@
 package collect
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"os"
+	"os/exec"
 	"runtime"
 	"syscall"
 	"testing"
 	"time"
+
+	"sexton.dev/collect/door"
 )
 
 // The program's threads come and go, as those that enter a mount namespace do.
@@ -39,5 +44,23 @@ func TestChildOutlivesThreads(t *testing.T) {
 	w.Close()
 	if err := <-ended; err != nil {
 		t.Errorf("the child ended with a thread of ours: %v", err)
+	}
+}
+
+// Of a reply that is too large, what it may hold is returned.
+func TestReplyTooLarge(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("yes")
+	cmd.Stdout = w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	text, err := await(t.Context(), cmd, r, &bytes.Buffer{})
+	if len(text) != maxReply || !errors.Is(err, door.ErrTooLarge) {
+		t.Errorf("%d bytes, %v", len(text), err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"regexp"
@@ -195,26 +196,7 @@ func childReferences(out io.Writer, text string) error {
 	stalled := w.watch(referencesStall)
 	defer stalled.Stop()
 	s := newSieve(&q)
-	visit := func(r holders.Ref) error {
-		ref := snapshot.Reference{PID: r.PID, TID: r.TID, Kind: string(r.Kind), FD: r.FD, Mount: r.MountID,
-			Device: r.Device.String(), Inode: r.Inode, Link: r.Link}
-		var in []string
-		if s.suspect(r.Device) {
-			in = s.layers.of(r)
-		}
-		if len(in) == 0 && !s.asked(&r) {
-			return nil
-		}
-		if len(in) == 0 {
-			return w.reference(&ref)
-		}
-		for _, ref.Layer = range in { // once for each: of several targets each knows its own
-			if err := w.reference(&ref); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
+	tell := teller{w: w, sieve: s}
 	pids, err := others(q.Proc, q.Skip)
 	if err != nil {
 		return err
@@ -226,7 +208,7 @@ func childReferences(out io.Writer, text string) error {
 	if q.Narrow {
 		req.Want, req.Superblock = s.wants, s.superblock
 	}
-	unknown, err := holders.Refs(context.Background(), req, visit)
+	unknown, err := holders.Refs(context.Background(), req, tell.visit)
 	if err != nil {
 		return err
 	}
@@ -239,6 +221,55 @@ func childReferences(out io.Writer, text string) error {
 		return err
 	}
 	return w.flush()
+}
+
+// A teller writes the references that a question is about.
+type teller struct {
+	w     *lineWriter
+	sieve *sieve
+	pid   int // of the last one
+	bytes int // that are told of it
+}
+
+func (t *teller) visit(r holders.Ref) error {
+	ref := snapshot.Reference{PID: r.PID, TID: r.TID, Kind: string(r.Kind), FD: r.FD, Mount: r.MountID,
+		Device: r.Device.String(), Inode: r.Inode, Link: r.Link}
+	var in []string
+	if t.sieve.suspect(r.Device) {
+		in = t.sieve.layers.of(r)
+	}
+	if len(in) == 0 && !t.sieve.asked(&r) {
+		return nil
+	}
+	if len(in) == 0 {
+		return t.write(&ref)
+	}
+	for _, ref.Layer = range in { // once for each: of several targets each knows its own
+		if err := t.write(&ref); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const mostOfOne = 16 << 20 // bytes that are told of one process; of all it may be maxReply
+
+// write leaves out what is over the share of one process: with some thousand descriptors
+// of a file with a long path it would take the whole answer.
+func (t *teller) write(ref *snapshot.Reference) error {
+	const besides = 100 // the link
+	if ref.PID != t.pid {
+		t.pid, t.bytes = ref.PID, 0
+	}
+	before := t.bytes
+	t.bytes += besides + len(ref.Link)
+	switch {
+	case t.bytes <= mostOfOne:
+		return t.w.reference(ref)
+	case before <= mostOfOne:
+		return t.w.write(refLine{Lack: fmt.Sprintf("open files: %d/fd", ref.PID), Why: fmt.Sprintf("more than %d MiB tell", mostOfOne>>20)})
+	}
+	return nil
 }
 
 // others lists the processes but for those to leave out, and this one and its parent.

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"sexton.dev/collect/door"
+	"sexton.dev/linux/mounts/holders"
 	"sexton.dev/snapshot"
 )
 
@@ -86,5 +89,36 @@ func TestOthers(t *testing.T) {
 	}
 	if pids, err := others(proc, nil); !slices.Equal(pids, []int{12}) || err != nil {
 		t.Errorf("%v, %v", pids, err)
+	}
+}
+
+// A process with descriptors of a file with a long path takes no more than its share of the
+// answer, and is told to be unknown once; the next one is told whole.
+func TestTellerSharesOut(t *testing.T) {
+	var out bytes.Buffer
+	w := newLineWriter(&out)
+	tell := teller{w: w, sieve: newSieve(&refQuestion{})}
+	long := "/" + strings.Repeat("d", 4000)
+	for fd := range 20_000 {
+		if err := tell.visit(holders.Ref{PID: 7, Kind: holders.FD, FD: fd, Link: long}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(tell.visit(holders.Ref{PID: 8, Kind: holders.Cwd, Link: long}), w.flush()); err != nil {
+		t.Fatal(err)
+	}
+	text := out.Bytes()
+	if n := bytes.Count(text, []byte("lack")); n != 1 || len(text) > mostOfOne*5/4 || len(text) < mostOfOne*3/4 || bytes.Count(text, []byte(`"pid":8`)) != 1 {
+		t.Errorf("%d bytes, %d lacks", len(text), n)
+	}
+}
+
+// Of an answer that is too large, what came is kept.
+func TestReadReferencesTooLarge(t *testing.T) {
+	const line = `{"ref":{"pid":7,"kind":"cwd","device":"8:1","inode":2,"link":"/"}}` + "\n"
+	child := func(context.Context, ...string) ([]byte, error) { return []byte(line + line[:20]), door.ErrTooLarge }
+	text, err := readReferences(context.Background(), child, refQuestion{})
+	if err != nil || !strings.HasPrefix(string(text), line) || strings.Count(string(text), "\n") != 2 || !strings.Contains(string(text), door.ErrTooLarge.Error()) {
+		t.Errorf("%v: %s", err, text)
 	}
 }

@@ -55,8 +55,8 @@ type RefRequest struct {
 
 	// Begin, if not nil, is told before a process is asked for its descriptors
 	// and directories (FD), and later for its mappings (Mapping), and again after
-	// each thousand of them. Who waits for this in vain learns from it which process
-	// to leave out: it is blocked, and has not only very much open.
+	// each thousand of the first hundred thousand. Who waits for this in vain learns
+	// from it which process to leave out: it is blocked, or has far too much open.
 	Begin func(pid int, kind Kind)
 }
 
@@ -131,9 +131,11 @@ func (r *refWalk) begin(pid int, kind Kind) {
 	}
 }
 
-// goesOn tells after each thousand of what a process has that it answers.
+// goesOn tells after each thousand of what a process has that it answers, as long as it
+// leaves time for others.
 func (r *refWalk) goesOn(n, pid int, kind Kind) {
-	if n%1000 == 999 {
+	const most = 100_000
+	if n%1000 == 999 && n < most {
 		r.begin(pid, kind)
 	}
 }
