@@ -28,6 +28,7 @@ type walker struct {
 	blind   bool   // it was said that threads cannot be compared
 	buf     []byte // for links
 	named   []byte // see name
+	text    []byte // see read
 	dirents []byte
 	unknown []mounts.Unknown
 	slice   timeslice.Slice
@@ -44,7 +45,7 @@ func newWalker(ctx context.Context, proc string) (*walker, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: proc, Err: err}
 	}
-	w := &walker{ctx: ctx, proc: fd, buf: make([]byte, 4096), dirents: make([]byte, 16<<10)}
+	w := &walker{ctx: ctx, proc: fd, buf: make([]byte, 4096), text: make([]byte, 4096), dirents: make([]byte, 16<<10)}
 	if self, err := w.link("self"); err == nil {
 		w.self, _ = strconv.Atoi(self)
 		w.sameIDs = w.self == unix.Getpid()
@@ -223,14 +224,16 @@ func (w *walker) linkAt(at place) ([]byte, error) {
 	}
 }
 
-// read reads a file of /proc, and at most limit bytes of it.
+// read reads a file of /proc, and at most limit bytes of it, into a buffer that is used
+// again: a process may have a hundred thousand sockets, each with a text.
 func (w *walker) read(path string, limit int) ([]byte, error) {
 	fd, err := unix.Openat(w.proc, path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	text := make([]byte, 0, 4096)
+	text := w.text[:0]
+	defer func() { w.text = text }()
 	for len(text) < limit {
 		if len(text) == cap(text) {
 			text = append(text, make([]byte, len(text))...)[:len(text)]
