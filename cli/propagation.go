@@ -55,7 +55,9 @@ that says master:6 may stay, and a private one may go. So the answer comes from
 all mounts of all namespaces. TARGET is a mount point, a device (8:16) or a mount id.
 
 With --mountinfo it judges what somebody pasted: excerpts of mountinfo, with what
-grep or a log put in front, or of /proc/mounts. What they do not decide is unknown.
+grep or a log put in front, or of /proc/mounts. What they do not decide is unknown;
+without the lines of what the target is mounted on its own tags make it likely. What is
+mounted on the target must be in them: grep for its path has that.
 
 A plain unmount fails while something is open on the mount, or on a copy in another
 namespace that it would reach: who that is, is told. --detach does not ask.
@@ -131,45 +133,44 @@ func (s *session) askPropagation(ctx context.Context, f *propagationFlags, q ver
 	if r.Rule == nil {
 		r.Rule = ruleOf(q.Older, "default")
 	}
-	sides, table, mixed, err := s.excerpts(q.Target, f.tables)
+	table, mixed, err := s.excerpts(&q, f.tables)
 	if err != nil {
 		return nil, err
 	}
 	r.Unknown = append(r.Unknown, mixed...)
 	for _, name := range q.From {
-		if !slices.ContainsFunc(sides, func(s verdict.Side) bool { return s.Name == name }) {
-			return nil, withHint(wrongUse{fmt.Errorf("--in %q is no NAME of --mountinfo", name)}, "--in "+sides[0].Name)
+		if !slices.ContainsFunc(q.Sides, func(s verdict.Side) bool { return s.Name == name }) {
+			return nil, withHint(wrongUse{fmt.Errorf("--in %q is no NAME of --mountinfo", name)}, "--in "+q.Sides[0].Name)
 		}
 	}
-	q.Sides = sides
 	r.Answer = verdict.Judge(table, q)
 	return r, nil
 }
 
-// excerpts reads the pasted tables, and says which are of more than one namespace.
-func (s *session) excerpts(target string, named []string) (sides []verdict.Side, table *propagation.Table, mixed []string, err error) {
+// excerpts reads the pasted tables into the question, and says which are of more than one namespace.
+func (s *session) excerpts(q *verdict.Question, named []string) (table *propagation.Table, mixed []string, err error) {
 	var all []excerpt.Table
 	for _, arg := range named {
 		name, file, ok := strings.Cut(arg, "=")
 		if !ok || name == "" || file == "" {
-			return nil, nil, nil, withHint(wrongUse{fmt.Errorf("--mountinfo %q", arg)}, "--mountinfo host=mountinfo.txt")
+			return nil, nil, withHint(wrongUse{fmt.Errorf("--mountinfo %q", arg)}, "--mountinfo host=mountinfo.txt")
 		}
-		if slices.ContainsFunc(sides, func(s verdict.Side) bool { return s.Name == name }) {
-			return nil, nil, nil, withHint(wrongUse{fmt.Errorf("two excerpts are named %q", name)}, "one NAME for each namespace")
+		if slices.ContainsFunc(q.Sides, func(s verdict.Side) bool { return s.Name == name }) {
+			return nil, nil, withHint(wrongUse{fmt.Errorf("two excerpts are named %q", name)}, "one NAME for each namespace")
 		}
 		text, err := s.readText(file)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
 		t := excerpt.Parse(text)
 		if len(t.Mounts) == 0 {
-			return nil, nil, nil, withHint(fmt.Errorf("%s has no line of a mount table", file), "cat /proc/PID/mountinfo")
+			return nil, nil, withHint(fmt.Errorf("%s has no line of a mount table", file), "cat /proc/PID/mountinfo")
 		}
 		if n := len(t.PIDs); n > 1 {
 			mixed = append(mixed, fmt.Sprintf("%s has lines of processes %d and %d, which are in different mount namespaces: give each a NAME and a FILE of its own", name, t.PIDs[0], t.PIDs[1]))
 		}
-		sides = append(sides, verdict.Side{Name: name})
+		q.Sides = append(q.Sides, verdict.Side{Name: name})
 		all = append(all, t)
 	}
-	return sides, placeExcerpts(target, sides, all), mixed, nil
+	return placeExcerpts(q, all), mixed, nil
 }

@@ -15,29 +15,41 @@ import (
 // apart is the number of bits of a mount id.
 const apart = 32
 
-// placeExcerpts puts the mounts of all excerpts into one table and finds the
-// target in each.
+// placeExcerpts puts the mounts of all excerpts into one table, which the question
+// then is about, and finds the target in each.
 //
 // The kernel numbers mounts over all namespaces, but excerpts may be of different
 // hours: each side's numbers are kept apart. Peer groups are the same for all.
-func placeExcerpts(target string, sides []verdict.Side, all []excerpt.Table) *propagation.Table {
+func placeExcerpts(q *verdict.Question, all []excerpt.Table) *propagation.Table {
 	var mounts []propagation.Mount
 	var spaces []propagation.Namespace
-	for i := range sides {
+	q.Untagged = map[uint64]bool{}
+	for i := range q.Sides {
 		base := uint64(i+1) << apart
-		sides[i].Namespace, sides[i].Whole, sides[i].Untagged = base, all[i].Whole, true
+		q.Sides[i].Namespace, q.Sides[i].Whole, q.Sides[i].Loose = base, all[i].Whole, map[uint64]string{}
 		spaces = append(spaces, propagation.Namespace{ID: base})
+		listed := map[int]bool{}
+		for _, m := range all[i].Mounts {
+			listed[m.ID] = listed[m.ID] || m.Numbered
+		}
 		for n, m := range all[i].Mounts {
 			p := propagation.Mount{ID: base + uint64(m.ID), Parent: base + uint64(m.Parent), Namespace: base, Peer: uint64(m.Shared), Master: uint64(m.Master),
 				Device: uint64(m.Major)<<apart | uint64(m.Minor), Root: m.Root, Point: m.MountPoint, Unbindable: m.Unbindable}
 			if !m.Numbered { // no ids: a place of its own behind all that the kernel gives
-				p.ID, p.Parent = base+1<<31+uint64(n), 0
+				p.ID = base + 1<<31 + uint64(n)
+				q.Sides[i].Whole = q.Sides[i].Whole && strings.Contains(q.Target, "/") // it may be that one
+			}
+			if !m.Numbered || m.Options == "" { // cut there, the mount point may be too short
+				p.Parent = 0
+			}
+			q.Untagged[p.ID] = !m.Numbered || m.Cut
+			if p.Parent == 0 || !listed[m.Parent] {
+				q.Sides[i].Loose[p.ID] = m.MountPoint
 			}
 			mounts = append(mounts, p)
-			sides[i].Untagged = sides[i].Untagged && !m.Numbered
 		}
 	}
-	findTargets(target, sides, mounts)
+	findTargets(q.Target, q.Sides, mounts)
 	table, _ := propagation.New(mounts, spaces)
 	return table
 }
@@ -67,7 +79,7 @@ func findTargets(word string, sides []verdict.Side, mounts []propagation.Mount) 
 	}
 	path := "/" + strings.Trim(word, "/")
 	for _, is := range []func(propagation.Mount) bool{
-		func(m propagation.Mount) bool { return shown(m) || names(m) && isDevice(word) },
+		func(m propagation.Mount) bool { return shown(m) || names(m) && (isDevice(word) || !numbered(m)) },
 		names,
 		func(m propagation.Mount) bool { return path != "/" && strings.HasSuffix(m.Point, path) },
 	} {
@@ -83,20 +95,26 @@ func findTargets(word string, sides []verdict.Side, mounts []propagation.Mount) 
 // is the last: not another place where the same is shown, nor what it covers.
 func targetsIn(side uint64, mounts []propagation.Mount, is, names func(propagation.Mount) bool) []uint64 {
 	var elsewhere, there []uint64
-	covered := map[uint64]bool{}
+	parents := map[uint64]uint64{}
 	for _, m := range mounts {
 		switch {
-		case m.Namespace != side || !is(m):
+		case m.Namespace != side:
 			continue
-		case names(m):
+		case is(m) && names(m):
 			there = append(there, m.ID)
-		default:
+		case is(m):
 			elsewhere = append(elsewhere, m.ID)
 		}
-		covered[m.Parent] = true
+		parents[m.ID] = m.Parent
 	}
 	if len(there) == 0 {
 		there, elsewhere = elsewhere, nil
+	}
+	covered := map[uint64]bool{}
+	for _, id := range there {
+		for up, steps := parents[id], 0; up != 0 && steps < len(mounts); up, steps = parents[up], steps+1 {
+			covered[up] = true
+		}
 	}
 	for i, id := range there {
 		if !covered[id] {

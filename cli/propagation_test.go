@@ -135,6 +135,18 @@ func TestExcerptsByParents(t *testing.T) {
 		{"by its device", chainHost, chainUnit, "0:105", nil, "goes", "receives from group 29"},
 		{"by its id", chainHost, chainUnit, "218", nil, "goes", "receives from group 29"},
 		{"a mount over it", chainHost + "500 218 0:9 / /home/x/merged rw shared:7 - tmpfs tmpfs rw\n", chainUnit + "501 435 0:9 / /home/x/merged rw shared:8 master:7 - tmpfs tmpfs rw\n", "/home/x/merged", nil, "goes", "receives from group 109"},
+		{"below it, on what is not listed", chainHost, chainUnit + "500 499 0:9 / /home/x/merged/s rw - tmpfs tmpfs rw\n", "/home/x/merged", nil, "unknown", "does not show on what: if on it, it stays"},
+		{"below it, by proc mounts", chainHost, chainUnit + "tmpfs /home/x/merged/s tmpfs rw 0 0\n", "/home/x/merged", nil, "unknown", "does not show on what: if on it, it stays"},
+		{"in the host at its place, on what is not listed", chainHost + "500 499 0:9 / /home/x/merged rw - tmpfs tmpfs rw\n", chainUnit, "/home/x/merged", nil, "unknown", "(EBUSY)"},
+		{"with --detach that is taken along", chainHost + "500 499 0:9 / /home/x/merged rw - tmpfs tmpfs rw\n", chainUnit, "/home/x/merged", []string{"--detach"}, "goes", "receives from group 29"},
+		{"what may be a copy of that", chainHost + "500 499 0:9 / /home/x/merged/s rw - tmpfs tmpfs rw\n", chainUnit + "500 435 0:9 / /home/x/merged/s rw - tmpfs tmpfs rw\n", "/home/x/merged", []string{"--detach"}, "unknown", "whether /home/x/merged in unit is a copy of that"},
+		{"a stack of two, twice", chainHost + "500 218 0:9 / /home/x/merged rw shared:7 - tmpfs tmpfs rw\n501 500 0:105 / /home/x/merged rw shared:109 - overlay overlay rw\n", chainUnit, "/home/x/merged", nil, "stays", "receives nothing from group 7"},
+		{"covered, and the other is asked about", chainHost + "500 218 0:9 / /home/x/merged rw - tmpfs tmpfs rw\n", chainUnit, "218", []string{"--detach"}, "goes", "in host another mount, on /home/x/merged, covers it"},
+		{"the tags of the unit's parent are cut", chainHost, strings.Replace(chainUnit, ":121 master:29 - xfs /dev/sdb1 rw", ":12", 1), "/home/x/merged", nil, "goes", "likely only, by their own tags"},
+		{"the target's lines alone", lastLine(chainHost), lastLine(chainUnit), "/home/x/merged", nil, "goes", "likely only, by their own tags"},
+		{"at another place, alone", lastLine(chainHost), strings.Replace(lastLine(chainUnit), " /home/x/merged", " /srv/bound", 1), "/home/x/merged", nil, "unknown", "at another place, /srv/bound"},
+		{"the target's line alone, private", strings.Replace(lastLine(chainHost), " shared:109", "", 1), lastLine(chainUnit), "/home/x/merged", nil, "stays", "likely only, by their own tags"},
+		{"proc mounts and a private parent", strings.Replace(chainHost, "rw shared:29", "rw", 1), "overlay /home/x/merged overlay rw 0 0\n", "/home/x/merged", nil, "stays", "told to nobody"},
 		{"proc mounts", chainHost, "overlay /home/x/merged overlay rw 0 0\n", "/home/x/merged", nil, "unknown", "does not show propagation"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -150,8 +162,42 @@ func TestExcerptsByParents(t *testing.T) {
 			if err := json.Unmarshal([]byte(out), &got); err != nil {
 				t.Fatalf("%v: %s", err, complaint)
 			}
-			if len(got.Verdicts) != 1 || got.Verdicts[0].Verdict != tt.want || !strings.Contains(got.Verdicts[0].Why, tt.why) {
+			if len(got.Verdicts) != 1 || got.Verdicts[0].Verdict != tt.want || !strings.Contains(got.Verdicts[0].Why, tt.why) || got.Verdicts[0].Likely != strings.Contains(tt.why, "likely") {
 				t.Errorf("got %+v, want %s because %q", got.Verdicts, tt.want, tt.why)
+			}
+		})
+	}
+}
+
+func lastLine(text string) string {
+	return text[strings.LastIndexByte(strings.TrimSuffix(text, "\n"), '\n')+1:]
+}
+
+// What is said of the target in one namespace is what its line says; absent it is where
+// no line has it and none is seen to be missing.
+func TestExcerptStanding(t *testing.T) {
+	const path = "/home/x/merged"
+	parents := strings.TrimSuffix(chainHost, lastLine(chainHost))
+	for _, tt := range []struct{ name, text, word, want string }{
+		{"its line", chainHost, path, "shared"},
+		{"its line alone", lastLine(chainUnit), path, "shared+slave"},
+		{"cut in the tags", strings.Replace(chainHost, ":109 - overlay overlay rw", ":1", 1), path, "unknown"},
+		{"cut before them", strings.Replace(chainHost, " shared:109 - overlay overlay rw", "", 1), path, "unknown"},
+		{"proc mounts among others", parents + "overlay /home/x/merged overlay rw 0 0\n", path, "unknown"},
+		{"no line", parents, path, "absent"},
+		{"no line, and one is on what is not listed", parents + "500 218 0:9 / /home/x/merged/s rw - tmpfs tmpfs rw\n", path, "unknown"},
+		{"no line, and others have no numbers", parents + "tmpfs /tmp tmpfs rw 0 0\n", path, "unknown"},
+		{"no line of proc mounts", "/dev/sda3 / ext4 rw 0 0\n", path, "absent"},
+		{"a device, of which proc mounts says nothing", "/dev/sda3 / ext4 rw 0 0\n", "0:105", "unknown"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			out, complaint, _ := run(t, tt.text, "propagation", tt.word, "--mountinfo", "a=-", "-o", "json")
+			var got propagationReport
+			if err := json.Unmarshal([]byte(out), &got); err != nil {
+				t.Fatalf("%v: %s", err, complaint)
+			}
+			if n := got.Namespaces[0]; n.Propagation != tt.want {
+				t.Errorf("%+v, want %s", n, tt.want)
 			}
 		})
 	}

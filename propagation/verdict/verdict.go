@@ -16,7 +16,10 @@ type Side struct {
 	Namespace uint64   // in the table
 	Targets   []uint64 // the mounts that are the target there; the one that its path leads to is the last
 	Whole     bool     // the table has all mounts of this namespace
-	Untagged  bool     // the text says nothing of propagation, as /proc/mounts does not
+
+	// Loose are the mounts of which the text does not show what they are on, since
+	// that line is missing or they are of /proc/mounts: their mount points, by id.
+	Loose map[uint64]string
 }
 
 // A Question is what is asked of a table.
@@ -31,6 +34,10 @@ type Question struct {
 	// Unsure are the mounts of which nobody knows whether they are locked: what
 	// the table says is a guess. Asked are those that the kernel was asked about.
 	Unsure, Asked map[uint64]bool
+
+	// Untagged are the mounts of which the text does not say how they propagate, as
+	// /proc/mounts does not and a line that was cut.
+	Untagged map[uint64]bool
 
 	// Users are those that use a mount, in words, by its id: a plain unmount of it,
 	// or of what it is a copy of, is refused.
@@ -74,7 +81,7 @@ type Pair struct {
 	To      string `json:"to"`
 	Verdict string `json:"verdict"` // goes, stays, unknown
 	Why     string `json:"why"`
-	Likely  bool   `json:"likely,omitempty"` // it rests on a lock that is not known
+	Likely  bool   `json:"likely,omitempty"` // it rests on a lock that is not known, or on the tags of the mounts alone
 }
 
 // A Refusal is an unmount that the kernel refuses.
@@ -143,15 +150,13 @@ func (j *judge) pairs(from Side, effect propagation.Effect, extremes []*judge) [
 		if to.Name == from.Name {
 			continue
 		}
-		v, why := j.pair(from, to, effect)
-		p := Pair{From: from.Name, To: to.Name, Verdict: v, Why: why}
+		a := j.pair(from, to, effect)
+		p := Pair{From: from.Name, To: to.Name, Verdict: a.verdict, Why: a.why, Likely: a.guess}
 		for i, e := range extremes {
-			if other, _ := e.pair(from, to, effects[i]); other != v {
+			if e.pair(from, to, effects[i]).verdict != a.verdict && !p.Likely {
 				p.Likely = true
+				p.Why += likely
 			}
-		}
-		if p.Likely {
-			p.Why += likely
 		}
 		out = append(out, p)
 	}
@@ -189,7 +194,7 @@ func (j *judge) standing(s Side) Namespace {
 	switch {
 	case !ok && s.Whole:
 		n.Propagation = "absent"
-	case ok && !s.Untagged:
+	case ok && !j.q.Untagged[m.ID]:
 		n.Propagation, n.Shared, n.Master = tags(m), m.Peer, m.Master
 		n.Locked = j.lock(m)
 	}
@@ -223,15 +228,16 @@ func tags(m propagation.Mount) string {
 // chain is the target and what is above it, as far as the table goes.
 func (j *judge) chain(s Side) []Link {
 	var out []Link
-	if s.Untagged {
-		return nil
-	}
 	for at := s.target(); ; {
 		m, ok := j.t.Mount(at)
 		if !ok {
 			return out
 		}
-		out = append(out, Link{s.Name, m.Point, m.Root, tags(m), m.Peer, m.Master})
+		l := Link{s.Name, m.Point, m.Root, tags(m), m.Peer, m.Master}
+		if j.q.Untagged[at] {
+			l.Propagation = "unknown"
+		}
+		out = append(out, l)
 		place, ok := j.t.On(at)
 		if !ok || place.Mount == at || len(out) > 1000 {
 			return out
@@ -252,36 +258,37 @@ func (j *judge) unmount(s Side) propagation.Effect {
 
 // pair judges one ordered pair, by the whole rule where the table has what that
 // needs, else by the tags of the mounts themselves.
-func (j *judge) pair(from, to Side, effect propagation.Effect) (verdict, why string) {
+func (j *judge) pair(from, to Side, effect propagation.Effect) answer {
 	m, ok := j.t.Mount(from.target())
 	if !ok {
-		return Unknown, fmt.Sprintf("in %s it is not mounted%s: there is nothing to unmount", from.Name, asFar(from))
+		return answer{Unknown, fmt.Sprintf("in %s it is not mounted%s: there is nothing to unmount", from.Name, asFar(from)), false}
 	}
 	if len(to.Targets) == 0 {
-		return Unknown, fmt.Sprintf("in %s it is not mounted%s", to.Name, asFar(to))
+		return answer{Unknown, fmt.Sprintf("in %s it is not mounted%s", to.Name, asFar(to)), false}
 	}
-	if from.Untagged || to.Untagged {
-		name := from.Name
-		if !from.Untagged {
-			name = to.Name
-		}
-		return Unknown, fmt.Sprintf("the text of %s does not show propagation; /proc/PID/mountinfo does", name)
-	}
-	verdict = Goes
+	var all answer
 	for _, id := range to.Targets {
 		c, _ := j.t.Mount(id)
-		one, reason := j.copy(from, to, m, c, effect)
-		if one != Goes || why == "" {
-			why = reason
-		}
-		if one == Stays || one == Unknown && verdict == Goes {
-			verdict = one
-		}
-		if one == Stays {
-			break
+		if a := j.copy(from, to, m, c, effect); all.verdict == "" || a.weight() > all.weight() {
+			all = a
 		}
 	}
-	return verdict, why
+	return all
+}
+
+// weight orders the answers on several copies: it goes if all do, and stays if one does.
+func (a answer) weight() int {
+	switch {
+	case a.verdict == Stays && !a.guess:
+		return 4
+	case a.verdict == Stays:
+		return 3
+	case a.verdict == Unknown:
+		return 2
+	case a.guess:
+		return 1
+	}
+	return 0
 }
 
 func asFar(s Side) string {

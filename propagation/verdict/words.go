@@ -22,9 +22,10 @@ func withGroups(m propagation.Mount) string {
 	return text
 }
 
-func (j *judge) goes(f propagation.Fate, parent propagation.Mount, to Side) string {
+func (j *judge) goes(f propagation.Fate, to Side) string {
 	by, ok := j.t.Mount(f.By)
-	if !ok || f.Why != propagation.Received {
+	parent, is := j.above(f.Of) // with --detach that may be one below the target
+	if !ok || !is || f.Why != propagation.Received {
 		return "it goes along with what it is mounted on"
 	}
 	if by.Peer == parent.Peer {

@@ -17,7 +17,7 @@ import (
 // A Table is what an excerpt of one namespace's mounts says.
 type Table struct {
 	Mounts []Mount
-	Whole  bool // it has a mount on "/": what it does not have is not mounted
+	Whole  bool // it has a mount on "/", and what each other one is on: what it does not have is not mounted
 	Lines  int  // that are mounts
 	Others int  // that are none
 
@@ -31,7 +31,8 @@ type Table struct {
 type Mount struct {
 	mounts.Mount
 	Numbered bool
-	PID      int // whose table it was, if grep said so; 0 otherwise
+	Cut      bool // it ends before its tags do: there may be others
+	PID      int  // whose table it was, if grep said so; 0 otherwise
 }
 
 const (
@@ -61,10 +62,28 @@ func Parse(text []byte) Table {
 		if m.Numbered && m.PID != 0 && !slices.Contains(t.PIDs, m.PID) {
 			t.PIDs = append(t.PIDs, m.PID)
 		}
-		t.Whole = t.Whole || m.MountPoint == "/"
 		t.Mounts = append(t.Mounts, m)
 	}
+	t.Whole = whole(t.Mounts)
 	return t
+}
+
+// whole says that nothing shows that a line is missing: one has "/", and what each
+// other one is on is there, if they have numbers. That a mount on which nothing is
+// was left out, no text shows.
+func whole(all []Mount) bool {
+	ids, root, numbered := map[int]bool{}, false, 0
+	for _, m := range all {
+		root = root || m.MountPoint == "/"
+		if m.Numbered {
+			ids[m.ID] = true
+			numbered++
+		}
+	}
+	if numbered > 0 && numbered < len(all) {
+		return false
+	}
+	return root && !slices.ContainsFunc(all, func(m Mount) bool { return m.Numbered && m.MountPoint != "/" && !ids[m.Parent] })
 }
 
 // lines are those with text, without colors and with escapes as the kernel writes
@@ -142,17 +161,21 @@ func numberedIn(fields []string) (Mount, bool) {
 		if !digits(id) || !digits(fields[i+1]) || !device(fields[i+2]) || fields[i+4] == "" || fields[i+4][0] != '/' {
 			continue
 		}
-		return whole(append([]string{id}, fields[i+1:]...))
+		return completed(append([]string{id}, fields[i+1:]...))
 	}
 	return Mount{}, false
 }
 
-// whole completes a line that was cut, so that the parser of whole ones takes it.
-func whole(fields []string) (Mount, bool) {
+// completed completes a line that was cut, so that the parser of whole ones takes it.
+func completed(fields []string) (Mount, bool) {
 	for len(fields) < 6 {
 		fields = append(fields, "")
 	}
 	line := strings.Join(fields, " ")
+	ended := strings.Contains(line+" ", " - ")
+	if !ended { // the last tag may be cut, too: shared:12 of shared:122
+		line = strings.Join(fields[:6], " ")
+	}
 	head, tail, _ := strings.Cut(line, " - ")
 	if kind, rest, _ := strings.Cut(strings.TrimSuffix(tail, " -"), " "); rest == "" {
 		tail = kind + " "
@@ -161,7 +184,7 @@ func whole(fields []string) (Mount, bool) {
 	if err != nil || len(all) != 1 {
 		return Mount{}, false
 	}
-	return Mount{Mount: all[0], Numbered: true}, true
+	return Mount{Mount: all[0], Numbered: true, Cut: !ended}, true
 }
 
 // procMounts reads "SOURCE POINT TYPE OPTIONS 0 0".
