@@ -11,7 +11,7 @@ BIN     ?= bin
 ENTRY    = $(if $(filter amd64 arm64,$(GOARCH)),-E sexton_entry)
 FUZZTIME ?= 5s
 
-.PHONY: help build install demo test lint fuzz bench image baseimage clean test-vm verify-init verify-propagation verify-reap verify-undo verify-heal verify-runtime verify-stacks
+.PHONY: help build install demo test lint fuzz bench image baseimage clean test-vm verify-init verify-propagation verify-excerpt verify-reap verify-undo verify-heal verify-runtime verify-stacks
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -68,6 +68,9 @@ verify-init: ## the long trials of the init in full: 1,000,000 orphans, 100,000 
 
 verify-propagation: ## 40,000 random calls in mount namespaces, each predicted, made and compared
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 30m -run 'TestKernel' ./propagation
+
+verify-excerpt: ## 6,000 random topologies, twelve excerpts of each: no verdict against what the unmount does, none unknown of whole tables
+	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 30m -run 'TestExcerptTrials' ./cli
 
 verify-reap: ## 10,000 children reaped in processes of every kind, 3,000 signals meanwhile, 200 injectors killed
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 30m -run 'TestTargets|TestSignals|TestKilled|TestParentEnds|TestPausedAmid|TestPrograms|TestMany|TestAnswerOfKernel' ./linux/ptrace

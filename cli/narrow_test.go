@@ -131,14 +131,23 @@ func lists(answer map[string]any, keys ...string) bool {
 	return slices.ContainsFunc(keys, func(key string) bool { list, _ := answer[key].([]any); return len(list) > 0 })
 }
 
-// answers runs a command in this process.
-func answers(args []string) (out []map[string]any, err error) {
+// printed runs a command in this process.
+func printed(args []string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	code := cli.Main(context.Background(), cli.Env{Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Getenv: os.Getenv}, args)
 	if code != cli.Clean && code != cli.Findings && code != cli.CantTell {
 		return nil, fmt.Errorf("%q ended with %d: %s", args, code, stderr.String())
 	}
-	for line := range bytes.Lines(stdout.Bytes()) {
+	return stdout.Bytes(), nil
+}
+
+// answers are the objects that a command prints, one a line.
+func answers(args []string) (out []map[string]any, err error) {
+	text, err := printed(args)
+	if err != nil {
+		return nil, err
+	}
+	for line := range bytes.Lines(text) {
 		var a map[string]any
 		if err := json.Unmarshal(line, &a); err != nil {
 			return nil, fmt.Errorf("%w: %s", err, line)
