@@ -190,7 +190,7 @@ func (a *excerptAnswer) judge() {
 		is := a.truth(truth, v)
 		count := a.c.name + ": " + v.Verdict
 		if v.Likely {
-			count = "likely, " + map[bool]string{true: "right: ", false: "wrong: "}[slices.Contains(is, v.Verdict)] + v.Verdict + ": " + shape(v)
+			count = "likely, " + map[bool]string{true: "right: ", false: "wrong: "}[slices.Contains(is, v.Verdict)] + v.Verdict
 		}
 		if v.Verdict == "unknown" && a.c.all {
 			count += ": " + shape(v)

@@ -20,6 +20,18 @@ func (t *Table) On(id uint64) (at Place, ok bool) {
 	return Place{t.mounts[t.up[i]].ID, t.key[i]}, true
 }
 
+// Mounted are the mounts on another one.
+func (t *Table) Mounted(on uint64) (all []Mount) {
+	i, listed := t.byID[on]
+	if !listed {
+		return nil
+	}
+	for _, k := range t.kids.of(i) {
+		all = append(all, t.mounts[k])
+	}
+	return all
+}
+
 // Resolve follows a path from the root of a namespace through its mounts, as a process does whose
 // root that is. It takes every name for a directory: it knows no symbolic links and no "..". Not
 // ok: the namespace has no root, or more than one.

@@ -19,8 +19,10 @@ func (j *judge) copy(from, to Side, m, c propagation.Mount, effect propagation.E
 	parent, above := j.above(m.ID)
 	below, known := j.above(c.ID)
 	switch {
-	case effect.Errno == 0 && fate != nil && fate.Goes: // what the table has of the way is enough
+	case fate != nil && fate.Goes: // what the table has of the way is enough
 		return j.unlessCovered(from, to, m, c, j.goes(*fate, to))
+	case fate != nil && fate.Why == propagation.Submount: // reached, too
+		return j.kept(from, to, m, fate, effect)
 	case m.Point == "/":
 		return answer{Stays, fmt.Sprintf("in %s it is the root, which sexton never unmounts", from.Name), false}
 	case !above && known && tags(below) == "private": // whatever the victim's parent is
@@ -30,7 +32,7 @@ func (j *judge) copy(from, to Side, m, c propagation.Mount, effect propagation.E
 	case above && parent.Peer == 0:
 		return answer{Stays, fmt.Sprintf("its parent in %s, %s, is %s: an unmount on it is told to nobody", from.Name, name(parent), withGroups(parent)), false}
 	case !above || !known:
-		return j.byTags(to, m, c)
+		return j.withoutParents(from, to, m, c)
 	}
 	if !j.q.Complete {
 		if v, why := j.leads(parent, below, to); v != Goes {
@@ -42,8 +44,6 @@ func (j *judge) copy(from, to Side, m, c propagation.Mount, effect propagation.E
 		return answer{Stays, j.refused(effect), false}
 	case fate == nil:
 		return answer{Stays, fmt.Sprintf("%s in %s is no copy of it: it shows another part of the file system", name(c), to.Name), false}
-	case fate.Why == propagation.Submount:
-		return j.kept(from, to, m, fate, effect, j.stays(*fate, parent, to))
 	}
 	return answer{Stays, j.stays(*fate, parent, to), false}
 }
@@ -76,14 +76,15 @@ func (j *judge) covered(from Side, m propagation.Mount) string {
 // kept judges a copy that has a submount which seems to stay. With --detach what is
 // mounted on the victim goes as well, with its copies: that submount may be one, or
 // what keeps it in turn.
-func (j *judge) kept(from, to Side, m propagation.Mount, fate *propagation.Fate, effect propagation.Effect, why string) answer {
+func (j *judge) kept(from, to Side, m propagation.Mount, fate *propagation.Fate, effect propagation.Effect) answer {
+	first, _ := j.t.Mount(fate.By)
 	for ; fate != nil && fate.Why == propagation.Submount; fate = fateOf(effect, fate.By) {
 		by, _ := j.t.Mount(fate.By)
 		if j.alongWith(from, m, by, effect) {
 			return answer{Unknown, fmt.Sprintf("in %s, %s is mounted on it, and the excerpt does not show whether that goes as well", to.Name, name(by)), false}
 		}
 	}
-	return answer{Stays, why, false}
+	return answer{Stays, submount(to, first), false}
 }
 
 func fateOf(effect propagation.Effect, id uint64) *propagation.Fate {
@@ -185,16 +186,40 @@ func (j *judge) chainTo(group uint64, m propagation.Mount) (unlisted uint64, ver
 	}
 }
 
-// byTags judges by the mounts' own tags, where their parents are not listed. What
-// is mounted below a shared mount becomes shared, so a private mount was made
-// below a private one, or private later; a copy's group was cloned with its parent's.
-func (j *judge) byTags(to Side, m, c propagation.Mount) answer {
-	const guess = ": likely only, by their own tags; what decides is their parents, and those lines are not in the excerpt"
-	for _, side := range j.q.Sides {
-		if (side.Namespace == m.Namespace && j.q.Untagged[m.ID]) || (side.Namespace == c.Namespace && j.q.Untagged[c.ID]) {
-			return answer{Unknown, fmt.Sprintf("the text of %s does not show propagation; /proc/PID/mountinfo does", side.Name), false}
+// withoutParents judges where the parents, which decide, are not listed: by what is
+// mounted on the two, and else by their tags.
+func (j *judge) withoutParents(from, to Side, m, c propagation.Mount) answer {
+	if on := j.t.Mounted(m.ID); len(on) > 0 && !j.q.Lazy {
+		return answer{Stays, busy(on[0]), false}
+	}
+	for _, k := range j.t.Mounted(c.ID) {
+		if copied := k.Device == m.Device && k.Root == m.Root; k.Point != c.Point && !j.q.Lazy && !copied {
+			return answer{Stays, submount(to, k), false}
 		}
 	}
+	if j.q.Untagged[m.ID] {
+		return untagged(from)
+	}
+	if j.q.Untagged[c.ID] {
+		return untagged(to)
+	}
+	a := j.byTags(to, m, c)
+	if a.verdict == Goes {
+		a = j.unlessCovered(from, to, m, c, a.why)
+	}
+	a.guess = a.verdict != Unknown
+	return a
+}
+
+func untagged(s Side) answer {
+	return answer{Unknown, fmt.Sprintf("the text of %s does not show propagation; /proc/PID/mountinfo does", s.Name), false}
+}
+
+// byTags judges by the mounts' own tags. What is mounted below a shared mount becomes
+// shared, so a private mount was made below a private one, or private later; a copy's
+// group was cloned with its parent's.
+func (j *judge) byTags(to Side, m, c propagation.Mount) answer {
+	const guess = ": likely only, by their own tags; what decides is their parents, and those lines are not in the excerpt"
 	if c.Point == "/" {
 		return answer{Stays, fmt.Sprintf("it is the root of %s: what that is on is in no table, and mostly private", to.Name), true}
 	}

@@ -6,6 +6,7 @@ package verdict
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"sexton.dev/propagation"
 )
@@ -104,6 +105,11 @@ func Judge(t *propagation.Table, q Question) Answer {
 	for id := range q.Users {
 		j.held[id] = true
 	}
+	j.q.Sides = slices.Clone(q.Sides)
+	for i := range j.q.Sides {
+		j.lead(&j.q.Sides[i])
+	}
+	q.Sides = j.q.Sides
 	a := Answer{Target: q.Target, Namespaces: []Namespace{}, Parents: []string{}, Chain: []Link{}, Verdicts: []Pair{}}
 	for _, s := range q.Sides {
 		a.Namespaces = append(a.Namespaces, j.standing(s))
@@ -178,6 +184,19 @@ func (j *judge) extremes() []*judge {
 		out = append(out, &judge{t: j.t.Relock(locks), q: j.q, held: j.held})
 	}
 	return out
+}
+
+// lead makes the last of a side's targets the one that the path leads to: of several
+// on it, the others are covered, by what is on them or on a parent.
+func (j *judge) lead(s *Side) {
+	if !s.Whole || !strings.HasPrefix(j.q.Target, "/") {
+		return
+	}
+	at, ok := j.t.Resolve(s.Namespace, j.q.Target)
+	m, _ := j.t.Mount(at.Mount)
+	if i := slices.Index(s.Targets, at.Mount); ok && i >= 0 && m.Root == at.Path {
+		s.Targets = append(slices.Delete(slices.Clone(s.Targets), i, i+1), at.Mount)
+	}
 }
 
 // target is the mount that an unmount by path takes.

@@ -41,8 +41,6 @@ func (j *judge) stays(f propagation.Fate, parent propagation.Mount, to Side) str
 		return fmt.Sprintf("the parent, %s, is %s: an unmount on it is told to nobody", name(by), withGroups(by))
 	case propagation.NotReceiver:
 		return fmt.Sprintf("its parent in %s, %s, is %s: it receives nothing from group %d", to.Name, name(by), withGroups(by), parent.Peer)
-	case propagation.Submount:
-		return fmt.Sprintf("in %s, %s is mounted on it and stays", to.Name, name(by))
 	case propagation.Locked:
 		is := "is"
 		if j.q.Unsure[f.Mount] {
@@ -55,6 +53,14 @@ func (j *judge) stays(f propagation.Fate, parent propagation.Mount, to Side) str
 		return fmt.Sprintf("it is the root of %s", to.Name)
 	}
 	return string(f.Why)
+}
+
+func submount(to Side, by propagation.Mount) string {
+	return fmt.Sprintf("in %s, %s is mounted on it and stays", to.Name, name(by))
+}
+
+func busy(by propagation.Mount) string {
+	return fmt.Sprintf("the unmount fails (EBUSY): %s is mounted on it; --detach takes both", name(by))
 }
 
 // errnos are the names of the errors that an unmount fails with.
@@ -77,7 +83,7 @@ func (j *judge) refused(e propagation.Effect) string {
 	about, _ := j.t.Mount(e.Refused.Mount)
 	switch {
 	case e.Errno == ebusy && e.Refused.Why == propagation.Submount:
-		return fmt.Sprintf("the unmount fails (EBUSY): %s is mounted on it; --detach takes both", name(by))
+		return busy(by)
 	case e.Errno == ebusy:
 		return fmt.Sprintf("the unmount fails (EBUSY): %s%s is in use by %s; --detach does not ask", name(about), j.in(about), j.q.Users[about.ID])
 	case e.Errno == einval && e.Refused.Why == propagation.Locked && j.q.Unsure[e.Refused.Mount]:
