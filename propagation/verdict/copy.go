@@ -204,10 +204,9 @@ func (j *judge) withoutParents(from, to Side, m, c propagation.Mount) answer {
 		return untagged(to)
 	}
 	a := j.byTags(to, m, c)
-	if a.verdict == Goes {
-		a = j.unlessCovered(from, to, m, c, a.why)
+	if doubt := j.unlessCovered(from, to, m, c, ""); a.verdict == Goes && doubt.verdict == Unknown {
+		return doubt
 	}
-	a.guess = a.verdict != Unknown
 	return a
 }
 
@@ -219,7 +218,7 @@ func untagged(s Side) answer {
 // shared, so a private mount was made below a private one, or private later; a copy's
 // group was cloned with its parent's.
 func (j *judge) byTags(to Side, m, c propagation.Mount) answer {
-	const guess = ": likely only, by their own tags; what decides is their parents, and those lines are not in the excerpt"
+	const guess = ": likely only, by their own tags; the mounts that they are on decide, and the excerpt has not both (cat /proc/PID/mountinfo has)"
 	if c.Point == "/" {
 		return answer{Stays, fmt.Sprintf("it is the root of %s: what that is on is in no table, and mostly private", to.Name), true}
 	}
