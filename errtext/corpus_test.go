@@ -96,4 +96,4 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-var corpora = []string{"errors.jsonl", "own.jsonl", "own2.jsonl", "held.jsonl", "mounts.jsonl", "own3.jsonl", "own4.jsonl"}
+var corpora = []string{"errors.jsonl", "own.jsonl", "own2.jsonl", "held.jsonl", "mounts.jsonl", "own3.jsonl", "own4.jsonl", "own6.jsonl"}

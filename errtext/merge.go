@@ -71,7 +71,7 @@ func (m *merger) same(e Event, v verdict) (int, bool) {
 	vaguely := v.cause == vague.cause && (len(subjects(e)) == 0 || e.Device != "") || follows(e) || before.Cause == vague.cause && e.Line-m.last <= 1
 	close := e.Line-m.last <= distance && (alone || e.Family == OOM && e.Runtime == "kernel")
 	begins := e.Family == OOM && before.PID != 0 && e.PID == 0 && strings.Contains(lower(e.Text), "invoked oom-killer")
-	return i, close && !begins && (before.Family == e.Family || vaguely) && compatible(before, e)
+	return i, close && !begins && (before.Family == e.Family || vaguely || fails(before, e)) && compatible(before, e)
 }
 
 // subjects are the keys of what an event is about.
@@ -97,6 +97,11 @@ func compatible(a, b Event) bool {
 // nothing and nobody.
 func follows(e Event) bool {
 	return (e.Family == Other || e.Family == "") && e.Runtime == "" && len(subjects(e)) == 0
+}
+
+// fails tells that a device has errors after it did not answer, as the kernel says.
+func fails(before, e Event) bool {
+	return before.Family == RuntimeHang && before.Device != "" && before.Device == e.Device && e.Family == Other && e.Runtime == "kernel"
 }
 
 // sameDevice tells that two names are one device's: with its directory or volume

@@ -84,6 +84,9 @@ func (l *line) sameName(open line) {
 func continues(open, next line, distance int) (glue string, ok bool) {
 	text := strings.TrimLeft(next.text, " \t")
 	caused := strings.HasPrefix(text, "Caused by:") // behind an empty line, as programs in Rust print it
+	if next.program != "" && next.program == open.program && next.source == "" && distance == 1 && hasPrefix(text, outputs) {
+		return "\n", true // journald gives each line of one message a header of its own
+	}
 	if text == "" || next.headed || open.text == "" || distance > 1 && !caused {
 		return "", false
 	}
@@ -98,10 +101,8 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 			return " ", true
 		}
 	}
-	for _, begin := range []string{"* ", "Output:", "output:", "Mounting command:", "Mounting arguments:", "Unmounting arguments:", "what():", "Error:"} {
-		if strings.HasPrefix(text, begin) && (begin != "Error:" || strings.HasSuffix(open.text, ":")) {
-			return "\n", true
-		}
+	if hasPrefix(text, outputs) || hasPrefix(text, []string{"* ", "what():"}) || strings.HasPrefix(text, "Error:") && strings.HasSuffix(open.text, ":") {
+		return "\n", true
 	}
 	if isCut(open, next) && !starts(text) {
 		return "", true
@@ -119,6 +120,19 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 		return " ", true
 	}
 	return "\n", open.headed && open.program != "kernel" || endsOpen(open.text)
+}
+
+// outputs begin the lines of an error that say which program failed, and what it said.
+var outputs = []string{"Output:", "output:", "Mounting command:", "Mounting arguments:", "Unmounting arguments:"}
+
+// hasPrefix tells whether s begins with one of the words.
+func hasPrefix(s string, words []string) bool {
+	for _, w := range words {
+		if strings.HasPrefix(s, w) {
+			return true
+		}
+	}
+	return false
 }
 
 // idGoesOn tells that a wrap cut an id of 64 digits in two.
