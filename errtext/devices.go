@@ -16,7 +16,7 @@ var notDevices = []string{
 }
 
 // saidOfDevice are said of the name before them alone.
-var saidOfDevice = []string{": map in use", ": dataset is busy", ": pool or dataset is busy"}
+var saidOfDevice = []string{": map in use", ": dataset is busy", ": pool or dataset is busy", ": state change failed"}
 
 // netCue ends what stands behind the name of a net device.
 const netCue = " to become free"
@@ -34,7 +34,7 @@ func deviceOf(text, low string, v verdict) string {
 		if !ok {
 			continue
 		}
-		name := strings.Trim(before[strings.LastIndexByte(before, ' ')+1:], "'\"")
+		name := strings.Trim(before[strings.LastIndexAny(before, " \n")+1:], "'\"")
 		if i := strings.LastIndex(before, name); name != "" && name[0] != '-' && name[0] != '/' {
 			return text[i : i+len(name)]
 		}
