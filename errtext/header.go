@@ -211,7 +211,7 @@ func (l *line) date() bool {
 			return true
 		}
 	}
-	if !l.place() && !l.ceph() {
+	if !l.place() && !l.ceph() && !l.worded() {
 		l.tag()
 	}
 	return true

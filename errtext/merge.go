@@ -71,7 +71,7 @@ func (m *merger) same(e Event, v verdict) (int, bool) {
 	vaguely := v.cause == vague.cause && (len(subjects(e)) == 0 || e.Device != "") || follows(e) || before.Cause == vague.cause && e.Line-m.last <= 1
 	close := e.Line-m.last <= distance && (alone || e.Family == OOM && e.Runtime == "kernel")
 	begins := e.Family == OOM && before.PID != 0 && e.PID == 0 && strings.Contains(lower(e.Text), "invoked oom-killer")
-	return i, close && !begins && (before.Family == e.Family || vaguely || fails(before, e)) && compatible(before, e)
+	return i, close && !begins && (before.Family == e.Family || vaguely || fails(before, e) || isBusy(before) && isBusy(e) && e.Line-m.last <= 1) && compatible(before, e)
 }
 
 // subjects are the keys of what an event is about.
@@ -103,6 +103,9 @@ func follows(e Event) bool {
 func fails(before, e Event) bool {
 	return before.Family == RuntimeHang && before.Device != "" && before.Device == e.Device && e.Family == Other && e.Runtime == "kernel"
 }
+
+// isBusy tells an EBUSY: of a line that names nothing it is not known of what.
+func isBusy(e Event) bool { return e.Family == MountBusy || e.Family == DeviceBusy }
 
 // sameDevice tells that two names are one device's: with its directory or volume
 // group, and without. The kernel calls a file system's journal by the device and

@@ -132,6 +132,9 @@ func isObject(s string, p span) bool {
 	if _, code := hasAny(path, ".go:", ".c:", ".rs:", "containers/json"); code {
 		return false
 	}
+	if rest, ok := strings.CutPrefix(strings.TrimLeft(s[p.end:], "\","), " line "); ok && rest != "" && isDigit(rest[0]) {
+		return false // a script's place, in its backtrace
+	}
 	dir := path[:strings.LastIndexByte(path, '/')+1]
 	if strings.HasSuffix(dir, "/bin/") || strings.HasSuffix(dir, "/sbin/") {
 		_, changed := hasAny(before, "rm", "remov", "unlink", "mount", "write", "open", "creat", "cp", "copy")

@@ -26,3 +26,23 @@ func (l *line) ceph() bool {
 	l.text, l.bad = text, l.bad || level == "-1"
 	return true
 }
+
+// worded takes the level off that many programs write behind the time, perhaps
+// with their pid before it and a mark behind it: "342269 ERROR ", "ERROR : ", "- ERROR - ".
+func (l *line) worded() bool {
+	rest := strings.TrimLeft(strings.TrimLeft(l.text, "0123456789"), " \t-|[")
+	n := leading(rest, func(c byte) bool { return c >= 'A' && c <= 'Z' })
+	level, ok := levels[rest[:n]]
+	if !ok || n == len(rest) || strings.IndexByte(" \t:|]", rest[n]) < 0 {
+		return false
+	}
+	l.level(level)
+	l.text = strings.TrimLeft(rest[n:], " \t:|]-")
+	return true
+}
+
+// levels are those that are written in capitals, and as others write them.
+var levels = map[string]string{
+	"ERROR": "error", "ERR": "error", "FATAL": "fatal", "CRITICAL": "fatal", "CRIT": "fatal", "E": "error",
+	"WARNING": "warn", "WARN": "warn", "W": "warn", "INFO": "", "DEBUG": "", "TRACE": "", "NOTICE": "",
+}

@@ -35,7 +35,7 @@ func Read(text []byte) []Event {
 		typed.complete(&e, &r)
 		if ok {
 			m.add(e, r.last, kind)
-		} else if e.Family != "" && alone.Family == "" && (r.bad || r.warns || kind.cause == unknownBusy || strings.HasPrefix(r.low, "error: ")) {
+		} else if e.Family != "" && alone.Family == "" && (r.bad || r.warns || kind.cause == unknownBusy || isError(r.low)) {
 			alone = e
 		}
 	}
@@ -43,6 +43,12 @@ func Read(text []byte) []Event {
 		return []Event{alone} // who pastes one line asks about it
 	}
 	return m.events
+}
+
+// isError tells that a message begins with "Error: ", "TASK ERROR: " or the like.
+func isError(low string) bool {
+	head, _, ok := strings.Cut(low, ": ")
+	return ok && len(head) < 24 && strings.HasSuffix(" "+head, " error")
 }
 
 // repeats reads syslogd's "last message repeated 3 times".

@@ -12,7 +12,7 @@ var programs = map[string]string{
 	"containerd": "containerd", "ctr": "containerd", "nerdctl": "containerd", "containerd-shim": "containerd", "containerd-shim-runc-v2": "containerd", "containerd-shim-runc-v1": "containerd",
 	"crio": "cri-o", "cri-o": "cri-o", "podman": "podman", "conmon": "podman", "buildah": "buildah", "runc": "runc", "crun": "crun", "youki": "youki",
 	"kubelet": "kubelet", "hyperkube": "kubelet", "kubelite": "kubelet", "k3s": "kubelet", "rke2": "kubelet", "kubelet.daemon": "kubelet", "origin-node": "kubelet", "atomic-openshift-node": "kubelet",
-	"kernel": "kernel", "systemd": "systemd", "lxd": "lxd", "lxc": "lxc", "incus": "incus", "incusd": "incus", "lxc-start": "lxc", "lxc-destroy": "lxc", "lxc-stop": "lxc", "lxd.daemon": "lxd",
+	"kernel": "kernel", "systemd": "systemd", "systemd-shutdown": "systemd", "lxd": "lxd", "lxc": "lxc", "incus": "incus", "incusd": "incus", "lxc-start": "lxc", "lxc-destroy": "lxc", "lxc-stop": "lxc", "lxd.daemon": "lxd",
 
 	"rm": tool, "rmdir": tool, "mv": tool, "umount": tool, "umount.nfs": tool, "umount.nfs4": tool, "mount": tool, "mount.nfs": tool, "mount.nfs4": tool, "mount.ceph": tool, "fusermount": tool, "fusermount3": tool,
 	"losetup": tool, "dmsetup": tool, "lvremove": tool, "lvchange": tool, "vgchange": tool, "lvs": tool, "pvcreate": tool, "wipefs": tool, "mkfs.ext4": tool, "mkfs.xfs": tool, "mkfs": tool, "mke2fs": tool,
