@@ -170,7 +170,7 @@ func deviceName(low string, from int) (span, bool) {
 	if n == 0 || n > 255 || word && contains(notDevices, name) || strings.Contains(name, "://") || strings.HasSuffix(name, "-") {
 		return span{}, false
 	}
-	if numbers := strings.Split(name, ":"); len(numbers) == 2 && allDigits(numbers[0]) && allDigits(numbers[1]) {
+	if isNumbers(name) {
 		return span{i, i + n}, true
 	}
 	plain := leading(name, func(c byte) bool { return isLetter(c) || c == '\'' }) == n

@@ -292,7 +292,7 @@ func (l *line) bracketed() bool {
 	if end < 0 {
 		return false
 	}
-	in := strings.Trim(s[1:end], " ")
+	in := strings.TrimPrefix(strings.Trim(s[1:end], " "), "+") // dmesg -d
 	whole, part, dot := strings.Cut(in, ".")
 	digits := leading(whole, isDigit)
 	switch {

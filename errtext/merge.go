@@ -67,8 +67,8 @@ func (m *merger) same(e Event, v verdict) (int, bool) {
 	if e.Runtime == "kernel" {
 		distance = nearKernel
 	}
-	alone := len(subjects(e)) == 0 || len(subjects(before)) == 0 || e.Device != "" && before.Device != "" && sameDevice(before.Device, e.Device)
-	vaguely := v.cause == vague.cause && (len(subjects(e)) == 0 || e.Device != "") || follows(e) || before.Cause == vague.cause && e.Line-m.last <= 1
+	alone := len(subjects(e)) == 0 || len(subjects(before)) == 0 || e.Device != "" && before.Device != "" && sameDevice(before, e)
+	vaguely := v.cause == vague.cause && (len(subjects(e)) == 0 || e.Device != "" || len(subjects(before)) == 0 && e.Line-m.last <= 1) || follows(e) || before.Cause == vague.cause && e.Line-m.last <= 1
 	close := e.Line-m.last <= distance && (alone || e.Family == OOM && e.Runtime == "kernel")
 	begins := e.Family == OOM && before.PID != 0 && e.PID == 0 && strings.Contains(lower(e.Text), "invoked oom-killer")
 	return i, close && !begins && (before.Family == e.Family || vaguely || fails(before, e) || isBusy(before) && isBusy(e) && e.Line-m.last <= 1) && compatible(before, e)
@@ -89,7 +89,7 @@ func subjects(e Event) []string {
 func compatible(a, b Event) bool {
 	agree := func(x, y string) bool { return x == "" || y == "" || x == y }
 	short := min(len(a.Container), len(b.Container))
-	return agree(a.Path, b.Path) && (agree(a.Device, b.Device) || sameDevice(a.Device, b.Device)) && agree(a.PodUID, b.PodUID) &&
+	return agree(a.Path, b.Path) && (agree(a.Device, b.Device) || sameDevice(a, b)) && agree(a.PodUID, b.PodUID) &&
 		a.Container[:short] == b.Container[:short] && (a.PID == 0 || b.PID == 0 || a.PID == b.PID || announces(a) && a.Process == b.Process)
 }
 
@@ -107,14 +107,24 @@ func fails(before, e Event) bool {
 // isBusy tells an EBUSY: of a line that names nothing it is not known of what.
 func isBusy(e Event) bool { return e.Family == MountBusy || e.Family == DeviceBusy }
 
-// sameDevice tells that two names are one device's: with its directory or volume
-// group, and without. The kernel calls a file system's journal by the device and
-// the journal's inode: sda-8.
-func sameDevice(a, b string) bool {
+// sameDevice tells that two names may be one device's: with its directory or
+// volume group, and without. A tool names it by its number, too, and the kernel
+// calls a file system's journal by the device and the journal's inode: sda-8.
+func sameDevice(x, y Event) bool {
+	a, b := x.Device, y.Device
 	if len(a) < len(b) {
 		a, b = b, a
 	}
+	if x.Runtime != "kernel" && isNumbers(a) != isNumbers(b) {
+		return true
+	}
 	return a == b || strings.HasSuffix(a, "/"+b) || strings.HasSuffix(a, "-"+b) || a == b+"-8"
+}
+
+// isNumbers tells a device's major and minor number.
+func isNumbers(device string) bool {
+	major, minor, ok := strings.Cut(device, ":")
+	return ok && allDigits(major) && allDigits(minor)
 }
 
 // announces tells that the kernel says whom it is about to kill: the pid may be

@@ -92,6 +92,7 @@ var likely = []rule{
 		any: []string{"sb_check failed", "couldn't read superblock", "error creating metadata object"}, with: []string{"thin"}},
 	{verdict: verdict{family: ThinPool, cause: "the thin pool or a device of it is missing, damaged or cannot be changed"},
 		any:  []string{"thin pool", "thin-pool", "thinpool", "thin device", "base device uuid", "device-mapper: thin", "thin metadata", "needs_check", "needs-check", "transaction_id", "transaction id", "thin_check", "check of pool", "thin internal device", "space map ", "thin volume", "dm_task_run failed", "devmapper", "devicemapper", "thinly-provisioned"},
+		not:  []string{"switching pool to write mode"}, // it works again, or at last
 		with: append([]string{"deletion of", "switching pool", "read-only", "sending event", "mismatch", "missing", "warning", "couldn't", "wanted", "no space left", "exceed", "status", "expected", "manual repair"}, failed...)},
 	{verdict: verdict{family: RuntimeHang, cause: "a task waits in the kernel and cannot be killed: a device, a file system or memory does not answer"},
 		any: []string{"blocked for more than", "soft lockup", "hard lockup", "rcu_sched self-detected stall", "rcu_sched detected stalls", "detected stalls on cpus", "self-detected stall", "workqueue lockup", "still around after", "processes still around after"}},

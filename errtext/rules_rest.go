@@ -37,6 +37,8 @@ var rest = []rule{
 		any: []string{"directory not empty"}},
 	{verdict: verdict{family: Other, cause: "the device or file system reports errors"},
 		any: []string{"input/output error", "i/o error", "xfs: internal error", "): internal error", "medium error", "critical target error", "transport error, dev ", "ext4-fs error", "read-only file system", "corruption", "force_shutdown", "shutting down filesystem", "rectify the problem", "filesystem has been shut down", "structure needs cleaning", "aborting journal", "error -5", "superblock", "errs: wr"}},
+	{verdict: verdict{family: Other, cause: "the device or file system reports errors"},
+		any: []string{"btrfs critical", "bcachefs (", "f2fs-fs (", "xfs (", "gfs2: ", "ocfs2: "}, with: []string{" corrupt", "writeback error", "): error", " error ", "fatal"}},
 	{verdict: verdict{family: Other, cause: "a file system with the same UUID, a snapshot or a clone of it, is mounted already"},
 		any: []string{"has duplicate uuid"}},
 	{verdict: verdict{family: Other, cause: "the kernel refused to mount it"},
