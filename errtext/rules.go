@@ -95,7 +95,7 @@ var likely = []rule{
 		not:  []string{"switching pool to write mode"}, // it works again, or at last
 		with: append([]string{"deletion of", "switching pool", "read-only", "sending event", "mismatch", "missing", "warning", "couldn't", "wanted", "no space left", "exceed", "status", "expected", "manual repair"}, failed...)},
 	{verdict: verdict{family: RuntimeHang, cause: "a task waits in the kernel and cannot be killed: a device, a file system or memory does not answer"},
-		any: []string{"blocked for more than", "soft lockup", "hard lockup", "rcu_sched self-detected stall", "rcu_sched detected stalls", "detected stalls on cpus", "self-detected stall", "workqueue lockup", "still around after", "processes still around after"}},
+		any: []string{"blocked for more than", "is blocked on a", "allocation deadlock", "soft lockup", "hard lockup", "rcu_sched self-detected stall", "rcu_sched detected stalls", "detected stalls on cpus", "self-detected stall", "workqueue lockup", "still around after", "processes still around after"}},
 	{verdict: verdict{family: RuntimeHang, cause: "the server of a network file system does not answer, and whoever uses it waits in the kernel"},
 		any: []string{"nfs: server ", "lockd: server ", "cifs: vfs: ", "cifs vfs: "}, with: []string{"not responding", "has not responded"}},
 	{verdict: verdict{family: RuntimeHang, cause: slow},

@@ -36,7 +36,7 @@ var rest = []rule{
 	{verdict: verdict{family: Other, cause: "a directory that should be empty is not: something was written below the mount point"},
 		any: []string{"directory not empty"}},
 	{verdict: verdict{family: Other, cause: "the device or file system reports errors"},
-		any: []string{"input/output error", "i/o error", "xfs: internal error", "): internal error", "medium error", "critical target error", "transport error, dev ", "ext4-fs error", "read-only file system", "corruption", "force_shutdown", "shutting down filesystem", "rectify the problem", "filesystem has been shut down", "structure needs cleaning", "aborting journal", "error -5", "superblock", "errs: wr"}},
+		any: []string{"input/output error", "i/o error", "xfs: internal error", "controller is down", "disk failure on", "detected io errors", "async write back metadata", "send error in ", "lost async page write", "): internal error", "medium error", "critical target error", "transport error, dev ", "ext4-fs error", "read-only file system", "corruption", "force_shutdown", "shutting down filesystem", "rectify the problem", "filesystem has been shut down", "structure needs cleaning", "aborting journal", "error -5", "superblock", "errs: wr"}},
 	{verdict: verdict{family: Other, cause: "the device or file system reports errors"},
 		any: []string{"btrfs critical", "bcachefs (", "f2fs-fs (", "xfs (", "gfs2: ", "ocfs2: "}, with: []string{" corrupt", "writeback error", "): error", " error ", "fatal"}},
 	{verdict: verdict{family: Other, cause: "a file system with the same UUID, a snapshot or a clone of it, is mounted already"},
