@@ -62,7 +62,7 @@ func pathLength(s string, quote byte) int {
 	if i := strings.IndexByte(s[:n], '('); i > 1 && n < len(s) && !strings.Contains(s[:n], ")") {
 		n = i // a remark without a space before it
 	}
-	for n > 1 && (strings.IndexByte(",;:]}", s[n-1]) >= 0 || s[n-1] == ')' && !strings.Contains(s[:n], "(") || s[n-1] == '.' && !strings.HasSuffix(s[:n], "..")) {
+	for n > 1 && (strings.IndexByte(",;:]}?", s[n-1]) >= 0 || s[n-1] == ')' && !strings.Contains(s[:n], "(") || s[n-1] == '.' && !strings.HasSuffix(s[:n], "..")) {
 		n--
 	}
 	return n

@@ -35,7 +35,7 @@ func Read(text []byte) []Event {
 		typed.complete(&e, &r)
 		if ok {
 			m.add(e, r.last, kind)
-		} else if e.Family != "" && alone.Family == "" && (r.bad || r.warns || kind.cause == unknownBusy || isError(r.low)) {
+		} else if e.Family != "" && alone.Family == "" && (r.bad || r.warns || kind.cause == unknownBusy || isError(r.low) || isOfTool(r.text)) {
 			alone = e
 		}
 	}
@@ -45,10 +45,11 @@ func Read(text []byte) []Event {
 	return m.events
 }
 
-// isError tells that a message begins with "Error: ", "TASK ERROR: " or the like.
+// isError tells that a message begins with "Error: ", "TASK ERROR: ", "WARNING: "
+// or the like.
 func isError(low string) bool {
 	head, _, ok := strings.Cut(low, ": ")
-	return ok && len(head) < 24 && strings.HasSuffix(" "+head, " error")
+	return ok && len(head) < 24 && (strings.HasSuffix(" "+head, " error") || head == "warning")
 }
 
 // repeats reads syslogd's "last message repeated 3 times".

@@ -48,7 +48,7 @@ var rest = []rule{
 	{verdict: verdict{family: RuntimeHang, cause: "the node did not say in time that the volume is unmounted, and it is taken from it"},
 		any: []string{"not safe to detach", "maxwaitforunmountduration"}},
 	{verdict: verdict{family: Other, cause: "the device is not there"},
-		any: []string{"no such device or address", "no such device", "enxio", "no medium found", "can't find uuid", "can't find label", "special device"}},
+		any: []string{"no such device or address", "rejected by a filter", "no such device", "enxio", "no medium found", "can't find uuid", "can't find label", "special device"}},
 	{verdict: verdict{family: Other, cause: "the kernel or a security module does not allow it"},
 		any: []string{"operation not permitted", "permission denied", "must be superuser", "only root can"}},
 	{verdict: verdict{family: MountBusy, cause: "an unmount failed; the text does not say why, and most often it is busy"},

@@ -82,7 +82,7 @@ func first(rules []rule, low string) (verdict, bool) {
 // stems are in every text that a rule reads, so that the quiet lines of a log
 // are passed over soon. A text that is not ASCII may be in any language.
 var stems = append([]string{
-	"busy", "fail", "err", "can", "able", "not ", "time", "oom", "kill", "memory cgroup", "mems_allowed", "zombie", "defunct", "use", "thin", "pool", "refuse", "denied", "invalid", "deadline", "block", "reject", "unexpected", "fatal", "conflict", "mount", "fork", "exhaust", "limit", "process", "space", "device", "stuck", "hung", "lock", "reserved", "progress", "still", "wait", "stale", "host", "empty", "permission", "pleg", "closed", "already", "full", "stall", "low on", "medium", "active", "exclusiv", "sigterm", "resource", "pod", "abort", "shut", "corrupt", "memory",
+	"busy", "fail", "err", "can", "able", "not ", "time", "oom", "kill", "memory cgroup", "mems_allowed", "zombie", "defunct", "use", "thin", "pool", "refuse", "denied", "invalid", "deadline", "block", "reject", "unexpected", "fatal", "conflict", "mount", "fork", "exhaust", "limit", "process", "space", "device", "stuck", "hung", "lock", "reserved", "progress", "still", "wait", "stale", "host", "empty", "permission", "pleg", "closed", "already", "full", "stall", "low on", "medium", "active", "exclusiv", "sigterm", "resource", "pod", "abort", "shut", "corrupt", "memory", "down", "exist", "session",
 }, busyAbroad...)
 
 // failed is what every error says in one way or the other.
@@ -114,12 +114,12 @@ var busyPhrases = []string{
 //
 // Source: the translations of glibc, util-linux.
 var busyAbroad = []string{
-	"设备或资源忙", "設備或資源忙碌中", "裝置或系統資源忙碌中", "目标忙", "デバイスもしくはリソースがビジー状態です", "デバイスもしくはリソースがビジー", "장치나 자원이 동작 중", "ist belegt", "wird gerade benutzt", "occupé", "périphérique ou ressource", "recurso ocupado", "está ocupado", "risorsa occupata", "è occupat", "устройство или ресурс занято", "Устройство или ресурс занято", "zasoby zajęte", "jest zajęt",
+	"设备或资源忙", "設備或資源忙碌中", "裝置或系統資源忙碌中", "目标忙", "デバイスもしくはリソースがビジー状態です", "デバイスもしくはリソースがビジー", "장치나 자원이 동작 중", "ist belegt", "wird gerade benutzt", "occupé", "périphérique ou ressource", "recurso ocupado", "está ocupado", "risorsa occupata", "è occupat", "устройство или ресурс занято", "Устройство или ресурс занято", "zasoby zajęte", "jest zajęt", "is bezig", "meşgul", "är upptagen", "er optaget", "er opptatt", "resurssi varattu", "erőforrás foglalt", "ресурс зайнят", "recurs ocupat", "je zaneprázdněn", "jsou používány", "đang bận",
 }
 
 // inUse are weaker words: they mean EBUSY for a device or a mount alone.
 var inUse = []string{
-	"filesystem in use", "in use by the system", "is still in use", "still in use", "is used by another", "currently in use", "already mounted", "still mounted", "is mounted", "being used", "in use.", "open logical volume", "in use by", "currently mapped", "still being used", "has watchers", "exclusively", "exclusive access", "used by another device", "currently used by", "is in use", "can't remove open", "exit status 16", "contains a filesystem in use", "not unmounted", "still attached", "busy", "could not logout", "error (9 - internal error)", "device not unmapped", "mounts still exist", "has active", "has dependent", "holders", "contains a mounted", "deactivate open", "remove open device", "held open", "still contains", "is used as thin pool", "currently mounted", "is prohibited while", " open device(s)", "unable to deactivate", "can't remove physical volume",
+	"filesystem in use", "in use by the system", "is still in use", "still in use", "is used by another", "currently in use", "already mounted", "still mounted", "is mounted", "being used", "in use.", "open logical volume", "in use by", "currently mapped", "still being used", "has watchers", "exclusively", "exclusive access", "used by another device", "currently used by", "is in use", "can't remove open", "exit status 16", "contains a filesystem in use", "not unmounted", "still attached", "busy", "could not logout", "error (9 - internal error)", "device not unmapped", "mounts still exist", "has active", "has dependent", "holders", "contains a mounted", "deactivate open", "remove open device", "held open", "still contains", "is used as thin pool", "currently mounted", "is prohibited while", " open device(s)", "overlapping loop device", "is using it", "session exists", "process using the image", "unable to deactivate", "can't remove physical volume",
 }
 
 // inUseDevice are weaker still: they mean EBUSY for a device alone.
