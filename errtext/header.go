@@ -97,9 +97,12 @@ func (l *line) composed() bool {
 	return true
 }
 
-// named is the name of a container that kubectl logs and its like put before
-// each line of its log, if a header follows it: "csi-plugin E0714 15:22:06...".
-func (l *line) named() bool {
+// named is the name of a container, and perhaps of its pod, that kubectl logs and
+// its like put before each line of its log, if a header follows it: "csi-plugin
+// E0714 15:22:06...".
+func (l *line) named() bool { return l.namedBy(2) }
+
+func (l *line) namedBy(most int) bool {
 	s := strings.TrimLeft(l.text, " \t")
 	name, rest, ok := strings.Cut(s, " ")
 	word := strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")
@@ -107,6 +110,10 @@ func (l *line) named() bool {
 		return false
 	}
 	inner := line{text: strings.TrimLeft(rest, " \t")}
+	if most > 1 && inner.namedBy(most-1) {
+		l.text, l.name = inner.text, name+" "+inner.name
+		return true
+	}
 	if !inner.date() && !inner.klog() && !isFields(inner.text) {
 		return false
 	}

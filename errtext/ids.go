@@ -71,7 +71,7 @@ func idWeight(low string, i, n int) int {
 	}
 	before := low[max(0, i-300):i]
 	scoped := false
-	for _, p := range []string{"docker-", "cri-containerd-", "crio-", "libpod-", "nerdctl-", "crio-conmon-", "libpod-conmon-"} {
+	for _, p := range []string{"docker-", "cri-containerd-", "crio-", "libpod-", "nerdctl-", "crio-conmon-", "libpod-conmon-", "docker://", "containerd://", "cri-o://"} {
 		scoped = scoped || strings.HasSuffix(before, p)
 	}
 	switch {

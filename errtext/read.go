@@ -45,11 +45,14 @@ func Read(text []byte) []Event {
 	return m.events
 }
 
+// beginnings are those of sentences that are errors.
+var beginnings = []string{"error ", "failed to ", "unable to ", "could not ", "cannot "}
+
 // isError tells that a message begins with "Error: ", "TASK ERROR: ", "WARNING: "
 // or the like.
 func isError(low string) bool {
 	head, _, ok := strings.Cut(low, ": ")
-	return ok && len(head) < 24 && (strings.HasSuffix(" "+head, " error") || head == "warning")
+	return ok && len(head) < 24 && (strings.HasSuffix(" "+head, " error") || head == "warning") || hasPrefix(low, beginnings)
 }
 
 // repeats reads syslogd's "last message repeated 3 times".

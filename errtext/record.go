@@ -104,6 +104,9 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 	if hasPrefix(text, outputs) || hasPrefix(text, []string{"* ", "what():"}) || strings.HasPrefix(text, "Error:") && strings.HasSuffix(open.text, ":") {
 		return "\n", true
 	}
+	if text[0] == ',' || strings.IndexByte("])", text[0]) >= 0 && strings.Count(open.text, "[") > strings.Count(open.text, "]") || isOutput(open.text, text) {
+		return "\n", true
+	}
 	if isCut(open, next) && !starts(text) {
 		return "", true
 	}
@@ -175,6 +178,14 @@ func starts(text string) bool {
 	}
 	word, _, ok := strings.Cut(text, ": ")
 	return ok && programs[word] != "" || isEcho(text)
+}
+
+// isOutput tells that text is more of what a tool said, which open quotes: "rbd
+// output: rbd: sysfs write failed".
+func isOutput(open, text string) bool {
+	_, said, ok := strings.Cut(open, "output: ")
+	name, _, named := strings.Cut(said, ": ")
+	return ok && named && programs[name] == tool && (!starts(text) || strings.HasPrefix(text, name+": "))
 }
 
 // isIndented tells a line of a program's sentence that is not its first.
