@@ -346,6 +346,9 @@ func (l *line) leveled() bool {
 			l.text, l.headed = strings.TrimLeft(rest[end+1:], " "), true
 			l.bad = l.bad || level == "ERRO[" || level == "FATA[" || level == "EROR[" || level == "CRIT["
 			l.warns = l.warns || level == "WARN["
+			if l.program == "" && (level == "EROR[" || level == "CRIT[" || level == "DBUG[") {
+				l.program = "lxd"
+			}
 			return true
 		}
 	}

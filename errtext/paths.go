@@ -24,6 +24,9 @@ func nextPath(s string, from int) (span, bool) {
 			continue
 		}
 		p := span{i, i + pathLength(s[i:], opener(s, i))}
+		if n := unmounted(s[i:]); n > 0 && strings.HasSuffix(s[:i], "umount: ") {
+			p.end = i + n
+		}
 		if p.end-p.start > longestPath {
 			i = p.end - 1
 			continue
@@ -31,6 +34,16 @@ func nextPath(s string, from int) (span, bool) {
 		return p, true
 	}
 	return span{}, false
+}
+
+// unmounted gives the length of a path of umount's, which has spaces and no quotes:
+// "umount: /media/my disk: target is busy". 0: it has none.
+func unmounted(s string) int {
+	end := strings.Index(s[:min(len(s), longestPath)], ": ")
+	if end < 0 || !strings.Contains(s[:end], " ") || strings.ContainsAny(s[:end], "\n\"'(") || strings.Contains(s[:end], " /") {
+		return 0
+	}
+	return end
 }
 
 // opener is the quote before a path, 0 for none.

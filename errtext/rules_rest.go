@@ -58,4 +58,4 @@ var rest = []rule{
 // vague are failures without a cause that is known; they are events if something
 // in them is: who reports, or what it is about.
 var vague = rule{verdict: verdict{family: Other, cause: "it failed; the text does not say why"},
-	any: []string{"error response from daemon", "error starting", "failed", "cannot", "unable to", "error:", "could not", "couldn't", "can't", "does not exist", "no such container", "doesn't", "missing ", "rejecting ", "failing ", "closed", "result -", "error killing", "error removing", "exit status", "aborting", "level=error", "level=fatal"}}
+	any: []string{"error response from daemon", "error starting", "failed", "cannot", "unable to", "error:", "could not", "couldn't", "can't", "does not exist", "no such container", "doesn't", "missing ", "rejecting ", "failing ", "closed", "result -", "error killing", "error removing", "exit status", "aborting", "level=error", "level=fatal", "is not supported"}}
