@@ -40,7 +40,8 @@ func nextPath(s string, from int) (span, bool) {
 // "umount: /media/my disk: target is busy". 0: it has none.
 func unmounted(s string) int {
 	end := strings.Index(s[:min(len(s), longestPath)], ": ")
-	if end < 0 || !strings.Contains(s[:end], " ") || strings.ContainsAny(s[:end], "\n\"'(") || strings.Contains(s[:end], " /") {
+	end = len(strings.TrimRight(s[:max(end, 0)], " ")) // French has one before a colon
+	if !strings.Contains(s[:end], " ") || strings.ContainsAny(s[:end], "\n\"'(") || strings.Contains(s[:end], " /") {
 		return 0
 	}
 	return end

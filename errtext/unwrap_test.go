@@ -43,7 +43,7 @@ func TestHeaders(t *testing.T) {
 		{"journalctl -o short-monotonic", "[12345.678901] node1 dockerd[795]: text", "text", "dockerd"},
 		{"a chain in the kernel's log", "[12345.678901] EXT4-fs (sdb1): a[7]: text", "EXT4-fs (sdb1): a[7]: text", "kernel"},
 		{"grep's file before a time", "logs/csi.log:2025-07-23T03:20:48.4-04:00 text", "text", ""},
-		{"LXD on a terminal", "EROR[08-24|14:08:08] text", "text", ""},
+		{"LXD on a terminal", "EROR[08-24|14:08:08] text", "text", "lxd"},
 		{"time, level and place", "[2023-01-16T21:02:37.6+00:00 ERROR a::b:b.rs:83] text", "text", ""},
 		{"a container's name in brackets", "[longhorn-manager] time=x msg=text", "time=x msg=text", ""},
 		{"hostile: a place without end", "[2023-01-16T21:02:37.6+00:00 ERROR a::b", "a::b", ""},
