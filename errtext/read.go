@@ -168,7 +168,8 @@ func (r *record) secondPath(v verdict) string {
 // but punctuation and a system call's name is between.
 func attached(low string, end, at int) bool {
 	between := strings.TrimPrefix(strings.Trim(low[end:at], "\"'): ("), "ebusy: ")
-	return between == "" || between == "pool or" || between == "connect" || between == "device or" || between == "failed" || between == "operation"
+	_, called := hasAny(between, ") = -1 ebusy") // strace
+	return called || between == "" || between == "pool or" || between == "connect" || between == "device or" || between == "failed" || between == "operation"
 }
 
 // columnTimes is the "(x12 over 27m)" of a table of events.

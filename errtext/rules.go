@@ -9,7 +9,7 @@ var noOOM = []string{`oomkilled":false`, `oomkilled": false`, "oomkilled: false"
 // certain rules stand before EBUSY is looked for.
 var certain = []rule{
 	{verdict: verdict{family: OOM, cause: "the kernel killed a process since a memory limit, or memory itself, was used up"},
-		any: []string{"oom-kill:", "invoked oom-killer", "out of memory: kill", "memory cgroup out of memory", "killed as a result of limit of", "memory cgroup stats for", "oom-killed", "oom killed", "oomkilled", "oomkilling", "system oom encountered", "oom-killer", "oom killer", "tasks/oom", "taskoom", "oom event", "killed process ", "low on resource: memory", "attempting to reclaim memory", "oom_reaper"},
+		any: []string{"oom-kill:", "invoked oom-killer", "out of memory: kill", "memory cgroup out of memory", "killed as a result of limit of", "memory cgroup stats for", "oom-killed", "oom killed", "oomkilled", "oomkilling", "system oom encountered", "oom-killer", "oom killer", "tasks/oom", "taskoom", "oom event", "killed process ", "low on resource: memory", "attempting to reclaim memory", "has insufficient memory", "oom_reaper"},
 		not: noOOM},
 	{verdict: verdict{family: OOM, context: true}, any: []string{"mems_allowed="}, with: []string{"cpuset="}},
 	{verdict: verdict{family: Config, context: true}, any: []string{"skip loading plugin", "devmapper not configured", "skipping containerd worker"}}, // at each start
