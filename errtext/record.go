@@ -122,6 +122,9 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 	if quoteIsOpen(open.text) || strings.Count(open.text, "(") > strings.Count(open.text, ")") {
 		return " ", true
 	}
+	if open.program == "kernel" && open.width > terminal*2/3 && (isLetter(text[0]) && !isUpper(text[0]) || text[0] == '/') {
+		return " ", true // mail breaks lines between words
+	}
 	return "\n", open.headed && open.program != "kernel" || endsOpen(open.text)
 }
 
