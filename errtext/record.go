@@ -101,7 +101,7 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 			return " ", true
 		}
 	}
-	if hasPrefix(text, outputs) || hasPrefix(text, []string{"* ", "what():"}) || strings.HasPrefix(text, "Error:") && strings.HasSuffix(open.text, ":") {
+	if hasPrefix(text, outputs) || hasPrefix(text, []string{"* ", "what():", "failed: ", "mount warning:"}) || strings.HasPrefix(text, "Error:") && strings.HasSuffix(open.text, ":") {
 		return "\n", true
 	}
 	if text[0] == ',' || strings.IndexByte("])", text[0]) >= 0 && strings.Count(open.text, "[") > strings.Count(open.text, "]") || isOutput(open.text, text) {
@@ -122,7 +122,7 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 	if quoteIsOpen(open.text) || strings.Count(open.text, "(") > strings.Count(open.text, ")") {
 		return " ", true
 	}
-	if open.program == "kernel" && open.width > terminal*2/3 && (isLetter(text[0]) && !isUpper(text[0]) || text[0] == '/') {
+	if open.program == "kernel" && (open.width > terminal*2/3 || strings.Count(open.text, `"`)%2 == 1) && (isLetter(text[0]) && !isUpper(text[0]) || text[0] == '/') {
 		return " ", true // mail breaks lines between words
 	}
 	return "\n", open.headed && open.program != "kernel" || endsOpen(open.text)
