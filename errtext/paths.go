@@ -132,7 +132,7 @@ func isObject(s string, p span) bool {
 	if len(words) > 0 && contains(notPaths, strings.Trim(words[len(words)-1], "\"'([:")) || path == "/" && strings.HasSuffix(before, " on ") {
 		return false
 	}
-	if quote := strings.LastIndexAny(before, "\"'"); quote >= 0 && quote < len(before)-1 && strings.HasSuffix(before[:quote], "command ") {
+	if quote := strings.LastIndexAny(before, "\"'"); quote >= 0 && strings.HasSuffix(before[:quote], "command ") && programs[strings.TrimRight(before[quote+1:], " ")] != tool {
 		return false // an argument of a program that ran
 	}
 	if strings.HasPrefix(path, "/proc/") && strings.Contains(path, "/fd/") {
