@@ -52,7 +52,7 @@ var beginnings = []string{"error ", "failed to ", "unable to ", "could not ", "c
 // or the like.
 func isError(low string) bool {
 	head, _, ok := strings.Cut(low, ": ")
-	return ok && len(head) < 24 && (strings.HasSuffix(" "+head, " error") || head == "warning") || hasPrefix(low, beginnings)
+	return ok && len(head) < 48 && (strings.HasSuffix(" "+head, " error") || strings.HasSuffix(head, " failed") || head == "warning") || hasPrefix(low, beginnings)
 }
 
 // repeats reads syslogd's "last message repeated 3 times".

@@ -32,7 +32,7 @@ var kubeletFiles = []string{
 var kubeletWords = []string{
 	"from runtime service failed", "pleg is not healthy", "error syncing pod", "orphaned pod", "unmountvolume.", "mountvolume.", "mapvolume.", "unmountdevice failed for volume", "operation for \"", "nodenotready", "kubeletnotready", "failedkillpod", "failedmount", "failedunmount", "failedcreatepodsandbox", "failed create pod sandbox",
 	"failed to \"startcontainer\"", "failed to \"killcontainer\"", "failed to \"killpodsandbox\"", "failed to \"createpodsandbox\"", "unable to attach or mount volumes", "unable to mount volumes for pod", "error killing pod", "container runtime is down", "skipping pod synchronization", "runpodsandbox from", "failed to clean up pod", "failed to remove pod volumes", "failed to cleanup volumes", "syncpod", "poduid=",
-	"kubelethas", "kubelet stopped posting", "status is now: node", "failed to create pod sandbox", "failed to start sandbox container", "failed to run kubelet", "kubelet cgroup driver",
+	"kubelethas", "liveness probe failed", "readiness probe failed", "startup probe failed", " probe errored", "kubelet stopped posting", "status is now: node", "failed to create pod sandbox", "failed to start sandbox container", "failed to run kubelet", "kubelet cgroup driver",
 }
 
 // runtimeWords tell the runtime by what it alone prints; the first that is in
@@ -41,7 +41,7 @@ var runtimeWords = []struct {
 	runtime string
 	words   []string
 }{
-	{"kernel", []string{"invoked oom-killer", "out of memory: kill", "oom-kill:", "memory cgroup stats for", "killed as a result of limit of", "unregister_netdevice", "fork rejected by pids controller", "blocked for more than", "soft lockup", "device-mapper: thin:", "overlayfs:", "ext4-fs", "buffer i/o error", "jbd2", "mems_allowed=", "device-mapper: table:", "xfs (", "oom_reaper", "rcu: info", "block nbd", "nf_conntrack:", "i/o error, dev ", "nfs: server ", "cifs: vfs: ", "cifs vfs: ", "workqueue lockup", "libceph: ", "ceph: mds"}},
+	{"kernel", []string{"invoked oom-killer", "out of memory: kill", "oom-kill:", "memory cgroup stats for", "killed as a result of limit of", "unregister_netdevice", "fork rejected by pids controller", "blocked for more than", "soft lockup", "device-mapper: thin:", "overlayfs:", "ext4-fs", "buffer i/o error", "jbd2", "mems_allowed=", "device-mapper: table:", "xfs (", "oom_reaper", "rcu: info", "block nbd", "nf_conntrack:", "i/o error, dev ", "nfs: server ", "cifs: vfs: ", "cifs vfs: ", "workqueue lockup", "libceph: ", "ceph: mds", "lustreerror: "}},
 	{"docker", []string{"error response from daemon", "error starting daemon", "docker daemon", "handler for ", "cannot start service", "docker-compose", "an http request took too long", "cannotcreatecontainererror", "cannotstartcontainererror", "dockertimeouterror", "docker: ", "failed to exit within", "trying direct sigkill", "did not receive an exit event", "error initializing graphdriver", "devmapper: error", "devmapper: thin pool", "devicemapper: error", "failed to register layer", "error during connect: ", "%2fdocker.sock", "unixhttpconnectionpool", "libnetwork", "api error (500)", "libcontainerd", "daemon/graphdriver", "com.docker"}},
 	{"buildah", []string{"buildah"}},
 	{"cri-o", []string{"cri-o", "crio", "kubernetes.io/cri-o", "error reserving ctr name", "error reserving pod name"}},
