@@ -25,7 +25,7 @@ var programs = map[string]string{
 // Source: kubernetes pkg/kubelet, pkg/volume.
 var kubeletFiles = []string{
 	"kubelet", "remote_", "kuberuntime", "kuberuntimemanager", "pod_workers", "nestedpendingoperations", "goroutinemap", "generic.go", "reconciler", "desired_state", "docker_", "cni.go",
-	"cri_stats", "prober", "eviction", "pod_container", "qos_", "subpath", "secret.go", "configmap", "projected", "csi_", "volume_manager", "operation_generator", "log.go", "container_manager", "oom_", "setters", "rbd.go", "rbd_util", "mount_helper", "handler", "log_metrics", "pod_startup", "helpers.go", "status_manager", "image_gc", "container_gc", "manager.go", "driver-call", "volume_path_handler", "reconstruct", "actual_state", "cadvisor_", "plugin_", "cpu_manager", "memory_manager", "topology_manager", "nodeshutdown", "empty_dir", "downwardapi", "iscsi_util", "aws_ebs", "aws_util", "gce_",
+	"cri_stats", "prober", "eviction", "pod_container", "qos_", "subpath", "secret.go", "configmap", "projected", "csi_", "volume_manager", "operation_generator", "log.go", "container_manager", "oom_", "setters", "rbd.go", "rbd_util", "mount_helper", "handler", "log_metrics", "pod_startup", "helpers.go", "status_manager", "image_gc", "container_gc", "manager.go", "driver-call", "volume_path_handler", "reconstruct", "actual_state", "cadvisor_", "plugin_", "cpu_manager", "memory_manager", "topology_manager", "nodeshutdown", "empty_dir", "downwardapi", "iscsi_util", "aws_ebs", "aws_util", "gce_", "vsphere_volume",
 }
 
 // kubeletWords are in what kubelet prints in its log and in events.
