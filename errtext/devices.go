@@ -42,7 +42,7 @@ func deviceOf(text, low string, v verdict) string {
 	if p, ok := devPath(low, v.at); ok {
 		return text[p.start:p.end]
 	}
-	if d, ok := kernelDevice(low, v.at); ok {
+	if d, ok := kernelDevice(low, v.at); ok && text[d.start:d.end] == low[d.start:d.end] {
 		return text[d.start:d.end]
 	}
 	for _, cue := range deviceCues {

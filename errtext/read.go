@@ -35,7 +35,7 @@ func Read(text []byte) []Event {
 		typed.complete(&e, &r)
 		if ok {
 			m.add(e, r.last, kind)
-		} else if e.Family != "" && alone.Family == "" && (r.bad || r.warns || kind.cause == unknownBusy || isError(r.low) || isOfTool(r.text)) {
+		} else if e.Family != "" && alone.Family == "" && (r.bad || r.warns || r.program != "" || kind.cause == unknownBusy || isError(r.low) || isOfTool(r.text)) {
 			alone = e
 		}
 	}
@@ -46,7 +46,7 @@ func Read(text []byte) []Event {
 }
 
 // beginnings are those of sentences that are errors.
-var beginnings = []string{"error ", "failed to ", "unable to ", "could not ", "cannot "}
+var beginnings = []string{"error ", "failed to ", "unable to ", "could not ", "cannot ", "health_warn ", "health_err "}
 
 // isError tells that a message begins with "Error: ", "TASK ERROR: ", "WARNING: "
 // or the like.

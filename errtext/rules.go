@@ -99,7 +99,7 @@ var likely = []rule{
 	{verdict: verdict{family: RuntimeHang, cause: "the server of a network file system does not answer, and whoever uses it waits in the kernel"},
 		any: []string{"nfs: server ", "lockd: server ", "cifs: vfs: ", "cifs vfs: "}, with: []string{"not responding", "has not responded"}},
 	{verdict: verdict{family: RuntimeHang, cause: slow},
-		any: []string{"deadline exceeded", "did not start before the specified timeout", "pleg is not healthy", "pleg was last seen active", "deadlineexceeded", "timed out", "stop-sigterm", "timeout exceeded", "timeout expired", "timeout waiting", "timeout after", "timeout of", "timeout was reached", "timeout was exceeded", "timeout: ", ": timeout", "not responding", "unresponsive", "result 'timeout'", "hung", "stuck", "took too long", "waiting for connection", "still running after"}},
+		any: []string{"deadline exceeded", "did not start before the specified timeout", "pleg is not healthy", "pleg was last seen active", "deadlineexceeded", "timed out", "stop-sigterm", "timeout exceeded", "timeout expired", "timeout waiting", "timeout after", "timeout of", "timeout was reached", "timeout was exceeded", "timeout: ", ": timeout", "not responding", "unresponsive", "result 'timeout'", "hung", "stuck", "took too long", "waiting for connection", "still running after", "stop job is running", "start job is running", "is taking a long time"}},
 	{verdict: verdict{family: RuntimeHang, cause: "an earlier request about the same container never ended"},
 		any: []string{"is reserved for", "name is reserved", "removal of container", "already in progress"}},
 	{verdict: verdict{family: RuntimeHang, cause: "the container's processes do not die, or their end is not noticed"},

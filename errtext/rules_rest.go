@@ -32,7 +32,7 @@ var rest = []rule{
 	{verdict: verdict{family: Other, cause: "the server behind the mount is gone"},
 		any: []string{"transport endpoint is not connected", "stale file handle", "stale nfs file handle", "host is down", "no route to host"}},
 	{verdict: verdict{family: Other, cause: "it is not a mount point, or not any more"},
-		any: []string{"not mounted", "no mount point specified", "not a mount point", "invalid argument", "no such file or directory"}, with: []string{"umount", "unmount"}, not: []string{"'not mounted' behavior"}},
+		any: []string{"not mounted", ": not found", "no mount point specified", "not a mount point", "invalid argument", "no such file or directory"}, with: []string{"umount", "unmount"}, not: []string{"'not mounted' behavior"}},
 	{verdict: verdict{family: Other, cause: "a directory that should be empty is not: something was written below the mount point"},
 		any: []string{"directory not empty"}},
 	{verdict: verdict{family: Other, cause: "the device or file system reports errors"},
@@ -51,10 +51,12 @@ var rest = []rule{
 		any: []string{"stopped posting node status", "status is now: nodenotready"}},
 	{verdict: verdict{family: Other, cause: "the node's disk is nearly full, and its pods are evicted"},
 		any: []string{"has disk pressure", "hasdiskpressure", "diskpressure "}, with: []string{"true", "nodehas"}},
+	{verdict: verdict{family: Other, cause: "a service ended, or was ended, and systemd did not expect it"},
+		any: []string{"main process exited, code=", "mount process exited, code=killed"}, not: []string{"status=0/"}},
 	{verdict: verdict{family: Other, cause: "the device is not there"},
 		any: []string{"no such device or address", "rejected by a filter", "no such device", "enxio", "no medium found", "can't find uuid", "can't find label", "special device"}},
 	{verdict: verdict{family: Other, cause: "the kernel or a security module does not allow it"},
-		any: []string{"operation not permitted", "permission denied", "must be superuser", "only root can"}},
+		any: []string{"operation not permitted", "permission denied", "must be superuser", "only root can", "no write access"}},
 	{verdict: verdict{family: MountBusy, cause: "an unmount failed; the text does not say why, and most often it is busy"},
 		any: []string{"failed unmounting", "failed to unmount", "unmount failed", "could not unmount", "cannot unmount", "unable to unmount", "failed to umount", "umount failed"}},
 }
@@ -62,4 +64,4 @@ var rest = []rule{
 // vague are failures without a cause that is known; they are events if something
 // in them is: who reports, or what it is about.
 var vague = rule{verdict: verdict{family: Other, cause: "it failed; the text does not say why"},
-	any: []string{"error response from daemon", "error starting", "failed", "cannot", "unable to", "error:", "could not", "couldn't", "can't", "does not exist", "no such container", "doesn't", "missing ", "rejecting ", "failing ", "closed", "result -", "error killing", "error removing", "exit status", "aborting", "level=error", "level=fatal", "is not supported"}}
+	any: []string{"error response from daemon", "error starting", "failed", "cannot", "unable to", "error:", "could not", "couldn't", "can't", "does not exist", "no such container", "doesn't", "missing ", "rejecting ", "failing ", "closed", "result -", "error killing", "error removing", "exit status", "aborting", "level=error", "level=fatal", "is not supported", "is not available", "not found in /etc/"}}

@@ -56,6 +56,7 @@ var runtimeWords = []struct {
 	{"docker", []string{"/var/lib/docker", "/var/run/docker", "/run/docker", "dockerd", "driver \"", "driver overlay2 failed", "driver overlay failed", "driver aufs failed", "driver devicemapper failed", "driver btrfs failed", "driver zfs failed", "driver vfs failed", "unable to remove filesystem for", "docker.service", "docker.sock", "docker/overlay", "docker/containers/", "docker/devicemapper", "docker/aufs", "docker/volumes/", "docker/btrfs", "docker/zfs", "docker/vfs", "docker container", " docker "}},
 	{"podman", []string{"/containers/storage/", "machine-libpod"}},
 	{"docker", []string{"error creating overlay mount to"}},
+	{"systemd", []string{"stop job is running", "start job is running"}},
 }
 
 // runtimeOf tells who reports: the outermost layer that the text shows, since

@@ -82,7 +82,7 @@ func first(rules []rule, low string) (verdict, bool) {
 // stems are in every text that a rule reads, so that the quiet lines of a log
 // are passed over soon. A text that is not ASCII may be in any language.
 var stems = append([]string{
-	"busy", "fail", "err", "can", "able", "not ", "time", "oom", "kill", "memory cgroup", "mems_allowed", "zombie", "defunct", "use", "thin", "pool", "refuse", "denied", "invalid", "deadline", "block", "reject", "unexpected", "fatal", "conflict", "mount", "fork", "exhaust", "limit", "process", "space", "device", "stuck", "hung", "lock", "reserved", "progress", "still", "wait", "stale", "host", "empty", "permission", "pleg", "closed", "already", "full", "stall", "low on", "medium", "active", "exclusiv", "sigterm", "resource", "pod", "abort", "shut", "corrupt", "memory", "down", "exist", "session", "read-only", "pressure", "stopped",
+	"busy", "fail", "err", "can", "able", "not ", "time", "oom", "kill", "memory cgroup", "mems_allowed", "zombie", "defunct", "use", "thin", "pool", "refuse", "denied", "invalid", "deadline", "block", "reject", "unexpected", "fatal", "conflict", "mount", "fork", "exhaust", "limit", "process", "space", "device", "stuck", "hung", "lock", "reserved", "progress", "still", "wait", "stale", "host", "empty", "permission", "pleg", "closed", "already", "full", "stall", "low on", "medium", "active", "exclusiv", "sigterm", "resource", "pod", "abort", "shut", "corrupt", "memory", "down", "exist", "session", "read-only", "pressure", "stopped", "job is running", "long time",
 }, busyAbroad...)
 
 // failed is what every error says in one way or the other.
@@ -132,7 +132,7 @@ var deviceWords = []string{
 
 // mountWords are operations on a mount or on a directory entry.
 var mountWords = []string{
-	"umount", "unmount", "unlink", "rename", "rmdir", "remove", "removing", "mount", "rm:", "mv:", "delete", "replacing", "subvolume", "cleanup", "clean up", "removal", "destroy", "filesystem",
+	"umount", "unmount", "unlink", "rename", "rmdir", "remove", "removing", "mount", "rm:", "mv:", "delete", "replacing", "subvolume", "cleanup", "clean up", "removal", "destroy", "filesystem", "pivot_root", "switch_root",
 }
 
 // unknownBusy is the cause where all that is said is EBUSY.
