@@ -56,7 +56,7 @@ func deviceOf(text, low string, v verdict) string {
 			if start := from - len(cue); start > 0 && isLetter(low[start-1]) && isLetter(cue[0]) {
 				continue // the end of a longer word
 			}
-			if d, ok := deviceName(low, from); ok && !(cue == "pool " && allDigits(low[d.start:d.end])) { // of dmsetup status
+			if d, ok := deviceName(low, from); ok && !((cue == "pool " || cue == "waiting for ") && allDigits(low[d.start:d.end])) { // of dmsetup status, a count
 				return text[d.start:d.end]
 			}
 		}

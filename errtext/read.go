@@ -35,7 +35,7 @@ func Read(text []byte) []Event {
 		typed.complete(&e, &r)
 		if ok {
 			m.add(e, r.last, kind)
-		} else if e.Family != "" && alone.Family == "" && (r.bad || r.warns || r.program != "" || kind.cause == unknownBusy || isError(r.low) || isOfTool(r.text)) {
+		} else if e.Family != "" && alone.Family == "" && (kind.cause == unknownBusy || r.isError()) {
 			alone = e
 		}
 	}
@@ -48,11 +48,21 @@ func Read(text []byte) []Event {
 // beginnings are those of sentences that are errors.
 var beginnings = []string{"error ", "failed to ", "unable to ", "could not ", "cannot ", "health_warn ", "health_err "}
 
-// isError tells that a message begins with "Error: ", "TASK ERROR: ", "WARNING: "
-// or the like.
-func isError(low string) bool {
-	head, _, ok := strings.Cut(low, ": ")
-	return ok && len(head) < 48 && (strings.HasSuffix(" "+head, " error") || strings.HasSuffix(head, " failed") || head == "warning") || hasPrefix(low, beginnings)
+// isError tells that a record of which nothing is known is an error by its level,
+// or by how it begins: "Error: ", "TASK ERROR: ", "WARNING: ", "rm: cannot". What
+// programs say that have nothing to do with containers or storage is none.
+func (r *record) isError() bool {
+	known := r.program == "" || programs[r.program] != ""
+	head, _, ok := strings.Cut(r.low, ": ")
+	switch {
+	case r.bad || r.warns || strings.HasPrefix(r.low, "error: "):
+		return true
+	case !known:
+		return false
+	case r.program != "" || isOfTool(r.text) || hasPrefix(r.low, beginnings):
+		return true
+	}
+	return ok && len(head) < 48 && (strings.HasSuffix(" "+head, " error") || strings.HasSuffix(head, " failed") || head == "warning")
 }
 
 // repeats reads syslogd's "last message repeated 3 times".

@@ -16,7 +16,7 @@ var programs = map[string]string{
 
 	"rm": tool, "rmdir": tool, "mv": tool, "umount": tool, "umount.nfs": tool, "umount.nfs4": tool, "mount": tool, "mount.nfs": tool, "mount.nfs4": tool, "mount.ceph": tool, "fusermount": tool, "fusermount3": tool,
 	"losetup": tool, "dmsetup": tool, "lvremove": tool, "lvchange": tool, "vgchange": tool, "lvs": tool, "pvcreate": tool, "wipefs": tool, "mkfs.ext4": tool, "mkfs.xfs": tool, "mkfs": tool, "mke2fs": tool,
-	"rbd": tool, "iscsiadm": tool, "iscsid": tool, "multipath": tool, "multipathd": tool, "mdadm": tool, "cryptsetup": tool, "zfs": tool, "zpool": tool, "btrfs": tool, "blockdev": tool, "sgdisk": tool, "dmeventd": tool, "qemu-img": tool, "qemu-nbd": tool, "lvm": tool,
+	"rbd": tool, "iscsiadm": tool, "iscsid": tool, "multipath": tool, "multipathd": tool, "mdadm": tool, "cryptsetup": tool, "zfs": tool, "zpool": tool, "btrfs": tool, "blockdev": tool, "sgdisk": tool, "dmeventd": tool, "qemu-img": tool, "qemu-nbd": tool, "ceph-fuse": tool, "lvm": tool,
 	"bash": tool, "sh": tool, "-bash": tool, "/bin/sh": tool, "/bin/bash": tool, "fork": tool, "runtime": tool, "find": tool, "cp": tool, "ln": tool, "kill": tool, "nsenter": tool, "device-mapper": tool,
 }
 
