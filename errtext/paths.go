@@ -24,8 +24,8 @@ func nextPath(s string, from int) (span, bool) {
 			continue
 		}
 		p := span{i, i + pathLength(s[i:], opener(s, i))}
-		if n := unmounted(s[i:]); n > 0 && strings.HasSuffix(s[:i], "umount: ") {
-			p.end = i + n
+		if strings.HasSuffix(s[:i], "umount: ") {
+			p.end = max(p.end, i+unmounted(s[i:]))
 		}
 		if p.end-p.start > longestPath {
 			i = p.end - 1
@@ -132,7 +132,7 @@ func isObject(s string, p span) bool {
 	if len(words) > 0 && contains(notPaths, strings.Trim(words[len(words)-1], "\"'([:")) || path == "/" && strings.HasSuffix(before, " on ") {
 		return false
 	}
-	if quote := strings.LastIndexAny(before, "\"'"); quote >= 0 && strings.HasSuffix(before[:quote], "command ") && programs[strings.TrimRight(before[quote+1:], " ")] != tool {
+	if _, ran, ok := strings.Cut(before, "command "); ok && len(ran) > 1 && (ran[0] == '"' || ran[0] == '\'') && isLetter(ran[1]) && programs[strings.TrimRight(ran[1:], " ")] != tool {
 		return false // an argument of a program that ran
 	}
 	if strings.HasPrefix(path, "/proc/") && strings.Contains(path, "/fd/") {
@@ -149,7 +149,7 @@ func isObject(s string, p span) bool {
 	if _, code := hasAny(path, ".go:", ".c:", ".rs:", "containers/json"); code {
 		return false
 	}
-	if rest, ok := strings.CutPrefix(strings.TrimLeft(s[p.end:], "\","), " line "); ok && rest != "" && isDigit(rest[0]) {
+	if hasPrefix(s[p.end:], []string{" line ", "\", line "}) {
 		return false // a script's place, in its backtrace
 	}
 	dir := path[:strings.LastIndexByte(path, '/')+1]

@@ -101,7 +101,7 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 			return " ", true
 		}
 	}
-	if hasPrefix(text, outputs) || hasPrefix(text, []string{"* ", "what():", "failed: ", "mount warning:"}) || strings.HasPrefix(text, "Error:") && strings.HasSuffix(open.text, ":") {
+	if strings.IndexByte("OoMU*wfmE", text[0]) >= 0 && (hasPrefix(text, outputs) || hasPrefix(text, []string{"* ", "what():", "failed: ", "mount warning:"}) || strings.HasPrefix(text, "Error:") && strings.HasSuffix(open.text, ":")) {
 		return "\n", true
 	}
 	if text[0] == ',' || strings.IndexByte("])", text[0]) >= 0 && strings.Count(open.text, "[") > strings.Count(open.text, "]") || isOutput(open.text, text) {

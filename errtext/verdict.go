@@ -21,7 +21,7 @@ type rule struct {
 // judge finds the verdict of a record. The first rule that matches decides, so
 // what is certain stands before what is likely.
 func judge(low string) (verdict, bool) {
-	if _, ok := hasAny(low, stems...); !ok {
+	if !stems.in(low) {
 		return verdict{}, false
 	}
 	if v, ok := first(certain, low); ok {
@@ -81,9 +81,9 @@ func first(rules []rule, low string) (verdict, bool) {
 
 // stems are in every text that a rule reads, so that the quiet lines of a log
 // are passed over soon. A text that is not ASCII may be in any language.
-var stems = append([]string{
+var stems = newSieve(append([]string{
 	"busy", "fail", "err", "can", "able", "not ", "time", "oom", "kill", "memory cgroup", "mems_allowed", "zombie", "defunct", "use", "thin", "pool", "refuse", "denied", "invalid", "deadline", "block", "reject", "unexpected", "fatal", "conflict", "mount", "fork", "exhaust", "limit", "process", "space", "device", "stuck", "hung", "lock", "reserved", "progress", "still", "wait", "stale", "host", "empty", "permission", "pleg", "closed", "already", "full", "stall", "low on", "medium", "active", "exclusiv", "sigterm", "resource", "pod", "abort", "shut", "corrupt", "memory", "down", "exist", "session", "read-only", "pressure", "stopped", "job is running", "long time",
-}, busyAbroad...)
+}, busyAbroad...))
 
 // failed is what every error says in one way or the other.
 var failed = []string{"fail", "error", "cannot", "can't", "could not", "couldn't", "unable", "not ", "refused", "denied", "invalid", "timed out", "timeout", "warning", "deadline", "blocked", "rejected", "unexpected", "fatal", "panic", "abort", "conflict", "no such"}
