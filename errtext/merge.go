@@ -108,7 +108,7 @@ func fails(before, e Event) bool {
 func isBusy(e Event) bool { return e.Family == MountBusy || e.Family == DeviceBusy }
 
 // sameDevice tells that two names may be one device's: with its directory or
-// volume group, and without. A tool names it by its number, too, and the kernel
+// volume group, and without; LVM's vg/pool is vg-pool-tpool below it. A tool names it by its number, too, and the kernel
 // calls a file system's journal by the device and the journal's inode: sda-8.
 func sameDevice(x, y Event) bool {
 	a, b := x.Device, y.Device
@@ -118,7 +118,7 @@ func sameDevice(x, y Event) bool {
 	if x.Runtime != "kernel" && isNumbers(a) != isNumbers(b) {
 		return true
 	}
-	return a == b || strings.HasSuffix(a, "/"+b) || strings.HasSuffix(a, "-"+b) || a == b+"-8"
+	return a == b || strings.HasSuffix(a, "/"+b) || strings.HasSuffix(a, "-"+b) || a == b+"-8" || strings.HasPrefix(a, strings.Replace(b, "/", "-", 1)+"-") && strings.Contains(b, "/")
 }
 
 // isNumbers tells a device's major and minor number.
