@@ -288,6 +288,9 @@ func (l *line) klog() bool {
 // 2021] ", and a level like "[ERROR] ".
 func (l *line) bracketed() bool {
 	s := strings.TrimLeft(l.text, " \t")
+	if host, time, ok := strings.Cut(s, " kernel: ["); ok && leading(host, isKernelName) == len(host) {
+		s = "kernel: [" + time
+	}
 	if tagged, ok := strings.CutPrefix(s, "kernel:"); ok {
 		l.text, l.program, l.headed = strings.TrimLeft(tagged, " "), "kernel", true
 		return true
@@ -307,6 +310,7 @@ func (l *line) bracketed() bool {
 		len(in) == 24 && strings.Index(months, in[4:7])%3 == 0 && in[13] == ':':
 		defer l.ownTag()
 		l.program = "kernel"
+	case l.program == "kernel" && len(in) > 1 && (in[0] == 'T' || in[0] == 'C') && allDigits(in[1:]): // task or processor
 	case in == "ERROR" || in == "WARN" || in == "INFO" || in == "error" || in == "fatal" || in == "WARNING":
 	default:
 		return false
