@@ -81,7 +81,7 @@ var likely = []rule{
 	{verdict: verdict{family: Pids, cause: "a process of the container is not gone: dead and not reaped, or it cannot be killed"},
 		any: []string{"task must be stopped before deletion", "process already finished", "no such process", "waitid: no child", "wait: no child process", "cannot delete running task", "container is running: failed precondition", "that is not stopped: "}},
 	{verdict: verdict{family: ThinPool, cause: "the thin pool has no free blocks, or fewer than the runtime wants to keep"},
-		any: []string{"free data blocks", "free metadata blocks", "out-of-data-space", "out of data space", "low water mark", "out of metadata space", "no free metadata", "out_of_data_space", "remaining free space in metadata", "no space for thin", "reached threshold", "thin pool is full", "data space exhausted", "metadata space exhausted", "running out of data space"}},
+		any: []string{"free data blocks", "free metadata blocks", "out-of-data-space", "out of data space", "low water mark", "out of metadata space", "no free metadata", "no free data", "out_of_data_space", "remaining free space in metadata", "no space for thin", "reached threshold", "thin pool is full", "data space exhausted", "metadata space exhausted", "running out of data space"}},
 	{verdict: verdict{family: ThinPool, cause: "a thin device was not deleted: it is in use (EBUSY) or was gone already (ENODATA); the line is the same for both"},
 		any: []string{"deletion of thin device"}},
 	{verdict: verdict{family: ThinPool, cause: "the thin pool holds no device of that id: it was gone already (ENODATA)"},
