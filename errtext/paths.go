@@ -125,6 +125,9 @@ func isObject(s string, p span) bool {
 	if host, remote := strings.CutSuffix(word, ":"); remote && strings.Contains(host, ".") && !strings.ContainsAny(host, "/:,=") {
 		return false // a directory of another host
 	}
+	if strings.HasSuffix(word, "=") && strings.HasSuffix(s[:p.start-len(word)], " -o ") {
+		return false // one of the options of a mount
+	}
 	words := strings.Fields(strings.TrimRight(before, " \"'"))
 	if len(words) > 0 && len(words[len(words)-1]) > 1 && words[len(words)-1][0] == '-' {
 		return false // the value of an option
