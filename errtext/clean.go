@@ -24,7 +24,17 @@ func clean(s string) string {
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
 		s = printable(s)
 	}
-	return strings.TrimRight(typed.Replace(s), " \t")
+	return strings.TrimRight(typed.Replace(uncoded(s)), " \t")
+}
+
+// uncoded takes the marks of Markdown's code off a line that begins or ends with
+// one, and has none inside.
+func uncoded(s string) string {
+	t := strings.TrimSpace(s)
+	if in := strings.Trim(t, "`"); in != t && !strings.Contains(in, "`") {
+		return strings.Replace(s, t, in, 1)
+	}
+	return s
 }
 
 // printable drops control characters and terminal sequences: ESC [ ... letter,

@@ -96,4 +96,43 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
+// How a text was pasted does not change what it tells.
+func TestPasted(t *testing.T) {
+	ways := map[string]func(string) string{
+		"CRLF":           func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") + "\r\n" },
+		"mail":           func(s string) string { return "> " + strings.ReplaceAll(s, "\n", "\n> ") },
+		"indented":       func(s string) string { return "    " + strings.ReplaceAll(s, "\n", "\n    ") },
+		"Markdown":       func(s string) string { return "```\n" + s + "\n```" },
+		"code in a line": func(s string) string { return "`" + s + "`" },
+		"prose":          func(s string) string { return "I see this in the log of the node:\n\n" + s + "\n\nAny idea?" },
+		"CRI":            func(s string) string { return criLine + strings.ReplaceAll(s, "\n", "\n"+criLine) },
+		"colors":         func(s string) string { return "\x1b[31m" + s + "\x1b[0m" },
+		"HTML":           strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;").Replace,
+	}
+	for _, file := range corpora {
+		for _, r := range rows(t, file) {
+			plain := Read([]byte(r.Text))
+			for name, way := range ways {
+				if name == "code in a line" && strings.Contains(r.Text, "`") {
+					continue
+				}
+				pasted := Read([]byte(way(r.Text)))
+				if len(pasted) != len(plain) {
+					t.Errorf("%s as %s: %d events, want %d\n%s", r.ID, name, len(pasted), len(plain), r.Text)
+					continue
+				}
+				for i, e := range pasted {
+					want := plain[i]
+					e.Line, e.Text, want.Line, want.Text = 0, "", 0, ""
+					if e != want {
+						t.Errorf("%s as %s: %+v\nwant %+v\n%s", r.ID, name, e, want, r.Text)
+					}
+				}
+			}
+		}
+	}
+}
+
+const criLine = "2020-01-01T00:00:00.000000000Z stderr F "
+
 var corpora = []string{"errors.jsonl", "own.jsonl", "own2.jsonl", "held.jsonl", "mounts.jsonl", "own3.jsonl", "own4.jsonl", "own6.jsonl"}

@@ -50,9 +50,9 @@ func (l *line) peel() {
 
 // quoteMark is that of mail and Markdown: "> text".
 func (l *line) quoteMark() bool {
-	rest, ok := strings.CutPrefix(strings.TrimLeft(l.text, " \t"), "> ")
-	if ok {
-		l.text = rest
+	rest, ok := strings.CutPrefix(strings.TrimLeft(l.text, " \t"), ">")
+	if ok = ok && (rest == "" || rest[0] == ' '); ok {
+		l.text = strings.TrimPrefix(rest, " ")
 	}
 	return ok
 }
@@ -211,13 +211,14 @@ func (l *line) date() bool {
 	}
 	n := 11 + leading(s[11:], isClock)
 	n += leading(s[n:], func(c byte) bool { return c == 'Z' || c == '+' || c == '-' || c == ':' || c == ']' || isDigit(c) })
-	l.text, l.headed = strings.TrimLeft(s[n:], " "), true
+	l.text = strings.TrimLeft(s[n:], " ")
 	for _, stream := range []string{"stdout F ", "stderr F ", "stdout P ", "stderr P "} {
-		if rest, ok := strings.CutPrefix(l.text, stream); ok {
-			l.text = rest
+		if rest, ok := strings.CutPrefix(l.text+" ", stream); ok {
+			l.text = strings.TrimSuffix(rest, " ") // each line has that, also of a message with many
 			return true
 		}
 	}
+	l.headed = true
 	if !l.place() && !l.ceph() && !l.worded() {
 		l.tag()
 	}

@@ -34,8 +34,10 @@ func records(text []byte) iter.Seq[record] {
 		var open line
 		last := 0
 		no := 0
+		all := indentation(text)
 		for raw := range bytes.Lines(text) {
 			no++
+			raw = raw[min(all, len(raw)):]
 			l := line{no: no, text: clean(string(raw[:min(len(raw), longest)])), times: 1}
 			l.width = len(strings.TrimRight(l.text, "\r\n"))
 			if l.peel(); l.text == "" {
@@ -64,6 +66,19 @@ func records(text []byte) iter.Seq[record] {
 			yield(open.record(last))
 		}
 	}
+}
+
+// indentation tells how many spaces or tabs each line of a text begins with, but for empty ones.
+func indentation(text []byte) int {
+	least := longest
+	for raw := range bytes.Lines(text) {
+		if n := len(raw) - len(bytes.TrimLeft(raw, " \t")); n < least && n < len(bytes.TrimRight(raw, "\r\n")) {
+			if least = n; n == 0 {
+				return 0
+			}
+		}
+	}
+	return least % longest
 }
 
 func (l line) record(last int) record {
@@ -154,6 +169,9 @@ var ends = []string{"busy", "use", "directory", "exceeded", "failed", "empty", "
 // are, or as the lines next to it. A line that ends as errors do is whole, and no
 // word goes on with a capital, or hardly any does: that is the next message.
 func isCut(open, next line) bool {
+	if strings.HasPrefix(open.text, next.text) {
+		return false // the same again
+	}
 	first, last := next.text[0], open.text[len(open.text)-1]
 	word := open.text[len(open.text)-trailing(open.text, isLetter):]
 	if isUpper(first) && isLetter(last) && !isUpper(last) || contains(ends, word) {

@@ -104,7 +104,7 @@ func TestRecords(t *testing.T) {
 		{"a line cut twice at one width", "Error: " + strings.Repeat("x", 80) + "\n" + strings.Repeat("y", 87) + "\n z", []string{"Error: " + strings.Repeat("x", 80) + strings.Repeat("y", 87) + " z"}},
 		{"two messages of one width", "unlinkat /" + strings.Repeat("x", 80) + ": busy\nunlinkat /" + strings.Repeat("y", 80) + ": busy", []string{"unlinkat /" + strings.Repeat("x", 80) + ": busy", "unlinkat /" + strings.Repeat("y", 80) + ": busy"}},
 		{"a tool's sentence", "mount: a\n       b", []string{"mount: a\nb"}},
-		{"YAML", "  message: 'a \"b\"\n    pod \"c\" : d\n    e'\n  reason: f", []string{"  message: 'a \"b\" pod \"c\" : d e'", "  reason: f"}},
+		{"YAML", "  message: 'a \"b\"\n    pod \"c\" : d\n    e'\n  reason: f", []string{"message: 'a \"b\" pod \"c\" : d e'", "reason: f"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
