@@ -28,11 +28,14 @@ func clean(s string) string {
 }
 
 // uncoded takes the marks of Markdown's code off a line that begins or ends with
-// one, and has none inside.
+// one, and has none inside, and the quotes around a whole line.
 func uncoded(s string) string {
 	t := strings.TrimSpace(s)
 	if in := strings.Trim(t, "`"); in != t && !strings.Contains(in, "`") {
 		return strings.Replace(s, t, in, 1)
+	}
+	if len(t) > 1 && t[0] == '"' && strings.IndexByte(t[1:], '"') == len(t)-2 {
+		return t[1 : len(t)-1]
 	}
 	return s
 }

@@ -155,7 +155,8 @@ func deviceName(low string, from int) (span, bool) {
 	i := from + leading(low[from:], func(c byte) bool { return c == ' ' })
 	quoted, word := false, true
 	if i < len(low) && strings.IndexByte("\"'(", low[i]) >= 0 {
-		quoted, word = true, low[i] == '('
+		word = low[i] == '('
+		quoted = !word
 		i++
 	}
 	n := leading(low[i:], func(c byte) bool { return c > ' ' && !strings.ContainsRune("\"'(),;=<>[]{}", rune(c)) })

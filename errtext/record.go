@@ -99,7 +99,7 @@ func (l *line) sameName(open line) {
 func continues(open, next line, distance int) (glue string, ok bool) {
 	text := strings.TrimLeft(next.text, " \t")
 	caused := strings.HasPrefix(text, "Caused by:") // behind an empty line, as programs in Rust print it
-	if next.program != "" && next.program == open.program && next.source == "" && distance == 1 && hasPrefix(text, outputs) {
+	if next.program != "" && next.program == open.program && next.source == "" && distance == 1 && (hasPrefix(text, outputs) || isOfTool(text) && saysStatus(open.text)) {
 		return "\n", true // journald gives each line of one message a header of its own
 	}
 	if text == "" || next.headed || open.text == "" || distance > 1 && !caused {
@@ -116,7 +116,7 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 			return " ", true
 		}
 	}
-	if strings.IndexByte("OoMU*wfmE", text[0]) >= 0 && (hasPrefix(text, outputs) || hasPrefix(text, []string{"* ", "what():", "failed: ", "mount warning:"}) || strings.HasPrefix(text, "Error:") && strings.HasSuffix(open.text, ":")) {
+	if strings.IndexByte("OoMU*wfmE", text[0]) >= 0 && (hasPrefix(text, outputs) || hasPrefix(text, []string{"* ", "what():", "mount warning:"}) || strings.HasPrefix(text, "failed: ") && !strings.HasPrefix(text, "failed: [") || strings.HasPrefix(text, "Error:") && strings.HasSuffix(open.text, ":")) {
 		return "\n", true
 	}
 	if text[0] == ',' || strings.IndexByte("])", text[0]) >= 0 && strings.Count(open.text, "[") > strings.Count(open.text, "]") || isOutput(open.text, text) {
@@ -140,7 +140,7 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 	if open.program == "kernel" && (open.width > terminal*2/3 || strings.Count(open.text, `"`)%2 == 1) && (isLetter(text[0]) && !isUpper(text[0]) || text[0] == '/') {
 		return " ", true // mail breaks lines between words
 	}
-	return "\n", open.headed && open.program != "kernel" || endsOpen(open.text)
+	return "\n", open.headed && open.hasMore(next) || endsOpen(open.text)
 }
 
 // outputs begin the lines of an error that say which program failed, and what it said.
@@ -199,6 +199,14 @@ func starts(text string) bool {
 	}
 	word, _, ok := strings.Cut(text, ": ")
 	return ok && programs[word] != "" || isEcho(text)
+}
+
+// hasMore tells that a message with a header may go on without one: those of log
+// files and of daemons that have many lines. Others' do if they are indented, as
+// journalctl prints them.
+func (l line) hasMore(next line) bool {
+	known := programs[l.program]
+	return known != "kernel" && (l.program == "" || l.source != "" || known != "" && known != "systemd" || isIndented(next.text))
 }
 
 // isOutput tells that text is more of what a tool said, which open quotes: "rbd
