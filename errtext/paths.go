@@ -12,7 +12,11 @@ const longestPath = 4096
 // a word, or quoted, and then it may have spaces.
 func nextPath(s string, from int) (span, bool) {
 	for i := from; i < len(s); i++ {
-		if s[i] != '/' || i > 0 && !strings.ContainsRune(" \t\n\"'([{=:,>|<", rune(s[i-1])) {
+		slash := strings.IndexByte(s[i:], '/')
+		if slash < 0 {
+			break
+		}
+		if i += slash; i > 0 && strings.IndexByte(" \t\n\"'([{=:,>|<", s[i-1]) < 0 {
 			continue
 		}
 		if strings.HasPrefix(s[i:], "//") { // URL: the path of a socket counts
