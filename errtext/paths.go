@@ -12,11 +12,7 @@ const longestPath = 4096
 // a word, or quoted, and then it may have spaces.
 func nextPath(s string, from int) (span, bool) {
 	for i := from; i < len(s); i++ {
-		slash := strings.IndexByte(s[i:], '/')
-		if slash < 0 {
-			break
-		}
-		if i += slash; i > 0 && strings.IndexByte(" \t\n\"'([{=:,>|<", s[i-1]) < 0 {
+		if s[i] != '/' || i > 0 && strings.IndexByte(" \t\n\"'([{=:,>|<", s[i-1]) < 0 {
 			continue
 		}
 		if strings.HasPrefix(s[i:], "//") { // URL: the path of a socket counts
@@ -156,7 +152,7 @@ func isObject(s string, p span) bool {
 	if _, code := hasAny(path, ".go:", ".c:", ".rs:", "containers/json"); code {
 		return false
 	}
-	if hasPrefix(s[p.end:], []string{" line ", "\", line "}) {
+	if rest := s[p.end:]; strings.HasPrefix(rest, " line ") || strings.HasPrefix(rest, "\", line ") {
 		return false // a script's place, in its backtrace
 	}
 	dir := path[:strings.LastIndexByte(path, '/')+1]
