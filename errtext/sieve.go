@@ -1,6 +1,9 @@
 package errtext
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
 // A sieve tells whether a text has one of many phrases, in one pass over it.
 type sieve struct {
@@ -36,3 +39,34 @@ func (s *sieve) in(text string) bool {
 	}
 	return false
 }
+
+// lazySieve makes a sieve when it is asked for first.
+func lazySieve(phrases []string) func() *sieve {
+	return sync.OnceValue(func() *sieve { return newSieve(phrases) })
+}
+
+// ruleset are rules of which most texts have no phrase.
+type ruleset struct {
+	rules   []rule
+	phrases func() *sieve
+}
+
+func newRuleset(rules []rule) ruleset {
+	return ruleset{rules, sync.OnceValue(func() *sieve {
+		var all []string
+		for _, r := range rules {
+			all = append(all, r.any...)
+		}
+		return newSieve(all)
+	})}
+}
+
+// first gives the verdict of the first rule that matches.
+func (s ruleset) first(low string) (verdict, bool) {
+	if !s.phrases().in(low) {
+		return verdict{}, false
+	}
+	return first(s.rules, low)
+}
+
+var certainRules, noLeakRules, likelyRules, restRules = newRuleset(certain), newRuleset(noLeaks), newRuleset(likely), newRuleset(rest)

@@ -21,22 +21,22 @@ type rule struct {
 // judge finds the verdict of a record. The first rule that matches decides, so
 // what is certain stands before what is likely.
 func judge(low string) (verdict, bool) {
-	if !stems.in(low) {
+	if !stems().in(low) {
 		return verdict{}, false
 	}
-	if v, ok := first(certain, low); ok {
+	if v, ok := certainRules.first(low); ok {
 		return v, true
 	}
 	if v, ok := busy(low); ok {
 		return v, true
 	}
-	if v, ok := first(likely, low); ok {
+	if v, ok := likelyRules.first(low); ok {
 		return v, true
 	}
 	if at, ok := timedOut(low); ok {
 		return verdict{family: RuntimeHang, cause: slow, at: at}, true
 	}
-	if v, ok := first(rest, low); ok {
+	if v, ok := restRules.first(low); ok {
 		return v, true
 	}
 	if at := strings.Index(low, "umount: /"); at >= 0 && leading(low, func(c byte) bool { return c < 0x80 }) < len(low) {
@@ -81,7 +81,7 @@ func first(rules []rule, low string) (verdict, bool) {
 
 // stems are in every text that a rule reads, so that the quiet lines of a log
 // are passed over soon. A text that is not ASCII may be in any language.
-var stems = newSieve(append([]string{
+var stems = lazySieve(append([]string{
 	"busy", "fail", "err", "can", "able", "not ", "time", "oom", "kill", "memory cgroup", "mems_allowed", "zombie", "defunct", "use", "thin", "pool", "refuse", "denied", "invalid", "deadline", "block", "reject", "unexpected", "fatal", "conflict", "mount", "fork", "exhaust", "limit", "process", "space", "device", "stuck", "hung", "lock", "reserved", "progress", "still", "wait", "stale", "host", "empty", "permission", "pleg", "closed", "already", "full", "stall", "low on", "medium", "active", "exclusiv", "sigterm", "resource", "pod", "abort", "shut", "corrupt", "memory", "down", "exist", "session", "read-only", "pressure", "stopped", "job is running", "long time",
 }, busyAbroad...))
 
@@ -117,6 +117,8 @@ var busyAbroad = []string{
 	"设备或资源忙", "設備或資源忙碌中", "裝置或系統資源忙碌中", "目标忙", "デバイスもしくはリソースがビジー状態です", "デバイスもしくはリソースがビジー", "장치나 자원이 동작 중", "ist belegt", "wird gerade benutzt", "occupé", "périphérique ou ressource", "recurso ocupado", "está ocupado", "risorsa occupata", "è occupat", "устройство или ресурс занято", "Устройство или ресурс занято", "zasoby zajęte", "jest zajęt", "is bezig", "meşgul", "är upptagen", "er optaget", "er opptatt", "resurssi varattu", "erőforrás foglalt", "ресурс зайнят", "recurs ocupat", "je zaneprázdněn", "jsou používány", "đang bận",
 }
 
+var abroad = lazySieve(busyAbroad)
+
 // inUse are weaker words: they mean EBUSY for a device or a mount alone.
 var inUse = []string{
 	"filesystem in use", "in use by the system", "is still in use", "still in use", "is used by another", "currently in use", "already mounted", "still mounted", "is mounted", "being used", "in use.", "open logical volume", "in use by", "currently mapped", "still being used", "has watchers", "exclusively", "exclusive access", "used by another device", "currently used by", "is in use", "can't remove open", "exit status 16", "contains a filesystem in use", "not unmounted", "still attached", "busy", "could not logout", "error (9 - internal error)", "device not unmapped", "mounts still exist", "has active", "has dependent", "holders", "contains a mounted", "deactivate open", "remove open device", "held open", "still contains", "is used as thin pool", "currently mounted", "is prohibited while", " open device(s)", "overlapping loop device", "is using it", "session exists", "process using the image", "unable to deactivate", "can't remove physical volume",
@@ -141,10 +143,10 @@ const unknownBusy = "something is busy; the text does not say what"
 // busy judges what is busy or in use: a mount, a device, or neither.
 func busy(low string) (verdict, bool) {
 	at, strong := hasAny(low, busyPhrases...)
-	if !strong {
+	if !strong && abroad().in(low) {
 		at, strong = hasAny(low, busyAbroad...)
 	}
-	if v, ok := first(noLeaks, low); ok {
+	if v, ok := noLeakRules.first(low); ok {
 		if strong {
 			v.at = at
 		}
