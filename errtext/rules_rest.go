@@ -44,7 +44,7 @@ var rest = []rule{
 	{verdict: verdict{family: Other, cause: "the kernel refused to mount it"},
 		any: []string{"couldn't mount", "can't mount", "mount error("}},
 	{verdict: verdict{family: Other, cause: "the volume was not attached to the node, or not detached from it"},
-		any: []string{"attachvolume.attach failed", "detachvolume.detach failed"}},
+		any: []string{"attachvolume.attach failed", "detachvolume.detach failed", "still attached to"}},
 	{verdict: verdict{family: RuntimeHang, cause: "the node did not say in time that the volume is unmounted, and it is taken from it"},
 		any: []string{"not safe to detach", "maxwaitforunmountduration"}},
 	{verdict: verdict{family: RuntimeHang, cause: "the kubelet does not report, or says that it or its runtime is not ready"},
