@@ -266,6 +266,9 @@ func (l *line) tagged() bool {
 // Source: k8s.io/klog/v2, internal/buffer, FormatHeader.
 func (l *line) klog() bool {
 	s := strings.TrimLeft(l.text, " \t")
+	if prose := strings.Index(s[:min(len(s), 40)], ": "); prose > 0 && isKlog(s[prose+2:]) {
+		s = s[prose+2:] // somebody wrote what it is
+	}
 	end := strings.Index(s[:min(len(s), 160)], "] ")
 	if end < 0 {
 		return false
@@ -276,13 +279,18 @@ func (l *line) klog() bool {
 	if !ok || !strings.HasSuffix(file, ".go") || number == "" || leading(number, isDigit) != len(number) {
 		return false
 	}
-	if i >= 0 && (!strings.ContainsRune("IWEF", rune(s[0])) || leading(s[1:], isDigit) != 4) {
+	if i >= 0 && !isKlog(s) {
 		return false
 	}
 	l.text, l.source, l.headed = s[end+2:], file, true
 	l.bad = l.bad || i >= 0 && (s[0] == 'E' || s[0] == 'F')
 	l.warns = l.warns || i >= 0 && s[0] == 'W' || strings.Contains(l.text, " err=") && !strings.Contains(l.text, " err=<nil>")
 	return true
+}
+
+// isKlog tells that a text begins with a level and a date: "E0714 ".
+func isKlog(s string) bool {
+	return s != "" && strings.IndexByte("IWEF", s[0]) >= 0 && leading(s[1:], isDigit) == 4
 }
 
 // bracketed is the kernel's "[  123.456789] ", dmesg -T's "[Thu Apr  1 16:45:10

@@ -25,14 +25,14 @@ var programs = map[string]string{
 // Source: kubernetes pkg/kubelet, pkg/volume.
 var kubeletFiles = []string{
 	"kubelet", "remote_", "kuberuntime", "kuberuntimemanager", "pod_workers", "nestedpendingoperations", "goroutinemap", "generic.go", "reconciler", "desired_state", "docker_", "cni.go",
-	"cri_stats", "prober", "eviction", "pod_container", "qos_", "subpath", "secret.go", "configmap", "projected", "csi_", "volume_manager", "operation_generator", "log.go", "container_manager", "oom_", "setters", "rbd.go", "rbd_util", "mount_helper", "handler", "log_metrics", "pod_startup", "helpers.go", "status_manager", "image_gc", "container_gc", "manager.go", "driver-call", "volume_path_handler", "reconstruct", "actual_state", "cadvisor_", "plugin_", "cpu_manager", "memory_manager", "topology_manager", "nodeshutdown", "empty_dir", "downwardapi", "iscsi_util", "aws_ebs", "aws_util", "gce_", "vsphere_volume",
+	"cri_stats", "prober", "eviction", "pod_container", "qos_", "subpath", "secret.go", "configmap", "projected", "csi_", "volume_manager", "operation_generator", "log.go", "container_manager", "oom_", "setters", "rbd.go", "rbd_util", "mount_helper", "handler", "log_metrics", "pod_startup", "helpers.go", "status_manager", "image_gc", "container_gc", "manager.go", "driver-call", "volume_path_handler", "reconstruct", "actual_state", "cadvisor_", "fsHandler", "fs.go", "summary", "container.go", "plugin_", "cpu_manager", "memory_manager", "topology_manager", "nodeshutdown", "empty_dir", "downwardapi", "iscsi_util", "aws_ebs", "aws_util", "gce_", "vsphere_volume",
 }
 
 // kubeletWords are in what kubelet prints in its log and in events.
 var kubeletWords = []string{
 	"from runtime service failed", "pleg is not healthy", "error syncing pod", "orphaned pod", "unmountvolume.", "mountvolume.", "mapvolume.", "unmountdevice failed for volume", "operation for \"", "nodenotready", "kubeletnotready", "failedkillpod", "failedmount", "failedunmount", "failedcreatepodsandbox", "failed create pod sandbox",
 	"failed to \"startcontainer\"", "failed to \"killcontainer\"", "failed to \"killpodsandbox\"", "failed to \"createpodsandbox\"", "unable to attach or mount volumes", "unable to mount volumes for pod", "error killing pod", "container runtime is down", "skipping pod synchronization", "runpodsandbox from", "failed to clean up pod", "failed to remove pod volumes", "failed to cleanup volumes", "syncpod", "poduid=",
-	"kubelethas", "liveness probe failed", "readiness probe failed", "startup probe failed", " probe errored", "kubelet stopped posting", "status is now: node", "failed to create pod sandbox", "failed to start sandbox container", "failed to run kubelet", "kubelet cgroup driver",
+	"kubelethas", "kubelet config", "liveness probe failed", "readiness probe failed", "startup probe failed", " probe errored", "kubelet stopped posting", "status is now: node", "failed to create pod sandbox", "failed to start sandbox container", "failed to run kubelet", "kubelet cgroup driver",
 }
 
 // runtimeWords tell the runtime by what it alone prints; the first that is in

@@ -55,7 +55,7 @@ func timedOut(low string) (int, bool) {
 		}
 		at := from + i
 		from = at + len(" timeout")
-		if from == len(low) || strings.IndexByte("\"'),;:\n", low[from]) >= 0 || low[from] == ' ' && fieldName(low[from+1:]) > 0 {
+		if from == len(low) || strings.IndexByte("\"'(),;:\n", low[from]) >= 0 || low[from] == ' ' && fieldName(low[from+1:]) > 0 {
 			return at, true
 		}
 	}
@@ -82,14 +82,14 @@ func first(rules []rule, low string) (verdict, bool) {
 // stems are in every text that a rule reads, so that the quiet lines of a log
 // are passed over soon. A text that is not ASCII may be in any language.
 var stems = lazySieve(append([]string{
-	"busy", "fail", "err", "can", "able", "not ", "time", "oom", "kill", "memory cgroup", "mems_allowed", "zombie", "defunct", "use", "thin", "pool", "refuse", "denied", "invalid", "deadline", "block", "reject", "unexpected", "fatal", "conflict", "mount", "fork", "exhaust", "limit", "process", "space", "device", "stuck", "hung", "lock", "reserved", "progress", "still", "wait", "stale", "host", "empty", "permission", "pleg", "closed", "already", "full", "stall", "low on", "medium", "active", "exclusiv", "sigterm", "resource", "pod", "abort", "shut", "corrupt", "memory", "down", "exist", "session", "read-only", "pressure", "stopped", "job is running", "long time",
+	"busy", "fail", "err", "can", "able", "not ", "time", "oom", "kill", "memory cgroup", "mems_allowed", "zombie", "defunct", "use", "thin", "pool", "refuse", "denied", "invalid", "deadline", "block", "reject", "unexpected", "fatal", "conflict", "mount", "fork", "exhaust", "limit", "process", "space", "device", "stuck", "hung", "lock", "reserved", "progress", "still", "wait", "stale", "host", "empty", "permission", "pleg", "closed", "already", "full", "stall", "low on", "medium", "active", "exclusiv", "sigterm", "resource", "pod", "abort", "shut", "corrupt", "memory", "down", "exist", "session", "read-only", "pressure", "stopped", "notready", "job is running", "long time",
 }, busyAbroad...))
 
 // failed is what every error says in one way or the other.
 var failed = []string{"fail", "error", "cannot", "can't", "could not", "couldn't", "unable", "not ", "refused", "denied", "invalid", "timed out", "timeout", "warning", "deadline", "blocked", "rejected", "unexpected", "fatal", "panic", "abort", "conflict", "no such"}
 
 // errnos are what libc says of common errors behind a colon.
-var errnos = []string{": no such file or directory", ": file exists", ": not a directory", ": is a directory", ": broken pipe", ": bad file descriptor", ": too many open files", ": too many levels of symbolic links", ": operation not supported", ": function not implemented", ": file name too long", ": invalid argument", ": protocol error", ": file too large"}
+var errnos = []string{": no such file or directory", ": file exists", ": not a directory", ": is a directory", ": broken pipe", ": bad file descriptor", ": too many open files", ": too many levels of symbolic links", ": operation not supported", ": function not implemented", ": file name too long", ": protocol error", ": file too large"}
 
 // saysError tells that a text without a rule of its own has an errno's words, or
 // says what went wrong as programs in Go do: "error creating x".
