@@ -84,7 +84,7 @@ func indentation(text []byte) int {
 func (l line) record(last int) record {
 	l.unwrap()
 	text := unescape(l.text)
-	return record{no: l.no, last: last, text: text, low: withoutLayers(lower(text)), program: l.program, source: l.source, fields: l.fields, caller: l.caller, bad: l.bad, warns: l.warns, times: l.times}
+	return record{no: l.no, last: last, text: text, low: withoutLayers(lower(text)), program: l.program, source: l.source, fields: l.fields, caller: l.caller || hasWord(l.name, storageWords), bad: l.bad, warns: l.warns, times: l.times}
 }
 
 // sameName takes the name off a line that goes on with a line of that name.

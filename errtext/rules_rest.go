@@ -68,5 +68,5 @@ var rest = []rule{
 // vague are failures without a cause that is known; they are events if something
 // in them is: who reports, or what it is about.
 var vague = rule{verdict: verdict{family: Other, cause: "it failed; the text does not say why"},
-	any: []string{"error response from daemon", "error starting", "failed", "cannot", "unable to", "error:", "could not", "couldn't", "can't", "does not exist", "no such container", "doesn't", "missing ", "rejecting ", "failing ", "closed", "result -", "error killing", "error removing", "exit status", "aborting", "level=error", "level=fatal", "is not supported", "is not available", "not found in /etc/"},
+	any: []string{"error response from daemon", "error starting", "failed", "cannot", "unable to", "error:", "could not", "couldn't", "can't", "does not exist", "no such container", "doesn't", "missing ", "rejecting ", "failing ", "closed", "result -", "error killing", "error removing", "exit status", "aborting", "level=error", "level=fatal", "is not supported", "is not available", "not found in /etc/", "must be deleted", "does not support nfs", "refused ", "incorrect mount option"},
 	not: []string{"trigger a manual run"}} // of a probe; kubelet says so all the time
