@@ -20,6 +20,7 @@ type line struct {
 	times   int    // 1, more if a note says so
 	width   int    // in bytes, of the last line as it was pasted
 	wrap    int    // the width at which lines of it were cut
+	full    bool   // it filled the box that it was pasted in, so it was cut
 }
 
 // mostHeaders bounds how many headers are taken off one line: a log shipper's
@@ -28,7 +29,7 @@ const mostHeaders = 8
 
 // peelers each take one header off the text, and tell whether there was one.
 var peelers = []func(*line) bool{
-	(*line).quoteMark, (*line).grepped, (*line).composed, (*line).named, (*line).commented, (*line).priority, (*line).stamp, (*line).date,
+	(*line).quoteMark, (*line).unframe, (*line).grepped, (*line).composed, (*line).named, (*line).commented, (*line).priority, (*line).stamp, (*line).date,
 	(*line).klog, (*line).bracketed, (*line).leveled, (*line).repeated, (*line).tagged,
 }
 

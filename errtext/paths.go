@@ -129,7 +129,8 @@ func isObject(s string, p span) bool {
 		return false // one of the options of a mount
 	}
 	words := strings.Fields(strings.TrimRight(before, " \"'"))
-	if len(words) > 0 && len(words[len(words)-1]) > 1 && words[len(words)-1][0] == '-' {
+	whole := len(words) > 1 || p.start <= 24 || before[0] == ' '
+	if len(words) > 0 && whole && len(words[len(words)-1]) > 1 && words[len(words)-1][0] == '-' {
 		return false // the value of an option
 	}
 	if len(words) > 0 && contains(notPaths, strings.Trim(words[len(words)-1], "\"'([:")) || path == "/" && strings.HasSuffix(before, " on ") {

@@ -46,14 +46,14 @@ func records(text []byte) iter.Seq[record] {
 			if open.no > 0 && no-open.no < mostLines && len(open.text) < longest {
 				l.sameName(open)
 				if glue, ok := continues(open, l, no-last); ok {
-					if open.width != terminal && open.width != open.wrap || glue != "" {
+					if open.width != terminal && open.width != open.wrap && !open.full || glue != "" {
 						l.text = strings.TrimLeft(l.text, " \t")
 					}
 					open.text += glue + l.text
 					if glue == "" && l.width == open.width {
 						open.wrap = l.width
 					}
-					last, open.width = no, l.width
+					last, open.width, open.full = no, l.width, l.full
 					continue
 				}
 			}
@@ -66,6 +66,18 @@ func records(text []byte) iter.Seq[record] {
 			yield(open.record(last))
 		}
 	}
+}
+
+// unframe takes a line out of the box that a terminal's user interface draws
+// around its text: "│ text │".
+func (l *line) unframe() bool {
+	inner, ok := strings.CutPrefix(strings.TrimLeft(l.text, " "), "│")
+	if ok = ok && strings.HasSuffix(inner, "│"); ok {
+		inner = strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(inner, " "), "│"), " ")
+		l.text = strings.TrimRight(inner, " ")
+		l.full = inner != "" && l.text == inner
+	}
+	return ok
 }
 
 // indentation tells how many spaces or tabs each line of a text begins with, but for empty ones.
@@ -102,7 +114,7 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 	if next.program != "" && next.program == open.program && next.source == "" && distance == 1 && (hasPrefix(text, outputs) || isOfTool(text) && saysStatus(open.text)) {
 		return "\n", true // journald gives each line of one message a header of its own
 	}
-	if text == "" || next.headed || open.text == "" || distance > 1 && !caused {
+	if text == "" || next.headed || open.text == "" || distance > 1 && !caused && !(hasPrefix(text, outputs) && strings.Contains(open.text, "exit status ")) {
 		return "", false
 	}
 	if caused {
@@ -122,7 +134,7 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 	if text[0] == ',' || strings.IndexByte("])", text[0]) >= 0 && strings.Count(open.text, "[") > strings.Count(open.text, "]") || isOutput(open.text, text) {
 		return "\n", true
 	}
-	if isCut(open, next) && !starts(text) {
+	if (open.full || isCut(open, next)) && !starts(text) {
 		return "", true
 	}
 	if valueIsOpen(open.text) {

@@ -14,6 +14,7 @@ var certain = []rule{
 	{verdict: verdict{family: OOM, context: true}, any: []string{"mems_allowed="}, with: []string{"cpuset="}},
 	{verdict: verdict{family: Config, context: true}, any: []string{"skip loading plugin", "devmapper not configured", "skipping containerd worker"}}, // at each start
 	{verdict: verdict{family: RuntimeHang, context: true}, any: []string{"shim disconnected"}, not: failed},                                           // at each end of a container
+	{verdict: verdict{family: RuntimeHang, context: true}, any: []string{"loopywriter.run returning"}},                                                // at each end of a connection
 	{verdict: verdict{family: Pids, cause: "the process is dead and its parent does not reap it"},
 		any: []string{"is zombie", "zombie", "<defunct>"}},
 	{verdict: verdict{family: MountBusy, cause: "the overlay's directory is the upper directory of another mount that still lives somewhere"},

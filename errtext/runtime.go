@@ -101,7 +101,7 @@ func runtimeOf(r *record) string {
 	switch {
 	case known == "systemd":
 		return known
-	case r.fields && !r.caller && !hasWord(r.low, storageWords):
+	case r.fields && !r.caller && known == "" && r.program == "" && !hasWord(r.low, storageWords):
 		return "docker" // of the daemons that log so, the one whose messages do not name it
 	}
 	return ""
