@@ -252,7 +252,7 @@ func quoteIsOpen(text string) bool {
 	if _, value, ok := strings.Cut(strings.TrimLeft(text, " \t-"), ": "); ok && (value[:min(1, len(value))] == "'" || value[:min(1, len(value))] == `"`) && !strings.Contains(text[:len(text)-len(value)-2], "=") {
 		return strings.Count(value, value[:1])%2 == 1 // YAML
 	}
-	if !strings.Contains(text, `="`) {
+	if !strings.Contains(text, `="`) && !strings.Contains(text, ` caused "`) {
 		return false
 	}
 	return (strings.Count(text, `"`)-strings.Count(text, `\"`))%2 == 1

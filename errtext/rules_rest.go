@@ -32,7 +32,7 @@ var rest = []rule{
 	{verdict: verdict{family: Other, cause: "the server behind the mount is gone"},
 		any: []string{"transport endpoint is not connected", "stale file handle", "stale nfs file handle", "host is down", "no route to host"}},
 	{verdict: verdict{family: Other, cause: "it is not a mount point, or not any more"},
-		any: []string{"not mounted", ": not found", "no mount point specified", "not a mount point", "invalid argument", "no such file or directory"}, with: []string{"umount", "unmount"}, not: []string{"'not mounted' behavior"}},
+		any: []string{"not mounted", "not currently mounted", ": not found", "no mount point specified", "not a mount point", "invalid argument", "no such file or directory"}, with: []string{"umount", "unmount"}, not: []string{"'not mounted' behavior"}},
 	{verdict: verdict{family: Other, cause: "a directory that should be empty is not: something was written below the mount point"},
 		any: []string{"directory not empty"}},
 	{verdict: verdict{family: Other, cause: "the device or file system reports errors"},
