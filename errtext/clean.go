@@ -28,8 +28,11 @@ func clean(s string) string {
 }
 
 // uncoded takes the marks of Markdown's code off a line that begins or ends with
-// one, and has none inside, and the quotes around a whole line.
+// one, and has none inside, those of emphasis, and the quotes around a whole line.
 func uncoded(s string) string {
+	if strings.Count(s, "**") == 2 && !strings.Contains(s, "/**") {
+		s = strings.ReplaceAll(s, "**", "") // emphasis
+	}
 	t := strings.TrimSpace(s)
 	if in := strings.Trim(t, "`"); in != t && !strings.Contains(in, "`") {
 		return strings.Replace(s, t, in, 1)
