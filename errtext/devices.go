@@ -107,7 +107,9 @@ func kernelDevice(low string, at int) (span, bool) {
 		}
 	}
 	begin := 0
-	if n := leading(low, isKernelName); strings.HasPrefix(low[n:], " ") {
+	if head, _, ok := strings.Cut(low, ": "); ok && strings.HasPrefix(low, "drbd ") && strings.Count(head, " ") == 2 {
+		begin = strings.LastIndexByte(head, ' ') + 1 // drbd resource/0 drbd1000: text
+	} else if n := leading(low, isKernelName); strings.HasPrefix(low[n:], " ") {
 		begin = n + 1 // block nbd0: text
 	} else if strings.HasPrefix(low[n:], ": ") && !isKernelDevice(low[:n]) {
 		begin = n + 2 // rbd: rbd0: text
@@ -170,6 +172,9 @@ func deviceName(low string, from int) (span, bool) {
 	name := low[i : i+n]
 	if n == 0 || n > 255 || word && contains(notDevices, name) || strings.Contains(name, "://") || strings.HasSuffix(name, "-") {
 		return span{}, false
+	}
+	if stem, ok := strings.CutSuffix(name, "-8"); ok && isKernelDevice(stem) && strings.Contains(low[:from], "journal ") {
+		n = len(stem) // JBD2 adds the number of the inode that is the journal
 	}
 	if isNumbers(name) {
 		return span{i, i + n}, true

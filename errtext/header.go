@@ -317,7 +317,7 @@ func (l *line) bracketed() bool {
 	digits := leading(whole, isDigit)
 	switch {
 	case dot && digits > 0 && digits == len(whole) && len(part) == 6 && leading(part, isDigit) == 6,
-		len(in) == 24 && strings.Index(months, in[4:7])%3 == 0 && in[13] == ':':
+		isDate(in):
 		defer l.ownTag()
 		l.program = "kernel"
 	case l.program == "kernel" && len(in) > 1 && (in[0] == 'T' || in[0] == 'C') && allDigits(in[1:]): // task or processor

@@ -11,7 +11,7 @@ var kernelParts = map[string]bool{
 // kernelTroubles are what such lines say that are errors without the words that
 // other programs have for it.
 var kernelTroubles = []string{
-	" error", "killing request", "offlined", "timing out", "did not arrive", "rejected", "protection fault", "bug at ", "readdir loop", "must reside", "not supported", "no writable", "offline device", "dead device", "about to withdraw",
+	" error", "killing request", "offlined", "timing out", "did not arrive", "rejected", "protection fault", "bug at ", "readdir loop", "must reside", "not supported", "no writable", "offline device", "dead device", "about to withdraw", " invalid ", "declined by",
 }
 
 // kernelError tells that a line of the kernel is an error: by a word, or by a

@@ -41,6 +41,13 @@ func (l *line) worded() bool {
 	return true
 }
 
+// isDate tells a date as dmesg -T has it, in any language: "Thu Apr  1 16:45:10
+// 2021", "Do Apr  1 16:45:10 2021".
+func isDate(s string) bool {
+	n := len(s)
+	return n > 18 && s[n-5] == ' ' && allDigits(s[n-4:]) && s[n-8] == ':' && s[n-11] == ':' && strings.Count(s[:n-13], " ") >= 2
+}
+
 // levels are those that are written in capitals, and as others write them.
 var levels = map[string]string{
 	"ERROR": "error", "ERR": "error", "FATAL": "fatal", "CRITICAL": "fatal", "CRIT": "fatal", "E": "error",

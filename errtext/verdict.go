@@ -161,6 +161,9 @@ func busy(low string) (verdict, bool) {
 			}
 		}
 	}
+	if _, asked := hasAny(low[max(0, at-64):at], "whether ", "check if "); asked && !strong && !strings.Contains(low, " in use") {
+		return verdict{}, false // that it could not find out
+	}
 	device, onDevice := hasAny(low, deviceWords...)
 	_, onMount := hasAny(low, mountWords...)
 	block, path := objects(low)
