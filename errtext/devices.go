@@ -6,7 +6,7 @@ import "strings"
 // an image of rbd.
 var deviceCues = []string{
 	"failed to remove device ", "error unmounting device ", "unmounting device ", "error removing device ", "failed to deactivate device ", "unable to deactivate ", "failed to suspend ", "non existing device ", "thin-pool (", "unmap for spec (", "map for spec (",
-	"logical volume ", "open logical volume ", "ioctl on ", "cannot destroy ", "cannot mount ", "cannot export ", "cannot unmount dataset ", "cannot unmount '", "cannot import ", "waiting for ", "(device ", "of thin device ", "delete thin device ", "on dev ", ", dev ", "journal superblock for ", "aborting journal on device ", "ext4-fs (", "xfs (", "btrfs (device ",
+	"logical volume ", "open logical volume ", "ioctl on ", "cannot destroy ", "cannot mount ", "cannot export ", "cannot unmount dataset ", "cannot unmount '", "cannot import ", "waiting for ", "(device ", "of thin device ", "delete thin device ", "on dev ", ", dev ", "journal superblock for ", "aborting journal on device ", "file data on ", "ext4-fs (", "xfs (", "btrfs (device ",
 	"device-mapper: thin: ", "device-mapper: table: ", "device-mapper: multipath: ", "rbd image ", "rbd: image ", "rbd: error removing ", "thin pool ", "volume group ", "failed path ", "failing path ", "mapping ", "dataset ", "lv ", "thin volume ", "device ", "failed to activate ", "unmap image ", "luksclose ", "closing ", "rbd rm ", "rbd unmap ", "rbd map ", "périphérique ", "mapped device ", "removing ", "pool ", "deactivate open ", "deactivate ", "unmount of ", "device=", "device links for ", "[unmap ", "[map ",
 }
 
@@ -173,7 +173,7 @@ func deviceName(low string, from int) (span, bool) {
 	if n == 0 || n > 255 || word && contains(notDevices, name) || strings.Contains(name, "://") || strings.HasSuffix(name, "-") {
 		return span{}, false
 	}
-	if stem, ok := strings.CutSuffix(name, "-8"); ok && isKernelDevice(stem) && strings.Contains(low[:from], "journal ") {
+	if stem, ok := strings.CutSuffix(name, "-8"); ok && isKernelDevice(stem) && (strings.Contains(low[:from], "journal ") || strings.HasPrefix(low, "jbd2: ")) {
 		n = len(stem) // JBD2 adds the number of the inode that is the journal
 	}
 	if isNumbers(name) {

@@ -86,7 +86,7 @@ func (r *record) event() (Event, verdict, bool) {
 	}
 	v, ok := judge(r.low)
 	if !ok {
-		if v, ok = first([]rule{vague}, r.low); !ok && !r.bad && !saysError(r.low) && !(r.warns && strings.Contains(r.low, "not found")) && !(r.program == "kernel" && kernelError(r.low)) {
+		if v, ok = first([]rule{vague}, r.low); !ok && !r.bad && !saysError(r.low) && !(r.warns && strings.Contains(r.low, "not found")) && !(r.program == "kernel" && kernelError(r.low)) && !(isOfTool(r.text) && strings.Contains(r.low, " not ")) {
 			return Event{}, verdict{}, false
 		} else if !ok {
 			v = vague.verdict

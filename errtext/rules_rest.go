@@ -60,7 +60,7 @@ var rest = []rule{
 	{verdict: verdict{family: Other, cause: "the device is not there"},
 		any: []string{"no such device or address", "rejected by a filter", "no such device", "enxio", "no medium found", "can't find uuid", "can't find label", "special device"}},
 	{verdict: verdict{family: Other, cause: "the kernel or a security module does not allow it"},
-		any: []string{"operation not permitted", "permission denied", "must be superuser", "only root can", "no write access"}},
+		any: []string{"operation not permitted", "permission denied", "must be superuser", "access denied by server", "only root can", "no write access"}},
 	{verdict: verdict{family: MountBusy, cause: "an unmount failed; the text does not say why, and most often it is busy"},
 		any: []string{"failed unmounting", "failed to unmount", "unmount failed", "could not unmount", "cannot unmount", "unable to unmount", "failed to umount", "umount failed"}},
 }

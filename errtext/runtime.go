@@ -15,6 +15,7 @@ var programs = map[string]string{
 	"kernel": "kernel", "systemd": "systemd", "systemd-shutdown": "systemd", "lxd": "lxd", "lxc": "lxc", "incus": "incus", "incusd": "incus", "lxc-start": "lxc", "lxc-destroy": "lxc", "lxc-stop": "lxc", "lxd.daemon": "lxd",
 
 	"rm": tool, "rmdir": tool, "mv": tool, "umount": tool, "umount.nfs": tool, "umount.nfs4": tool, "mount": tool, "mount.nfs": tool, "mount.nfs4": tool, "mount.ceph": tool, "fusermount": tool, "fusermount3": tool,
+	"resize2fs": tool, "e2fsck": tool, "fsck": tool, "xfs_repair": tool, "blkdiscard": tool, "swapoff": tool, "sfdisk": tool, "partprobe": tool, "kpartx": tool, "mount.cifs": tool, "umount.cifs": tool, "fuser": tool, "lvextend": tool, "vgremove": tool, "pvremove": tool,
 	"losetup": tool, "dmsetup": tool, "lvremove": tool, "lvchange": tool, "vgchange": tool, "lvs": tool, "pvcreate": tool, "wipefs": tool, "mkfs.ext4": tool, "mkfs.xfs": tool, "mkfs": tool, "mke2fs": tool,
 	"rbd": tool, "iscsiadm": tool, "iscsid": tool, "multipath": tool, "multipathd": tool, "mdadm": tool, "cryptsetup": tool, "zfs": tool, "zpool": tool, "btrfs": tool, "blockdev": tool, "sgdisk": tool, "dmeventd": tool, "qemu-img": tool, "qemu-nbd": tool, "ceph-fuse": tool, "lvm": tool,
 	"bash": tool, "sh": tool, "-bash": tool, "/bin/sh": tool, "/bin/bash": tool, "fork": tool, "runtime": tool, "find": tool, "cp": tool, "ln": tool, "kill": tool, "nsenter": tool, "device-mapper": tool,
@@ -101,11 +102,16 @@ func runtimeOf(r *record) string {
 	switch {
 	case known == "systemd":
 		return known
+	case r.program == "" && hasPrefix(r.text, kernelHeads):
+		return "kernel"
 	case r.fields && !r.caller && known == "" && r.program == "" && !hasWord(r.low, storageWords):
 		return "docker" // of the daemons that log so, the one whose messages do not name it
 	}
 	return ""
 }
+
+// kernelHeads begin lines of the kernel, where their header is cut off.
+var kernelHeads = []string{"drbd ", "NFS: ", "NFS4: ", "CIFS: ", "RPC: ", "VFS: "}
 
 // storageWords are in what drivers of volumes print, which log as daemons do.
 var storageWords = []string{"csi", "kubernetes.io", "nodepublishvolume", "nodeunpublishvolume", "nodestagevolume", "nodeunstagevolume", "pxd", "pxctl", "/var/lib/osd/", "longhorn", "volumedriver"}
