@@ -174,8 +174,6 @@ func (l *line) structured() {
 	l.text = strings.TrimPrefix(l.text, "\ufeff")
 }
 
-const months = "JanFebMarAprMayJunJulAugSepOctNovDec"
-
 // stamp is the header of syslog and journalctl: "Jul 14 15:22:06 host tag[1]: ",
 // with the month in any language. The host may have been taken out.
 //
