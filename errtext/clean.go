@@ -24,12 +24,21 @@ func clean(s string) string {
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
 		s = printable(s)
 	}
-	return strings.TrimRight(typed.Replace(uncoded(s)), " \t")
+	return strings.TrimRight(typed.Replace(withoutMarkup(s)), " \t")
 }
 
-// uncoded takes the marks of Markdown's code off a line that begins or ends with
-// one, and has none inside, those of emphasis, and the quotes around a whole line.
-func uncoded(s string) string {
+// tags are those of HTML that copies of web pages have around a log.
+var tags = strings.NewReplacer("<pre>", "", "</pre>", "", "<code>", "", "</code>", "", "<br>", " ", "<br/>", " ", "<br />", " ", "<p>", "", "</p>", "", "<span>", "", "</span>", "", "</div>", "", "<div>", "")
+
+// withoutMarkup takes off HTML's tags, Markdown's marks of code from a line that
+// begins or ends with one, and has none inside, those of emphasis, and the quotes
+// around a whole line.
+func withoutMarkup(s string) string {
+	if i := strings.IndexByte(s, '<'); i >= 0 {
+		if _, html := hasAny(s[i:], "</", "<pre>", "<br"); html {
+			s = tags.Replace(s)
+		}
+	}
 	if strings.Count(s, "**") == 2 && !strings.Contains(s, "/**") {
 		s = strings.ReplaceAll(s, "**", "") // emphasis
 	}
@@ -90,9 +99,16 @@ func lower(s string) string {
 	return s
 }
 
+// octal is how rsyslog writes a line's end and a tab. With a backslash for the #
+// it is how others do.
+var octal = strings.NewReplacer("#012", "\n", "#011", "\t")
+
 // unescape undoes quoting of any depth: \" and \\\" are a quote, \n and \\n a
 // line's end.
 func unescape(s string) string {
+	if len(s) > 3 && strings.Contains(s, "#01") {
+		s = octal.Replace(s)
+	}
 	if !strings.Contains(s, `\`) {
 		return s
 	}
@@ -116,6 +132,9 @@ func unescape(s string) string {
 		case next == 'n' || next == 't':
 			b.WriteByte(map[byte]byte{'n': '\n', 't': '\t'}[next])
 			i += run + 1
+		case next == '0' && strings.HasPrefix(s[i+run:], "012"):
+			b.WriteByte('\n')
+			i += run + 3
 		default:
 			b.WriteString(s[i : i+run])
 			i += run

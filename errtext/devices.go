@@ -170,7 +170,7 @@ func deviceName(low string, from int) (span, bool) {
 		n = colon // what went wrong with it
 	}
 	name := low[i : i+n]
-	if n == 0 || n > 255 || word && contains(notDevices, name) || strings.Contains(name, "://") || strings.HasSuffix(name, "-") {
+	if n == 0 || n > 255 || word && contains(notDevices, name) || strings.Contains(name, ":/") || strings.HasSuffix(name, "-") {
 		return span{}, false
 	}
 	if stem, ok := strings.CutSuffix(name, "-8"); ok && isKernelDevice(stem) && (strings.Contains(low[:from], "journal ") || strings.HasPrefix(low, "jbd2: ")) {

@@ -6,9 +6,9 @@ import "strings"
 var drivers = []string{"overlay2", "overlayfs", "overlay", "aufs", "devicemapper", "devmapper", "btrfs", "zfs", "vfs", "fuse-overlayfs", "windowsfilter", "native", "stargz", "nydus", "soci", "blockfile", "erofs"}
 
 // driverDirs are the directories of a graph driver in the data root of docker,
-// and of podman ("overlay").
+// where a snapshotter has its own below rootfs, and of podman ("overlay").
 var driverDirs = []struct{ dir, driver string }{
-	{"/overlay2/", "overlay2"}, {"/fuse-overlayfs/", "fuse-overlayfs"}, {"/overlay/", "overlay"}, {"/aufs/", "aufs"}, {"/devicemapper/", "devicemapper"},
+	{"/overlay2/", "overlay2"}, {"/rootfs/overlayfs/", "overlayfs"}, {"/fuse-overlayfs/", "fuse-overlayfs"}, {"/overlay/", "overlay"}, {"/aufs/", "aufs"}, {"/devicemapper/", "devicemapper"},
 	{"/btrfs/subvolumes/", "btrfs"}, {"/vfs/dir/", "vfs"}, {"/zfs/graph/", "zfs"}, {"/zfs-containers/", "zfs"},
 }
 
@@ -34,8 +34,15 @@ func driverOf(low, runtime string) string {
 		return ""
 	}
 	for _, d := range driverDirs {
-		if strings.Contains(low, d.dir) || endsIn(low, "/docker"+strings.TrimSuffix(d.dir, "/")) {
+		if strings.Contains(low, d.dir) {
 			return d.driver
+		}
+	}
+	for _, root := range []string{"/docker", "/storage"} {
+		for _, d := range driverDirs {
+			if strings.Contains(low, root) && endsIn(low, root+strings.TrimSuffix(d.dir, "/")) {
+				return d.driver
+			}
 		}
 	}
 	if _, ok := hasAny(low, "devmapper", "devicemapper"); ok {

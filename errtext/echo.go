@@ -34,7 +34,8 @@ type command struct {
 
 // commandOf reads an echo.
 func commandOf(r *record) command {
-	words := strings.Fields(r.text[strings.IndexAny(r.text, "$#")+1:])
+	typed, _, _ := strings.Cut(r.text, "\n")
+	words := strings.Fields(typed[strings.IndexAny(typed, "$#")+1:])
 	if len(words) > 1 && words[0] == "sudo" {
 		words = words[1:]
 	}
@@ -52,6 +53,17 @@ func commandOf(r *record) command {
 		c.path = ""
 	}
 	return c
+}
+
+// cutLine takes the first line off a record of several: a prompt and what came
+// of the command, as one field of a log line.
+func (r *record) cutLine() bool {
+	i := strings.IndexByte(r.text, '\n')
+	if i <= 0 || r.text[i-1] == '\\' { // the command goes on
+		return false
+	}
+	r.text, r.low = r.text[i+1:], r.low[i+1:]
+	return true
 }
 
 // complete fills in what an error is about that does not say so: what the

@@ -18,7 +18,9 @@ type line struct {
 	headed  bool   // it had a header of its own, so it continues nothing
 	name    string // of the container whose log it is, which some tools put before each line
 	times   int    // 1, more if a note says so
-	width   int    // in bytes, of the last line as it was pasted
+	whole   string // the line with its headers
+	width   int    // in columns, of the last line as it was pasted; see columns
+	spaces  int    // how many that line ended in
 	wrap    int    // the width at which lines of it were cut
 	full    bool   // it filled the box that it was pasted in, so it was cut
 }
@@ -29,8 +31,8 @@ const mostHeaders = 8
 
 // peelers each take one header off the text, and tell whether there was one.
 var peelers = []func(*line) bool{
-	(*line).quoteMark, (*line).unframe, (*line).grepped, (*line).composed, (*line).named, (*line).commented, (*line).priority, (*line).stamp, (*line).date,
-	(*line).klog, (*line).bracketed, (*line).leveled, (*line).repeated, (*line).tagged,
+	(*line).quoteMark, (*line).grepped, (*line).composed, (*line).named, (*line).commented, (*line).priority, (*line).stamp, (*line).date,
+	(*line).klog, (*line).bracketed, (*line).leveled, (*line).repeated, (*line).tagged, (*line).ofTool, (*line).embedded,
 }
 
 // peel takes all headers off.
@@ -232,7 +234,7 @@ func (l *line) tag() {
 		return
 	}
 	if name, colon := strings.CutSuffix(first, ":"); colon {
-		if tag, pid, _ := strings.Cut(name, "["); pid != "" || programs[tag] != "" {
+		if tag, pid, _ := strings.Cut(name, "["); pid != "" && isDigit(pid[0]) || programs[tag] != "" && programs[tag] != tool {
 			l.text, l.program = rest, tag
 		}
 		return
@@ -246,7 +248,9 @@ func (l *line) tag() {
 		return
 	}
 	l.program, _, _ = strings.Cut(name, "[")
-	l.text = rest
+	if l.text = rest; programs[name] == tool {
+		l.text = second + " " + rest // it writes its name itself: "umount: /mnt: target is busy"
+	}
 }
 
 // tagged is a tag with a pid of which somebody cut date and host off: "kubelet[1450]: ".
@@ -265,9 +269,6 @@ func (l *line) tagged() bool {
 // Source: k8s.io/klog/v2, internal/buffer, FormatHeader.
 func (l *line) klog() bool {
 	s := strings.TrimLeft(l.text, " \t")
-	if prose := strings.Index(s[:min(len(s), 40)], ": "); prose > 0 && isKlog(s[prose+2:]) {
-		s = s[prose+2:] // somebody wrote what it is
-	}
 	end := strings.Index(s[:min(len(s), 160)], "] ")
 	if end < 0 {
 		return false
@@ -278,7 +279,8 @@ func (l *line) klog() bool {
 	if !ok || !strings.HasSuffix(file, ".go") || number == "" || leading(number, isDigit) != len(number) {
 		return false
 	}
-	if i >= 0 && !isKlog(s) {
+	cut := i >= 0 && leading(head[:i], func(c byte) bool { return isClock(c) || c == ' ' }) == i
+	if i >= 0 && !cut && !isKlog(s) {
 		return false
 	}
 	l.text, l.source, l.headed = s[end+2:], file, true
@@ -296,9 +298,6 @@ func isKlog(s string) bool {
 // 2021] ", and a level like "[ERROR] ".
 func (l *line) bracketed() bool {
 	s := strings.TrimLeft(l.text, " \t")
-	if host, time, ok := strings.Cut(s, " kernel: ["); ok && leading(host, isKernelName) == len(host) {
-		s = "kernel: [" + time
-	}
 	if tagged, ok := strings.CutPrefix(s, "kernel:"); ok {
 		l.text, l.program, l.headed = strings.TrimLeft(tagged, " "), "kernel", true
 		return true

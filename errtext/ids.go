@@ -23,6 +23,7 @@ func containerIDOf(low string) string {
 		low = task // oom_memcg= before it may be a parent
 	}
 	best, weight, end := "", 0, 0
+	ofTool := isOfTool(low[:min(len(low), 64)])
 	for i := 0; i < len(low); {
 		n := leading(low[i:], isHex)
 		if n == 64 || n == 12 || n == 13 {
@@ -30,7 +31,7 @@ func containerIDOf(low string) string {
 			if short := n == 13; short && (w < 4 || allDigits(low[i:i+n])) { // crictl's; a time in milliseconds is as long
 				w = 0
 			}
-			if w == 1 && isLayer(low, low[i:i+n]) {
+			if w == 1 && (ofTool || isLayer(low, low[i:i+n])) {
 				w = 0 // nothing calls it a container, and a path calls it a layer
 			}
 			if w > 0 && best != "" && len(best) < n && strings.HasPrefix(low[i:], best) {
@@ -113,7 +114,7 @@ func wordIDWeight(before string, n int) int {
 	for k := len(words) - 1; k >= 0 && k >= len(words)-4; k-- {
 		w := words[k]
 		switch {
-		case w == "layer" && k > 0 && words[k-1] == "mounted":
+		case k > 0 && (w == "layer" && words[k-1] == "mounted" || w == "mount" && words[k-1] == "container"):
 			return 4 // docker calls a container's own layer by the container's id
 		case contains(otherWords, w):
 			return 0

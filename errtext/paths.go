@@ -108,7 +108,7 @@ func pathBefore(s string, at int) (span, bool) {
 
 // notPaths are words before a path that the error is not about: a request to an
 // API, a program that ran, a container's name, a cgroup.
-var notPaths = []string{"fork/exec", "exec", "name", "names", "container", "via", "cgroup", "controller", "command", "=>", "running", "1", "args", "binary", "cmd", "task", "image", "program", "as"}
+var notPaths = []string{"fork/exec", "exec", "name", "names", "container", "via", "cgroup", "controller", "command", "=>", "running", "1", "args", "binary", "cmd", "task", "image", "program", "as", "exe="}
 
 // isObject tells that an error may be about the path: it is no program that
 // ran, request to an API, cgroup, source file or descriptor in /proc.
@@ -176,8 +176,20 @@ func withoutLayers(low string) string {
 	if !strings.Contains(low, "dir=/") {
 		return low
 	}
+	return withoutOptions(low, "lowerdir=/", "upperdir=/", "workdir=/")
+}
+
+// withoutBranches does so for aufs, which has them in one option.
+func withoutBranches(low string) string {
+	if !strings.Contains(low, "=br:/") {
+		return low
+	}
+	return withoutOptions(low, "=br:/", ",xino=/")
+}
+
+func withoutOptions(low string, options ...string) string {
 	b := []byte(low)
-	for _, option := range []string{"lowerdir=/", "upperdir=/", "workdir=/"} {
+	for _, option := range options {
 		for from := 0; ; {
 			i := strings.Index(low[from:], option)
 			if i < 0 {
@@ -235,6 +247,21 @@ func pathOf(s string, v verdict) string {
 		from = p.end
 	}
 	return ""
+}
+
+// relativeBefore finds a quoted path without its beginning that the words at are
+// said of, as programs print what they were given: "rm: cannot remove 'mnt/x': ".
+func relativeBefore(s string, at int) (span, bool) {
+	end := len(strings.TrimRight(strings.TrimSuffix(strings.TrimRight(s[:at], " "), "device or"), ": "))
+	if end == 0 || s[end-1] != '\'' && s[end-1] != '"' {
+		return span{}, false
+	}
+	start := strings.LastIndexByte(s[:end-1], s[end-1]) + 1
+	name := s[start : end-1]
+	if start == 0 || !strings.Contains(name, "/") || name[0] == '/' || strings.Contains(name, ": ") {
+		return span{}, false
+	}
+	return span{start, end - 1}, true
 }
 
 // pairOf finds the path that second is the target of: "rename A B", "A to B",

@@ -28,10 +28,14 @@ func (l *line) ceph() bool {
 }
 
 // worded takes the level off that many programs write behind the time, perhaps
-// with their pid before it and a mark behind it: "342269 ERROR ", "ERROR : ", "- ERROR - ".
+// with their pid or name before it and a mark behind it: "342269 ERROR ",
+// "ERROR : ", "- worker - ERROR - ".
 func (l *line) worded() bool {
 	rest := strings.TrimLeft(strings.TrimLeft(l.text, "0123456789"), " \t-|[")
-	n := leading(rest, func(c byte) bool { return c >= 'A' && c <= 'Z' })
+	if name, behind, ok := strings.Cut(rest, " - "); ok && !strings.Contains(name, " ") && !isLevel(name) {
+		rest = strings.TrimLeft(behind, "[")
+	}
+	n := leading(rest, isUpper)
 	level, ok := levels[rest[:n]]
 	if !ok || n == len(rest) || strings.IndexByte(" \t:|]", rest[n]) < 0 {
 		return false
@@ -39,6 +43,11 @@ func (l *line) worded() bool {
 	l.level(level)
 	l.text = strings.TrimLeft(rest[n:], " \t:|]-")
 	return true
+}
+
+func isLevel(s string) bool {
+	_, ok := levels[strings.TrimRight(s, ":|]")]
+	return ok
 }
 
 // isDate tells a date as dmesg -T has it, in any language: "Thu Apr  1 16:45:10

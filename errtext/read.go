@@ -29,7 +29,9 @@ func Read(text []byte) []Event {
 		}
 		if isEcho(r.text) {
 			typed = commandOf(&r)
-			continue
+			if !r.cutLine() {
+				continue
+			}
 		}
 		e, kind, ok := r.event()
 		typed.complete(&e, &r)
@@ -65,6 +67,18 @@ func (r *record) isError() bool {
 	return ok && len(head) < 48 && (strings.HasSuffix(" "+head, " error") || strings.HasSuffix(head, " failed") || head == "warning")
 }
 
+// atErrno finds what libc says, if it stands behind the path that it is about.
+func atErrno(low string, otherwise int) int {
+	at, said := hasAny(low, errnos...)
+	if !said {
+		return otherwise
+	}
+	if p, ok := pathBefore(low, at); ok && p.end == at {
+		return at
+	}
+	return otherwise
+}
+
 // repeats reads syslogd's "last message repeated 3 times".
 func repeats(low string) int {
 	rest, ok := strings.CutPrefix(low, "last message repeated ")
@@ -78,6 +92,21 @@ func repeats(low string) int {
 	return min(max(n, 0), mostTimes)
 }
 
+// saysError tells that a record is an error though no rule knows it: by its level
+// or by words that mean one in what that program prints.
+func (r *record) saysError() bool {
+	switch {
+	case r.bad || saysError(r.low):
+		return true
+	case r.program == "kernel":
+		return kernelError(r.low)
+	case r.warns:
+		_, gone := hasAny(r.low, "device not found", "not found in ")
+		return gone
+	}
+	return isOfTool(r.text) && strings.Contains(r.low, " not ")
+}
+
 // event reads one record. An event that is not ok is an error of which nothing
 // is known, neither who reports nor what it is about.
 func (r *record) event() (Event, verdict, bool) {
@@ -86,12 +115,16 @@ func (r *record) event() (Event, verdict, bool) {
 	}
 	v, ok := judge(r.low)
 	if !ok {
-		if v, ok = first([]rule{vague}, r.low); !ok && !r.bad && !saysError(r.low) && !(r.warns && strings.Contains(r.low, "not found")) && !(r.program == "kernel" && kernelError(r.low)) && !(isOfTool(r.text) && strings.Contains(r.low, " not ")) {
+		if v, ok = first([]rule{vague}, r.low); !ok && !r.saysError() {
 			return Event{}, verdict{}, false
 		} else if !ok {
 			v = vague.verdict
 		}
 	}
+	if v.cause == vague.cause {
+		v.at = atErrno(r.low, v.at)
+	}
+	r.low = withoutBranches(r.low)
 	e := Event{Family: v.family, Cause: v.cause, NoLeak: v.noLeak, Line: r.no, Times: r.times * columnTimes(r.low)}
 	e.Text = strings.Join(strings.Fields(r.text[:min(len(r.text), longestText)]), " ")
 	e.Runtime = runtimeOf(r)
@@ -102,7 +135,11 @@ func (r *record) event() (Event, verdict, bool) {
 		e.Driver = driverOf(r.low, e.Runtime)
 		e.Path = r.path(v)
 	}
-	if v.family == DeviceBusy || v.family == MountBusy || v.family == ThinPool || e.Runtime == "kernel" || v.family == Config || v.family == Other {
+	waits := false
+	if v.family == RuntimeHang {
+		_, waits = hasAny(r.low, "for device ", "of device ", "rbd image ")
+	}
+	if waits || v.family == DeviceBusy || v.family == MountBusy || v.family == ThinPool || e.Runtime == "kernel" || v.family == Config || v.family == Other {
 		e.Device = deviceOf(r.text, r.low, v)
 	}
 	if p, ok := devPath(r.low, v.at); ok && v.family == RuntimeHang {
@@ -129,6 +166,13 @@ func (r *record) path(v verdict) string {
 		}
 	}
 	low := pathOf(r.low, v)
+	if low == "" {
+		if v.family != MountBusy {
+			return ""
+		}
+		p, _ := relativeBefore(r.low, v.at)
+		return r.text[p.start:p.end]
+	}
 	if isDevPath(low) {
 		return r.secondPath(v)
 	}

@@ -21,10 +21,6 @@ type record struct {
 	times   int
 }
 
-// terminal is how many columns most terminals have: what is copied out of one
-// is cut there, in the midst of words.
-const terminal = 80
-
 // mostLines bounds the lines of one record: a program's multi-line output.
 const mostLines = 40
 
@@ -39,21 +35,21 @@ func records(text []byte) iter.Seq[record] {
 			no++
 			raw = raw[min(all, len(raw)):]
 			l := line{no: no, text: clean(string(raw[:min(len(raw), longest)])), times: 1}
-			l.width = len(strings.TrimRight(l.text, "\r\n"))
+			l.whole, l.spaces = l.text, spacesAt(raw)
 			if l.peel(); l.text == "" {
 				continue // it ends nothing: what goes on says so
 			}
 			if open.no > 0 && no-open.no < mostLines && len(open.text) < longest {
 				l.sameName(open)
-				if glue, ok := continues(open, l, no-last); ok {
-					if open.width != terminal && open.width != open.wrap && !open.full || glue != "" {
+				if glue, ok := continues(&open, &l, no-last); ok {
+					if !isTerminal(open.columns()) && open.columns() != open.wrap && !open.full || glue != "" {
 						l.text = strings.TrimLeft(l.text, " \t")
 					}
 					open.text += glue + l.text
-					if glue == "" && l.width == open.width {
-						open.wrap = l.width
+					if glue == "" && !open.full && l.columns() == open.columns() {
+						open.wrap = l.columns()
 					}
-					last, open.width, open.full = no, l.width, l.full
+					last, open.width, open.spaces, open.full = no, l.columns(), l.spaces, l.full
 					continue
 				}
 			}
@@ -66,18 +62,6 @@ func records(text []byte) iter.Seq[record] {
 			yield(open.record(last))
 		}
 	}
-}
-
-// unframe takes a line out of the box that a terminal's user interface draws
-// around its text: "│ text │".
-func (l *line) unframe() bool {
-	inner, ok := strings.CutPrefix(strings.TrimLeft(l.text, " "), "│")
-	if ok = ok && strings.HasSuffix(inner, "│"); ok {
-		inner = strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(inner, " "), "│"), " ")
-		l.text = strings.TrimRight(inner, " ")
-		l.full = inner != "" && l.text == inner
-	}
-	return ok
 }
 
 // indentation tells how many spaces or tabs each line of a text begins with, but for empty ones.
@@ -93,9 +77,9 @@ func indentation(text []byte) int {
 	return least % longest
 }
 
-func (l line) record(last int) record {
+func (l *line) record(last int) record {
 	l.unwrap()
-	text := unescape(l.text)
+	text := completed(unescape(l.text))
 	return record{no: l.no, last: last, text: text, low: withoutLayers(lower(text)), program: l.program, source: l.source, fields: l.fields, caller: l.caller || hasWord(l.name, storageWords), bad: l.bad, warns: l.warns, times: l.times}
 }
 
@@ -108,14 +92,18 @@ func (l *line) sameName(open line) {
 
 // continues tells whether next goes on with what open says, and what is put
 // between them: nothing if the end of open's last word is on next.
-func continues(open, next line, distance int) (glue string, ok bool) {
+func continues(open, next *line, distance int) (glue string, ok bool) {
 	text := strings.TrimLeft(next.text, " \t")
-	caused := strings.HasPrefix(text, "Caused by:") // behind an empty line, as programs in Rust print it
-	if next.program != "" && next.program == open.program && next.source == "" && distance == 1 && (hasPrefix(text, outputs) || isOfTool(text) && saysStatus(open.text)) {
-		return "\n", true // journald gives each line of one message a header of its own
-	}
-	if text == "" || next.headed || open.text == "" || distance > 1 && !caused && !(hasPrefix(text, outputs) && strings.Contains(open.text, "exit status ")) {
+	if text == "" || open.text == "" {
 		return "", false
+	}
+	caused := isCaused(open.text, text)
+	if distance > 1 && !caused {
+		return "", false
+	}
+	if next.headed {
+		return "\n", next.program == open.program && next.source == "" &&
+			(goesOn(open.text, text) || next.program != "" && isOfTool(text) && saysStatus(open.text)) // each line of the message has the header
 	}
 	if caused {
 		return "\n", true
@@ -128,14 +116,22 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 			return " ", true
 		}
 	}
-	if strings.IndexByte("OoMU*wfmE", text[0]) >= 0 && (hasPrefix(text, outputs) || hasPrefix(text, []string{"* ", "what():", "mount warning:"}) || strings.HasPrefix(text, "failed: ") && !strings.HasPrefix(text, "failed: [") || strings.HasPrefix(text, "Error:") && strings.HasSuffix(open.text, ":")) {
+	if goesOn(open.text, text) {
 		return "\n", true
+	}
+	if open.columns() >= narrowest && !starts(text) {
+		if glue, ok := phraseGoesOn(open.text, text); ok {
+			return glue, true
+		}
 	}
 	if text[0] == ',' || strings.IndexByte("])", text[0]) >= 0 && strings.Count(open.text, "[") > strings.Count(open.text, "]") || isOutput(open.text, text) {
 		return "\n", true
 	}
-	if (open.full || isCut(open, next)) && !starts(text) {
+	if open.full && !starts(text) {
 		return "", true
+	}
+	if isCut(open, next) && !starts(text) {
+		return strings.Repeat(" ", min(open.spaces, 1)), true
 	}
 	if valueIsOpen(open.text) {
 		return "\n", true
@@ -149,10 +145,23 @@ func continues(open, next line, distance int) (glue string, ok bool) {
 	if quoteIsOpen(open.text) || strings.Count(open.text, "(") > strings.Count(open.text, ")") {
 		return " ", true
 	}
-	if open.program == "kernel" && (open.width > terminal*2/3 || strings.Count(open.text, `"`)%2 == 1) && (isLetter(text[0]) && !isUpper(text[0]) || text[0] == '/') {
+	if open.program == "kernel" && (open.columns() > terminal*2/3 || strings.Count(open.text, `"`)%2 == 1) && (isLetter(text[0]) && !isUpper(text[0]) || text[0] == '/') {
 		return " ", true // mail breaks lines between words
 	}
 	return "\n", open.headed && open.hasMore(next) || endsOpen(open.text)
+}
+
+// isCaused tells that a text continues what open says though empty lines are
+// between: a cause as programs in Rust print it, a list's line as those in Go do,
+// what the program printed whose exit status open tells.
+func isCaused(open, text string) bool {
+	switch text[0] {
+	case 'C':
+		return strings.HasPrefix(text, "Caused by:")
+	case '*':
+		return strings.HasPrefix(text, "* ") && strings.Contains(open, "occurred:\n")
+	}
+	return hasPrefix(text, outputs) && strings.Contains(open, "exit status ")
 }
 
 // outputs begin the lines of an error that say which program failed, and what it said.
@@ -168,37 +177,18 @@ func hasPrefix(s string, words []string) bool {
 	return false
 }
 
-// idGoesOn tells that a wrap cut an id of 64 digits in two.
-func idGoesOn(head, tail string) bool {
-	a, b := trailing(head, isHex), leading(tail, isHex)
-	return a > 0 && b > 0 && a+b == 64
-}
-
-// ends are the last words of most errors.
-var ends = []string{"busy", "use", "directory", "exceeded", "failed", "empty", "denied", "permitted", "found", "error", "argument", "device", "connected", "handle", "exists", "refused", "closed", "out", "mounted"}
-
-// isCut tells that a terminal cut a line in two: it is as wide as most terminals
-// are, or as the lines next to it. A line that ends as errors do is whole, and no
-// word goes on with a capital, or hardly any does: that is the next message.
-func isCut(open, next line) bool {
-	if strings.HasPrefix(open.text, next.text) {
-		return false // the same again
-	}
-	first, last := next.text[0], open.text[len(open.text)-1]
-	word := open.text[len(open.text)-trailing(open.text, isLetter):]
-	if isUpper(first) && isLetter(last) && !isUpper(last) || contains(ends, word) {
+// goesOn tells by its first words that a text continues what open says.
+func goesOn(open, text string) bool {
+	if strings.IndexByte("OoMU*wfmE", text[0]) < 0 {
 		return false
 	}
-	if open.width == terminal || open.width == open.wrap {
-		return next.width <= open.width
+	switch {
+	case strings.HasPrefix(text, "failed: "):
+		return !strings.HasPrefix(text, "failed: [")
+	case strings.HasPrefix(text, "Error:"):
+		return strings.HasSuffix(open, ":")
 	}
-	return open.width > terminal/2 && open.width == next.width && isPathByte(first) && isPathByte(last)
-}
-
-func isUpper(c byte) bool { return c >= 'A' && c <= 'Z' }
-
-func isPathByte(c byte) bool {
-	return isLetter(c) || isUpper(c) || isDigit(c) || strings.IndexByte("/_-=:~", c) >= 0
+	return hasPrefix(text, outputs) || hasPrefix(text, []string{"* ", "what():", "mount warning:"})
 }
 
 // starts tells that a line begins a message though it has no header: what
@@ -216,7 +206,7 @@ func starts(text string) bool {
 // hasMore tells that a message with a header may go on without one: those of log
 // files and of daemons that have many lines. Others' do if they are indented, as
 // journalctl prints them.
-func (l line) hasMore(next line) bool {
+func (l *line) hasMore(next *line) bool {
 	known := programs[l.program]
 	return known != "kernel" && (l.program == "" || l.source != "" || known != "" && known != "systemd" || isIndented(next.text))
 }

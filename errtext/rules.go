@@ -9,7 +9,7 @@ var noOOM = []string{`oomkilled":false`, `oomkilled": false`, "oomkilled: false"
 // certain rules stand before EBUSY is looked for.
 var certain = []rule{
 	{verdict: verdict{family: OOM, cause: "the kernel killed a process since a memory limit, or memory itself, was used up"},
-		any: []string{"oom-kill:", "invoked oom-killer", "out of memory: kill", "memory cgroup out of memory", "killed as a result of limit of", "memory cgroup stats for", "oom-killed", "oom killed", "oomkilled", "oomkilling", "system oom encountered", "oom-killer", "oom killer", "tasks/oom", "taskoom", "oom event", "killed process ", "low on resource: memory", "attempting to reclaim memory", "has insufficient memory", "oom_reaper"},
+		any: []string{"oom-kill:", "task_memcg=", "invoked oom-killer", "out of memory: kill", "memory cgroup out of memory", "killed as a result of limit of", "memory cgroup stats for", "oom-killed", "oom killed", "oomkilled", "oomkilling", "system oom encountered", "oom-killer", "oom killer", "tasks/oom", "taskoom", "oom event", "container oom", "action=oom", "killed process ", "low on resource: memory", "attempting to reclaim memory", "has insufficient memory", "oom_reaper"},
 		not: noOOM},
 	{verdict: verdict{family: OOM, context: true}, any: []string{"mems_allowed="}, with: []string{"cpuset="}},
 	{verdict: verdict{family: Config, context: true}, any: []string{"skip loading plugin", "devmapper not configured", "skipping containerd worker"}}, // at each start
@@ -80,7 +80,9 @@ var likely = []rule{
 	{verdict: verdict{family: Pids, cause: "no process or thread can be made: a limit of processes is used up"},
 		any: []string{"resource temporarily unavailable", "eagain", "errno 11", "os error 11"}, with: []string{"fork", "exec", "clone", "thread", "start", "process", "nproc", "spawn", "shim", "setuid", "run program", "system_error"}},
 	{verdict: verdict{family: Pids, cause: "a process of the container is not gone: dead and not reaped, or it cannot be killed"},
-		any: []string{"task must be stopped before deletion", "process already finished", "no such process", "waitid: no child", "wait: no child process", "cannot delete running task", "container is running: failed precondition", "that is not stopped: "}},
+		any: []string{"task must be stopped before deletion", "process already finished", "no such process", "waitid: no child", "wait: no child process", "cannot delete running task", "container is running: failed precondition", "that is not stopped"}},
+	{verdict: verdict{family: Pids, cause: "a process of the container is not gone: dead and not reaped, or it cannot be killed"},
+		any: []string{" is not stopped", "not in 'stopped' state"}, with: []string{"container"}},
 	{verdict: verdict{family: ThinPool, cause: "the thin pool has no free blocks, or fewer than the runtime wants to keep"},
 		any: []string{"free data blocks", "free metadata blocks", "out-of-data-space", "out of data space", "low water mark", "out of metadata space", "no free metadata", "no free data", "out_of_data_space", "remaining free space in metadata", "no space for thin", "reached threshold", "thin pool is full", "data space exhausted", "metadata space exhausted", "running out of data space"}},
 	{verdict: verdict{family: ThinPool, cause: "a thin device was not deleted: it is in use (EBUSY) or was gone already (ENODATA); the line is the same for both"},
@@ -93,14 +95,16 @@ var likely = []rule{
 		any: []string{"sb_check failed", "couldn't read superblock", "error creating metadata object"}, with: []string{"thin"}},
 	{verdict: verdict{family: ThinPool, cause: "the thin pool or a device of it is missing, damaged or cannot be changed"},
 		any:  []string{"thin pool", "thin-pool", "thinpool", "thin device", "base device uuid", "device-mapper: thin", "thin metadata", "needs_check", "needs-check", "transaction_id", "transaction id", "thin_check", "check of pool", "thin internal device", "space map ", "thin volume", "dm_task_run failed", "devmapper", "devicemapper", "thinly-provisioned"},
-		not:  []string{"switching pool to write mode"}, // it works again, or at last
+		not:  []string{"switching pool to write mode", "read-only file system"}, // it works again, or at last; what a file says
 		with: append([]string{"deletion of", "switching pool", "read-only", "sending event", "mismatch", "missing", "warning", "couldn't", "wanted", "no space left", "exceed", "status", "expected", "manual repair"}, failed...)},
 	{verdict: verdict{family: RuntimeHang, cause: "a task waits in the kernel and cannot be killed: a device, a file system or memory does not answer"},
 		any: []string{"blocked for more than", "is blocked on a", "allocation deadlock", "soft lockup", "hard lockup", "rcu_sched self-detected stall", "rcu_sched detected stalls", "detected stalls on cpus", "self-detected stall", "workqueue lockup", "still around after", "processes still around after"}},
 	{verdict: verdict{family: RuntimeHang, cause: "the server of a network file system does not answer, and whoever uses it waits in the kernel"},
 		any: []string{"nfs: server ", "lockd: server ", "cifs: vfs: ", "cifs vfs: "}, with: []string{"not responding", "has not responded"}},
 	{verdict: verdict{family: RuntimeHang, cause: slow},
-		any: []string{"deadline exceeded", "has not responded for ", "did not start before the specified timeout", "pleg is not healthy", "pleg was last seen active", "deadlineexceeded", "timed out", "stop-sigterm", "timeout exceeded", "timeout expired", "timeout waiting", "timeout after", "timeout of", "timeout was reached", "timeout was exceeded", "timeout: ", ": timeout", "not responding", "unresponsive", "result 'timeout'", "hung", "stuck", "took too long", "waiting for connection", "still running after", "stop job is running", "commands to complete", "timeout for volume", "start job is running", "is taking a long time"}, not: []string{"interrupt took"}},
+		any: []string{"deadline exceeded", "has not responded for ", "did not start before the specified timeout", "pleg is not healthy", "pleg was last seen active", "deadlineexceeded", "timed out", "stop-sigterm", "timeout exceeded", "timeout expired", "timeout waiting", "timeout after", "timeout of", "timeout was reached", "timeout was exceeded", "timeout: ", ": timeout", "not responding", "unresponsive", "result 'timeout'", "hung", "stuck", "stopped posting node status", "took too long", "waiting for connection", "still running after", "stop job is running", "commands to complete", "timeout for volume", "start job is running", "is taking a long time"}, not: []string{"interrupt took"}},
+	{verdict: verdict{family: Other, cause: "the client stopped waiting for a container that was not started: the error before it says why"},
+		any: []string{"error waiting for container: context cancel"}},
 	{verdict: verdict{family: RuntimeHang, cause: "an earlier request about the same container never ended"},
 		any: []string{"is reserved for", "name is reserved", "removal of container", "already in progress"}},
 	{verdict: verdict{family: RuntimeHang, cause: "the container's processes do not die, or their end is not noticed"},

@@ -5,8 +5,8 @@ var rest = []rule{
 	{verdict: verdict{family: Config, cause: "a setting of the daemon does not fit this host or its data"},
 		any:  []string{"error initializing graphdriver", "prior storage driver", "unable to configure the docker daemon", "storage-opt", "storage driver", "live-restore", "mountflags", "daemon.json", "cgroup driver", "cgroup-driver", "cgroupdriver", "unknown flag", "no such storage driver", "directives don't match", "unknown configuration", "seccomp", "apparmor", "driver not supported", "graphdriver", "d_type", "dm.thinpooldev", "invalid configuration", "failed to load config", "swap accounting", "kernel does not support", "not supported by the kernel", "kernel memory limit", "minimum memory limit", "unable to set memory limit", "memory limit too low", "below minimum", "too low", "rshared", "rslave", "mount propagation", "devices cgroup isn't mounted", "cgroups: cgroup mountpoint does not exist", "cgroup mountpoint", "exceeded num_locks", "rlimit", "ulimit", "sysctl", "openat2", "nproc"},
 		with: failed},
-	{verdict: verdict{family: Config, cause: "a setting of the container's cgroup was refused"},
-		any: []string{"failed to write"}, with: []string{"cgroup"}},
+	{verdict: verdict{family: Config, cause: "a setting of the daemon does not fit this host or its data"},
+		any: []string{"overwritten by"}, with: []string{"graph driver", "from database"}},
 	{verdict: verdict{family: Other, cause: "the table of connections is full and packets are dropped: see nf_conntrack_max"},
 		any: []string{"nf_conntrack: table full"}},
 	{verdict: verdict{family: Other, cause: "the volume group has no free extents left"},
@@ -17,6 +17,8 @@ var rest = []rule{
 		any: []string{"no space left on device"}, with: []string{"devmapper", "devicemapper", "thin", "/dev/dm-"}},
 	{verdict: verdict{family: Other, cause: "cgroups of dead containers use up their number", noLeak: "cgroups have leaked, not a mount"},
 		any: []string{"no space left on device", "cannot allocate memory"}, with: []string{"/sys/fs/cgroup", "cgroup"}},
+	{verdict: verdict{family: Config, cause: "a setting of the container's cgroup was refused"},
+		any: []string{"failed to write"}, with: []string{"cgroup"}},
 	{verdict: verdict{family: Other, cause: "a file system is full, or a limit of mounts, watches or inodes is reached"},
 		any: []string{"no space left on device", "enospc", "disk quota exceeded"}},
 	{verdict: verdict{family: OOM, cause: "the kernel has no memory for it: a limit is reached, or the process that must make it is dying"},
@@ -52,7 +54,7 @@ var rest = []rule{
 	{verdict: verdict{family: RuntimeHang, cause: "the node did not say in time that the volume is unmounted, and it is taken from it"},
 		any: []string{"not safe to detach", "maxwaitforunmountduration"}},
 	{verdict: verdict{family: RuntimeHang, cause: "the kubelet does not report, or says that it or its runtime is not ready"},
-		any: []string{"stopped posting node status", "status is now: nodenotready"}, with: []string{"kubelet "}},
+		any: []string{"status is now: nodenotready"}, with: []string{"kubelet "}},
 	{verdict: verdict{family: Other, cause: "the node's disk is nearly full, and its pods are evicted"},
 		any: []string{"has disk pressure", "hasdiskpressure", "diskpressure "}, with: []string{"true", "nodehas"}},
 	{verdict: verdict{family: Other, cause: "a service ended, or was ended, and systemd did not expect it"},
@@ -68,5 +70,5 @@ var rest = []rule{
 // vague are failures without a cause that is known; they are events if something
 // in them is: who reports, or what it is about.
 var vague = rule{verdict: verdict{family: Other, cause: "it failed; the text does not say why"},
-	any: []string{"error response from daemon", "error starting", "failed", "cannot", "unable to", "error:", "could not", "couldn't", "can't", "does not exist", "no such container", "doesn't", "missing ", "rejecting ", "failing ", "closed", "result -", "error killing", "error removing", "exit status", "aborting", "level=error", "level=fatal", "is not supported", "is not available", "not found in /etc/", "must be deleted", "does not support nfs", "refused ", "incorrect mount option"},
+	any: []string{"error response from daemon", "error starting", "failed", "cannot", "unable to", "error:", "could not", "couldn't", "can't", "does not exist", "no such container", "doesn't", "missing ", "rejecting ", "failing ", "closed", "result -", "error killing", "error removing", "exit status", "aborting", "level=error", "level=fatal", "is not supported", "is not available", "not found in /etc/", "must be deleted", "does not support nfs", "refused ", "incorrect mount option", "internal server error"},
 	not: []string{"trigger a manual run"}} // of a probe; kubelet says so all the time

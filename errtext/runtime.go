@@ -8,8 +8,8 @@ const tool = "-"
 // programs gives the runtime that a program belongs to, by its syslog tag or by
 // the name that it puts before its errors.
 var programs = map[string]string{
-	"dockerd": "docker", "docker": "docker", "docker-current": "docker", "dockerd-current": "docker", "docker-compose": "docker", "dockerd-ce": "docker", "docker.service": "docker",
-	"containerd": "containerd", "ctr": "containerd", "nerdctl": "containerd", "containerd-shim": "containerd", "containerd-shim-runc-v2": "containerd", "containerd-shim-runc-v1": "containerd",
+	"dockerd": "docker", "docker": "docker", "docker-current": "docker", "dockerd-current": "docker", "docker-compose": "docker", "dockerd-ce": "docker", "balenad": "docker", "docker.service": "docker",
+	"containerd": "containerd", "ctr": "containerd", "nerdctl": "containerd", "cri-containerd": "containerd", "containerd-shim": "containerd", "containerd-shim-runc-v2": "containerd", "containerd-shim-runc-v1": "containerd",
 	"crio": "cri-o", "cri-o": "cri-o", "podman": "podman", "conmon": "podman", "buildah": "buildah", "runc": "runc", "crun": "crun", "youki": "youki",
 	"kubelet": "kubelet", "hyperkube": "kubelet", "kubelite": "kubelet", "k3s": "kubelet", "rke2": "kubelet", "kubelet.daemon": "kubelet", "origin-node": "kubelet", "atomic-openshift-node": "kubelet",
 	"kernel": "kernel", "systemd": "systemd", "systemd-shutdown": "systemd", "lxd": "lxd", "lxc": "lxc", "incus": "incus", "incusd": "incus", "lxc-start": "lxc", "lxc-destroy": "lxc", "lxc-stop": "lxc", "lxd.daemon": "lxd",
@@ -31,9 +31,9 @@ var kubeletFiles = []string{
 
 // kubeletWords are in what kubelet prints in its log and in events.
 var kubeletWords = []string{
-	"from runtime service failed", "pleg is not healthy", "error syncing pod", "orphaned pod", "unmountvolume.", "mountvolume.", "mapvolume.", "unmountdevice failed for volume", "unmapdevice failed for volume", "operation for \"", "nodenotready", "kubeletnotready", "failedkillpod", "failedmount", "failedunmount", "failedcreatepodsandbox", "failed create pod sandbox",
+	"from runtime service failed", "pleg is not healthy", "error syncing pod", "orphaned pod", "unmountvolume.", "mountvolume.", "mapvolume.", "failed for volume \"", "operation for \"", "nodenotready", "kubeletnotready", "stopped posting node status", "failedkillpod", "failedmount", "failedunmount", "failedcreatepodsandbox", "failed create pod sandbox",
 	"failed to \"startcontainer\"", "failed to \"killcontainer\"", "failed to \"killpodsandbox\"", "failed to \"createpodsandbox\"", "unable to attach or mount volumes", "unable to mount volumes for pod", "error killing pod", "container runtime is down", "skipping pod synchronization", "runpodsandbox from", "failed to clean up pod", "failed to remove pod volumes", "failed to cleanup volumes", "syncpod", "poduid=",
-	"kubelethas", "kubelet config", "liveness probe failed", "readiness probe failed", "startup probe failed", " probe errored", "kubelet stopped posting", "status is now: node", "failed to create pod sandbox", "failed to start sandbox container", "failed to run kubelet", "kubelet cgroup driver",
+	"kubelethas", "kubelet config", "liveness probe failed", "readiness probe failed", "startup probe failed", " probe errored", "status is now: node", "failed to create pod sandbox", "failed to start sandbox container", "failed to run kubelet", "kubelet cgroup driver",
 }
 
 // runtimeWords tell the runtime by what it alone prints; the first that is in
@@ -42,15 +42,15 @@ var runtimeWords = []struct {
 	runtime string
 	words   []string
 }{
-	{"kernel", []string{"invoked oom-killer", "out of memory: kill", "oom-kill:", "memory cgroup stats for", "killed as a result of limit of", "unregister_netdevice", "fork rejected by pids controller", "blocked for more than", "soft lockup", "device-mapper: thin:", "overlayfs:", "ext4-fs", "buffer i/o error", "jbd2", "mems_allowed=", "device-mapper: table:", "xfs (", "oom_reaper", "rcu: info", "block nbd", "nf_conntrack:", "i/o error, dev ", "nfs: server ", "cifs: vfs: ", "cifs vfs: ", "workqueue lockup", "libceph: ", "ceph: mds", "lustreerror: "}},
-	{"docker", []string{"error response from daemon", "error starting daemon", "docker daemon", "handler for ", "cannot start service", "docker-compose", "an http request took too long", "cannotcreatecontainererror", "cannotstartcontainererror", "dockertimeouterror", "docker: ", "failed to exit within", "trying direct sigkill", "did not receive an exit event", "error initializing graphdriver", "devmapper: error", "devmapper: thin pool", "devicemapper: error", "failed to register layer", "error during connect: ", "%2fdocker.sock", "unixhttpconnectionpool", "libnetwork", "api error (500)", "libcontainerd", "daemon/graphdriver", "com.docker"}},
+	{"kernel", []string{"invoked oom-killer", "out of memory: kill", "oom-kill:", "task_memcg=", "memory cgroup stats for", "killed as a result of limit of", "unregister_netdevice", "fork rejected by pids controller", "blocked for more than", "soft lockup", "device-mapper: thin:", "overlayfs:", "ext4-fs", "buffer i/o error", "jbd2", "mems_allowed=", "device-mapper: table:", "xfs (", "oom_reaper", "rcu: info", "block nbd", "nf_conntrack:", "i/o error, dev ", "nfs: server ", "cifs: vfs: ", "cifs vfs: ", "workqueue lockup", "libceph: ", "ceph: mds", "lustreerror: "}},
+	{"docker", []string{"response from daemon", "failed to create task for container", "driver failed programming external", "could not kill running container", "use the --init option", "volume is in use - [", "(or rename) that container", "error starting daemon", "docker daemon", "handler for ", "cannot start service", "docker-compose", "an http request took too long", "cannotcreatecontainererror", "cannotstartcontainererror", "dockertimeouterror", "docker: ", "failed to exit within", "trying direct sigkill", "did not receive an exit event", "error initializing graphdriver", "devmapper: error", "devmapper: thin pool", "devicemapper: ", "failed to register layer", "error during connect: ", "%2fdocker.sock", "unixhttpconnectionpool", "libnetwork", "api error (500)", "docker.errors.", "error: for ", "http+docker://", "dockerjava", "libcontainerd", "daemon/graphdriver", "com.docker"}},
 	{"buildah", []string{"buildah"}},
 	{"cri-o", []string{"cri-o", "crio", "kubernetes.io/cri-o", "error reserving ctr name", "error reserving pod name"}},
-	{"podman", []string{"podman", "libpod", "removing storage for container", "creating container storage", "that name is already in use", "container state improper", "cleaning up storage", "cleanup storage", "layer is not mounted", "has dependent containers", "no container with name or id", "being used by container(s)", "conmon", "oci runtime error: ", "oci permission denied", "network namespace for container", "failed to remove ns path", ": oci runtime error", "given pid did not die", "given pids did not die", "stopsignal sig", "network namespace for container ", "layer not known", "num_locks"}},
+	{"podman", []string{"podman", "libpod", "netavark", "aardvark-dns", "removing storage for container", "creating container storage", "that name is already in use", "container state improper", "cleaning up storage", "cleanup storage", "layer is not mounted", "has dependent containers", "no container with name or id", "being used by container(s)", "conmon", "oci runtime error: ", "oci permission denied", "network namespace for container", "failed to remove ns path", ": oci runtime error", "given pid did not die", "given pids did not die", "stopsignal sig", "network namespace for container ", "layer not known", "num_locks"}},
 	{"lxd", []string{"lxd", "/snap/lxd/"}},
 	{"incus", []string{"/var/lib/incus", "incus "}},
 	{"lxc", []string{"lxc_", "lxc-", "/var/lib/lxc/", "lxc "}},
-	{"containerd", []string{"containerd", "podsandboxstatus for", "stoppodsandbox for", "removepodsandbox for", "runpodsandbox for", "stopcontainer for", "containerstatus for", "removecontainer for", "execsync for", "task must be stopped before deletion", "killpodsandbox for", "cleanup rootfs mount", "io.containerd.", "taskoom", "failed to reserve container name", "failed to reserve sandbox name", "failed to create shim", "nerdctl", "shim disconnected", "delete shim", "cleanup shim", "shim log", "ttrpc", "&taskexit{", "taskexit event", "namespace=k8s.io", "network for sandbox", "cni config", "failed to exec in container: ", "get state for ", "collecting metrics for "}},
+	{"containerd", []string{"containerd", "podsandboxstatus for", "stoppodsandbox for", "removepodsandbox for", "runpodsandbox for", "stopcontainer for", "containerstatus for", "removecontainer for", "execsync for", "task must be stopped before deletion", "killpodsandbox for", "cleanup rootfs mount", "io.containerd.", "taskoom", "failed to reserve container name", "failed to reserve sandbox name", "failed to create shim", "nerdctl", "shim disconnected", "delete shim", "cleanup shim", "shim log", "ttrpc", "&taskexit{", "taskexit event", "namespace=k8s.io", "namespace \"k8s.io\"", "network for sandbox", "cni config", "failed to exec in container: ", "get state for ", "collecting metrics for "}},
 	{"docker", []string{"oci runtime exec failed", "oci runtime create failed", "oci runtime start failed", "oci runtime pause failed", "oci runtime resume failed"}},
 	{"crun", []string{"crun: ", "crun "}},
 	{"runc", []string{"container_linux.go", "process_linux.go", "rootfs_linux.go", "runc create failed", "runc run failed", "runc exec failed", "runc did not terminate", "runc delete", "runc:", "nsexec", "unable to start container process", "standard_init_linux.go", "that is not stopped", "cannot start an already running container", "cannot start a container that has"}},
@@ -85,6 +85,9 @@ func runtimeOf(r *record) string {
 		return known
 	}
 	first, _, _ := strings.Cut(r.low, ": ")
+	if _, failed := strings.CutSuffix(first, " failed"); failed { // runc kill failed: text
+		first, _, _ = strings.Cut(first, " ")
+	}
 	if named := programs[strings.TrimSpace(first)]; named != "" && named != tool {
 		return named
 	}
@@ -98,6 +101,9 @@ func runtimeOf(r *record) string {
 			}
 			return w.runtime
 		}
+	}
+	if strings.HasPrefix(r.low, "error: ") && strings.Contains(r.low, "container ") && len(containerIDOf(r.low)) == 64 {
+		return "podman" // of the clients that begin so, the one that prints ids in full
 	}
 	switch {
 	case known == "systemd":

@@ -3,6 +3,7 @@ package errtext
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -25,7 +26,7 @@ func (l *line) unwrap() {
 // The names that log systems give to a message, to its error, to who wrote it
 // and to what it is about, in the order in which they are printed.
 var (
-	messageNames = []string{"MESSAGE", "message", "Message", "msg", "log"}
+	messageNames = []string{"MESSAGE", "message", "Message", "msg", "log", "short_message", "textPayload", "body", "errorMessage", "detail"}
 	errorNames   = []string{"error", "err", "Error"}
 	outputNames  = []string{"stderr", "output", "out"}
 	programNames = []string{"SYSLOG_IDENTIFIER", "_COMM", "program", "tag", "ident"}
@@ -38,12 +39,18 @@ func (l *line) fromJSON() bool {
 	s := strings.TrimLeft(l.text, " \t")
 	if name, object, ok := strings.Cut(s, ": {\""); ok && len(name) < 64 && !strings.ContainsAny(name, " \"{") {
 		s = `{"` + object // a host's or a file's name before it
+	} else if name, object, ok := strings.Cut(s, "=> {"); ok && len(name) < 200 {
+		s = "{" + object // Ansible's result
 	}
-	if !strings.HasPrefix(s, "{") {
+	if !strings.HasPrefix(s, "{") && !strings.HasPrefix(s, "[{") {
 		return false
 	}
-	var fields map[string]any
-	if json.NewDecoder(strings.NewReader(s)).Decode(&fields) != nil {
+	var value any
+	if json.NewDecoder(strings.NewReader(s)).Decode(&value) != nil {
+		return false
+	}
+	fields, ok := telling(value, deepest)
+	if !ok {
 		return false
 	}
 	var parts []string
@@ -75,6 +82,49 @@ func (l *line) fromJSON() bool {
 			break
 		}
 	}
+	return true
+}
+
+// telling finds the object that has a message or an error: the value, or one in
+// it, which is not farther down than depth.
+func telling(value any, depth int) (map[string]any, bool) {
+	switch v := value.(type) {
+	case map[string]any:
+		for _, name := range slices.Concat(messageNames, errorNames, outputNames) {
+			if textOf(within(v, name)) != "" {
+				return v, true
+			}
+		}
+		if depth == 0 {
+			break
+		}
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			if inner, ok := telling(v[name], depth-1); ok {
+				return inner, true
+			}
+		}
+	case []any:
+		for _, element := range v[:min(len(v), mostLines)] {
+			if inner, ok := telling(element, depth-1); ok && depth > 0 {
+				return inner, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// member takes off the name of a message in JSON of several lines: "message": "text",
+func (l *line) member() bool {
+	s := strings.TrimLeft(l.text, " \t")
+	name, value, ok := strings.Cut(s, `": "`)
+	if !ok || name == "" || !contains(messageNames, name[1:]) && !contains(errorNames, name[1:]) && !contains(outputNames, name[1:]) {
+		return false
+	}
+	value = strings.TrimSuffix(strings.TrimRight(value, " ,}]"), `"`)
+	if text := ""; json.Unmarshal([]byte(`"`+value+`"`), &text) == nil {
+		value = text
+	}
+	l.text, l.headed = value, true
 	return true
 }
 

@@ -107,7 +107,7 @@ func saysError(low string) bool {
 
 // busyPhrases are EBUSY in the spellings of libc, tools and daemons.
 var busyPhrases = []string{
-	"resource busy", "device is busy", "device busy", "target is busy", "pool or dataset is busy", "mountpoint or dataset is busy", "dataset is busy", "pool is busy", "mount point is busy", "mount point busy", "ebusy", "text file busy", "errno 16", "errno=16", "errno: 16", "error is 16", "(16)", " is busy", "os error 16", "resource is busy", "or busy", "map in use", "still busy", "volume busy", "file busy", "device or resour",
+	"resource busy", "device is busy", "device busy", "target is busy", "pool or dataset is busy", "mountpoint or dataset is busy", "dataset is busy", "pool is busy", "mount point is busy", "mount point busy", "ebusy", "text file busy", "errno 16", "errno=16", "errno: 16", "error is 16", "(16)", " is busy", "os error 16", "resource is busy", "or busy", "map in use", "still busy", "volume busy", "file busy",
 }
 
 // busyAbroad is EBUSY in other languages.
@@ -167,8 +167,8 @@ func busy(low string) (verdict, bool) {
 	device, onDevice := hasAny(low, deviceWords...)
 	_, onMount := hasAny(low, mountWords...)
 	block, path := objects(low)
-	if _, mounts := hasAny(low, "already mounted or ", "mount point busy"); mounts {
-		onDevice = false // mount names both, and cannot tell which
+	if _, mounts := hasAny(low, "already mounted or ", "mount point busy", "rm: cannot remove", "rmdir: failed to remove"); mounts {
+		onDevice = false // mount names both, and cannot tell which; rm knows no devices
 	}
 	_, unmounts := hasAny(low, "umount", "unmount")
 	_, isDevice := saidOf(low, at)

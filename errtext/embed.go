@@ -1,0 +1,158 @@
+package errtext
+
+import "strings"
+
+// farthest is how far into a line a header may begin behind what a tool put
+// before it: a number, a clock, a table's bar, the words of whom it was copied to.
+const farthest = 80
+
+// longestHost is how much of a host's name may be left behind a date, where there
+// is no tag.
+const longestHost = 32
+
+// embedded takes off what stands before a log line's header, if that says
+// nothing: "12  Jul 14 15:22:06 node1 dockerd[7]: text".
+func (l *line) embedded() bool {
+	s, last := l.text, farthest
+	if l.headed {
+		if last = longestHost; strings.HasPrefix(s, "time=") {
+			return false
+		}
+	}
+	for i := 1; i < len(s)-8 && i <= last; i++ {
+		if isBoundary(s[i-1]) && beginsHeader(s[i:]) {
+			if before := strings.TrimSpace(s[:i]); !saysNothing(s[:i]) || l.headed && strings.ContainsAny(before, " :(") {
+				return false
+			}
+			l.text = s[i:]
+			return true
+		}
+	}
+	return false
+}
+
+func isBoundary(c byte) bool {
+	switch c {
+	case ' ', '\t', '|', '>', '\'', '"', '`', '(', '{', '[', ':':
+		return true
+	}
+	return false
+}
+
+const months = "JanFebMarAprMayJunJulAugSepOctNovDec"
+
+// beginsHeader tells that a text begins with the header of logfmt, klog, the
+// kernel or syslog, or is a row of a table of events. A date alone is none: sentences have them, too.
+func beginsHeader(s string) bool {
+	switch s[0] {
+	case 't':
+		return strings.HasPrefix(s, `time="`) && strings.Contains(s, " level=")
+	case 'l':
+		return strings.HasPrefix(s, "level=") && strings.Contains(s, ` msg="`)
+	case '[':
+		return isDigit(s[1]) && (&line{text: s}).bracketed()
+	case 'k':
+		return strings.HasPrefix(s, "kernel: ")
+	case 'I', 'W', 'E', 'F':
+		if isDigit(s[1]) && (&line{text: s}).klog() || strings.HasPrefix(s, "Warning ") && eventBy(lower(s[:min(len(s), 200)])) == "kubelet" {
+			return true
+		}
+	}
+	if !isUpper(s[0]) || s[3] != ' ' || !strings.Contains(months, s[:3]) {
+		return (&line{text: s[:min(len(s), 48)]}).tagged()
+	}
+	inner := line{text: s}
+	return inner.stamp() && inner.program != ""
+}
+
+// saysNothing tells that a text names nothing and tells of no failure.
+func saysNothing(s string) bool {
+	for i := 0; i < len(s); {
+		n := leading(s[i:], isHex)
+		if n >= 12 && !allDigits(s[i:i+n]) {
+			return false
+		}
+		i += max(n, 1)
+	}
+	low := lower(s)
+	if i := strings.Index(low, "error "); i >= 0 && isLetter(low[min(i+6, len(low)-1)]) {
+		return false // no level: "error creating"
+	}
+	_, says := hasAny(low, " /", "fail", "cannot", "unable", "level=", "conmon", "docker", "containerd", "warning", ".go:")
+	return !says && s[0] != '/'
+}
+
+// ofTool is what tools put before a line, which its first character tells.
+func (l *line) ofTool() bool {
+	s := strings.TrimLeft(l.text, " \t")
+	if s == "" {
+		return false
+	}
+	switch c := s[0]; {
+	case c == '|' || c >= 0x80:
+		return l.boxed()
+	case c == '[' || isDigit(c):
+		return l.clocked()
+	case c == '#':
+		return l.marked()
+	case c == '"':
+		return l.member()
+	}
+	return false
+}
+
+// boxed is a row of a table or of a frame: "| text |", "│ text │". A frame that a
+// line fills cuts it.
+func (l *line) boxed() bool {
+	s := strings.TrimLeft(l.text, " \t")
+	for _, bar := range []string{"|", "│", "┃"} {
+		rest, ok := strings.CutPrefix(s, bar)
+		inner, closed := strings.CutSuffix(rest, bar)
+		if !ok || !closed && !strings.HasPrefix(rest, " ") {
+			continue
+		}
+		inner = strings.TrimSuffix(strings.TrimPrefix(inner, " "), " ")
+		l.text = strings.TrimRight(inner, " \t")
+		l.full = closed && bar != "|" && inner != "" && l.text == inner
+		return true
+	}
+	return false
+}
+
+// clocked is a time without a date, seconds since 1970, or a date with slashes
+// and a clock, that tools put before each line: "15:22:06.123 text".
+func (l *line) clocked() bool {
+	s := strings.TrimLeft(l.text, " \t[")
+	if s == "" || !isDigit(s[0]) {
+		return false
+	}
+	first, rest, ok := strings.Cut(s, " ")
+	first = strings.TrimSuffix(first, "]")
+	if !ok || len(first) < 8 {
+		return false
+	}
+	if strings.Count(first, "/") == 2 && leading(first, func(c byte) bool { return isDigit(c) || c == '/' }) == len(first) {
+		first, rest, ok = strings.Cut(rest, " ") // 1/2/2024 3:04:05 PM
+		rest = strings.TrimPrefix(strings.TrimPrefix(rest, "AM "), "PM ")
+	}
+	clock := ok && strings.Count(first, ":") == 2 && leading(first, isClock) == len(first)
+	whole, part, dot := strings.Cut(first, ".")
+	if seconds := dot && len(whole) == 10 && allDigits(whole) && allDigits(part); !clock && !seconds {
+		return false
+	}
+	l.text, l.headed = rest, true
+	return true
+}
+
+// marked is the mark of a level that build servers put before a line:
+// "##[error]text".
+func (l *line) marked() bool {
+	rest, ok := strings.CutPrefix(l.text, "##[")
+	level, text, end := strings.Cut(rest, "]")
+	if !ok || !end || level == "" || leading(level, isLetter) != len(level) {
+		return false
+	}
+	l.text = text
+	l.level(level)
+	return true
+}
