@@ -41,7 +41,7 @@ func TestWrapped(t *testing.T) {
 			return `fatal: [node1]: FAILED! => {"changed": false, "msg": ` + quoted(s) + `}`
 		}},
 		{"a prompt in a field", func(s string) string {
-			return `{"log":` + quoted("[root@node1 ~]# ./clean.sh\n"+s+"\n") + `,"stream":"stderr"}`
+			return `{"log":` + quoted("[root@node1 ~]# sh clean.sh\n"+s+"\n") + `,"stream":"stderr"}`
 		}},
 		{"rsyslog's line ends", func(s string) string { return "node1 $ ./clean.sh\n" + s + "#012" }},
 	} {
