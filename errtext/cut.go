@@ -49,7 +49,7 @@ func completed(text string) string {
 	if i < 0 {
 		return text
 	}
-	head := strings.TrimRight(text[from:], "\"'\\ .…>")
+	head := strings.TrimRight(text[from:], "\"'\\ .…>}\n")
 	if len(head)-i < len(": device") {
 		return text
 	}

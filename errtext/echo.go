@@ -56,13 +56,15 @@ func commandOf(r *record) command {
 }
 
 // cutLine takes the first line off a record of several: a prompt and what came
-// of the command, as one field of a log line.
+// of the command, as one field of a log line. That may have a header of its own.
 func (r *record) cutLine() bool {
 	i := strings.IndexByte(r.text, '\n')
 	if i <= 0 || r.text[i-1] == '\\' { // the command goes on
 		return false
 	}
-	r.text, r.low = r.text[i+1:], r.low[i+1:]
+	rest := line{no: r.no, text: r.text[i+1:], program: r.program, bad: r.bad, warns: r.warns, times: r.times}
+	rest.peel()
+	*r = rest.record(r.last)
 	return true
 }
 

@@ -14,6 +14,9 @@ const longestHost = 32
 // nothing: "12  Jul 14 15:22:06 node1 dockerd[7]: text".
 func (l *line) embedded() bool {
 	s, last := l.text, farthest
+	if strings.HasPrefix(s, `{"`) {
+		return false // fromJSON reads it
+	}
 	if l.headed {
 		if last = longestHost; strings.HasPrefix(s, "time=") {
 			return false
@@ -50,7 +53,8 @@ func beginsHeader(s string) bool {
 	case 'l':
 		return strings.HasPrefix(s, "level=") && strings.Contains(s, ` msg="`)
 	case '[':
-		return isDigit(s[1]) && (&line{text: s}).bracketed()
+		inner := line{text: s}
+		return inner.bracketed() && inner.program == "kernel"
 	case 'k':
 		return strings.HasPrefix(s, "kernel: ")
 	case 'I', 'W', 'E', 'F':
