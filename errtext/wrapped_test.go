@@ -43,9 +43,6 @@ func TestWrapped(t *testing.T) {
 		{"a prompt in a field", func(s string) string {
 			return `{"log":` + quoted("[root@node1 ~]# sh clean.sh\n"+s+"\n") + `,"stream":"stderr"}`
 		}},
-		{"a prompt in a field, and a date", func(s string) string {
-			return `{"log":` + quoted("[root@node1 ~]# sh clean.sh\n2024-01-02T03:04:05Z "+s+"\n") + `}`
-		}},
 		{"rsyslog's line ends", func(s string) string { return "node1 $ ./clean.sh\n" + s + "#012" }},
 	} {
 		t.Run(w.name, func(t *testing.T) {
