@@ -87,3 +87,30 @@ func TestTornWithItsNamespace(t *testing.T) {
 		t.Errorf("torn %v, %v", torn, err)
 	}
 }
+
+// What is mounted in the process's own namespace is told by that, which will not end meanwhile.
+func TestStringsByOwnMounts(t *testing.T) {
+	needsStatmount(t)
+	check, here := inOwnNamespace(t) // a late one: others are before it by number
+	if !here {
+		return
+	}
+	r, err := newFastReader(Request{Proc: "/proc", Whole: true, Passes: 1})
+	check(err)
+	defer r.close()
+	spaces, err := r.pass(t.Context())
+	check(err)
+	own := slices.IndexFunc(spaces, func(ns mounts.Namespace) bool { return ns.Inode == r.inode })
+	if own < 1 || len(spaces[own].Mounts) == 0 {
+		t.Fatalf("%d of %d namespaces", own, len(spaces))
+	}
+	by := map[superblock]uint64{}
+	for key, s := range r.supers {
+		by[key.anyMagic()] = s.namespace
+	}
+	for _, m := range spaces[own].Mounts {
+		if got := by[superblock{device: m.Device(), root: m.Root}]; got != spaces[own].ID {
+			t.Errorf("%s was told by a mount of namespace %d", m.MountPoint, got)
+		}
+	}
+}
