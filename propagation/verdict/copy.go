@@ -2,6 +2,8 @@ package verdict
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"sexton.dev/propagation"
@@ -123,8 +125,8 @@ func (j *judge) alongWith(from Side, m, c propagation.Mount, effect propagation.
 
 // looseBelow is a place below a mount where something is of which nobody knows what it is on.
 func (s Side) looseBelow(m propagation.Mount) (at string, is bool) {
-	for id, point := range s.Loose {
-		if id != m.ID && strings.HasPrefix(point, strings.TrimSuffix(m.Point, "/")+"/") {
+	for _, id := range slices.Sorted(maps.Keys(s.Loose)) {
+		if point := s.Loose[id]; id != m.ID && strings.HasPrefix(point, strings.TrimSuffix(m.Point, "/")+"/") {
 			return point, true
 		}
 	}
@@ -133,8 +135,8 @@ func (s Side) looseBelow(m propagation.Mount) (at string, is bool) {
 
 // looseOn is the same on a mount: at its own place, too.
 func (s Side) looseOn(m propagation.Mount) (at string, is bool) {
-	for id, point := range s.Loose {
-		if id != m.ID && point == m.Point {
+	for _, id := range slices.Sorted(maps.Keys(s.Loose)) {
+		if point := s.Loose[id]; id != m.ID && point == m.Point {
 			return point, true
 		}
 	}
