@@ -42,13 +42,7 @@ func (f *propagationFlags) add(cmd *cobra.Command) {
 	cmd.RegisterFlagCompletionFunc("kernel", cobra.FixedCompletions([]string{"before-6.17", "6.17"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-func (s *session) propagationCommand() *cobra.Command {
-	out := outputFlags{more: []string{"dot"}}
-	var f propagationFlags
-	cmd := &cobra.Command{
-		Use:   "propagation TARGET",
-		Short: "say what an unmount would do in every mount namespace, without making it",
-		Long: `propagation is a dry run of umount: which copies of a mount go, which stay, and why.
+const propagationHelp = `propagation is a dry run of umount: which copies of a mount go, which stay, and why.
 
 The kernel decides by the parents of the mounts, not by their own tags: a copy
 that says master:6 may stay, and a private one may go. So the answer comes from
@@ -74,7 +68,15 @@ while it has it open (umount2 with MNT_EXPIRE). In use, it cannot expire: the ca
 fails, with EINVAL if the mount is locked and with EBUSY if not. Nothing is unmounted.
 
 --self-test makes two mount namespaces that nobody else sees, mounts four small tmpfs
-there, unmounts one and looks what went with it. Both end with the test.`,
+there, unmounts one and looks what went with it. Both end with the test.`
+
+func (s *session) propagationCommand() *cobra.Command {
+	out := outputFlags{more: []string{"dot"}}
+	var f propagationFlags
+	cmd := &cobra.Command{
+		Use:   "propagation TARGET",
+		Short: "say what an unmount would do in every mount namespace, without making it",
+		Long:  propagationHelp,
 		Example: `  sexton propagation /var/lib/docker/overlay2/4e09fa68/merged
   sexton propagation /mnt --in 4123 --detach       # as umount -l by process 4123
   sexton propagation /mnt --probe-locks --self-test

@@ -222,9 +222,9 @@ func (p *pinWalk) inFlight() {
 		if len(found) == mostTold || p.ctx.Err() != nil {
 			break
 		}
-		path := fmt.Sprintf("%d/fdinfo/%d", s.pid, s.fd)
+		path := infoPath(fmt.Sprintf("%d/fd/%d", s.pid, s.fd))
 		if s.tid != 0 {
-			path = fmt.Sprintf("%d/task/%d/fdinfo/%d", s.pid, s.tid, s.fd)
+			path = infoPath(fmt.Sprintf("%d/task/%d/fd/%d", s.pid, s.tid, s.fd))
 		}
 		text, err := p.read(path, maxFDInfo)
 		p.denied("open files: "+path, err)
@@ -238,21 +238,6 @@ func (p *pinWalk) inFlight() {
 	for _, inode := range free {
 		p.pins[inode] = slices.Clip(found) // one list: a container can have as many namespaces as sockets
 	}
-}
-
-// parseInFlight finds in a socket's fdinfo how many descriptors wait in it: 0
-// before Linux 5.6, and in others than Unix sockets.
-func parseInFlight(text []byte) int {
-	for line := range bytes.Lines(text) {
-		if value, ok := bytes.CutPrefix(line, []byte("scm_fds:")); ok {
-			n, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 10, 31)
-			if err != nil {
-				return 0
-			}
-			return int(n)
-		}
-	}
-	return 0
 }
 
 // namespace reads a link and returns the inode of the mount namespace that it

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"sexton.dev/internal/hosttest"
 )
 
 // A Ref prints whole: a part of it that has a String of its own must not stand for all.
@@ -29,7 +31,7 @@ func TestBeginGoesOn(t *testing.T) {
 	for range many {
 		fd, err := unix.FcntlInt(uintptr(null), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
-			t.Skipf("%v: needs ulimit -n %d", err, many+100)
+			t.Fatalf("%v: ulimit -n %d", err, many+100)
 		}
 		defer unix.Close(fd)
 	}
@@ -44,23 +46,40 @@ func TestBeginGoesOn(t *testing.T) {
 	}
 }
 
-// Threads are not compared any more when time is up: thousands take minutes.
-func TestSharesUntilTimeIsUp(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+func walkerOf(t *testing.T, ctx context.Context) *walker {
+	t.Helper()
 	w, err := newWalker(ctx, "/proc")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.close()
+	t.Cleanup(w.close)
+	return w
+}
+
+// openNamespace opens our own mount namespace, until the test ends.
+func openNamespace(t *testing.T) int {
+	t.Helper()
+	fd, err := unix.Open("/proc/self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	return fd
+}
+
+// Threads are not compared any more when time is up: thousands take minutes.
+func TestSharesUntilTimeIsUp(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	w := walkerOf(t, ctx)
 	other := exec.Command("sleep", "1000")
 	if err := other.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { other.Process.Kill(); other.Wait() }()
 	with := []int{os.Getpid()}
-	if w.shares(kcmpFiles, with, other.Process.Pid) {
-		t.Skip("kcmp tells nothing here")
+	if hosttest.NeedsRoot(t); w.shares(kcmpFiles, with, other.Process.Pid) {
+		t.Fatalf("two processes share their files: %v", w.unknown)
 	}
 	if cancel(); !w.shares(kcmpFiles, with, other.Process.Pid) {
 		t.Error("compared after the end of the context")
@@ -69,18 +88,10 @@ func TestSharesUntilTimeIsUp(t *testing.T) {
 
 // The descriptors of one process are not read on when time is up.
 func TestPinsUntilTimeIsUp(t *testing.T) {
-	fd, err := unix.Open("/proc/self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
+	openNamespace(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	w, err := newWalker(ctx, "/proc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.close()
+	w := walkerOf(t, ctx)
 	found := func() int {
 		p := pinWalk{walker: w, pins: map[uint64][]Pin{}}
 		p.table("self/fd", Pin{Kind: FD})
@@ -96,11 +107,7 @@ func TestPinsUntilTimeIsUp(t *testing.T) {
 
 // However many descriptors of one namespace a process has, it is told to keep it by a few.
 func TestPinsOfOneProcessAreBounded(t *testing.T) {
-	fd, err := unix.Open("/proc/self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
+	fd := openNamespace(t)
 	for range 100 {
 		another, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
@@ -108,11 +115,7 @@ func TestPinsOfOneProcessAreBounded(t *testing.T) {
 		}
 		defer unix.Close(another)
 	}
-	w, err := newWalker(context.Background(), "/proc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.close()
+	w := walkerOf(t, context.Background())
 	p := pinWalk{walker: w, pins: map[uint64][]Pin{}}
 	p.table("self/fd", Pin{Kind: FD})
 	for inode, pins := range p.pins {

@@ -78,16 +78,36 @@ func (r *refWalk) oldMountID(path string, ref *Ref) error {
 //
 // Source: proc_pid_fdinfo(5); Linux 6.12 fs/proc/fd.c, seq_show.
 func ParseMountID(text []byte) (uint64, error) {
+	value, ok := field(text, "mnt_id:")
+	if !ok {
+		return 0, fmt.Errorf("fdinfo: %w: no mnt_id", mounts.ErrFormat)
+	}
+	id, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 10, 31)
+	if err != nil {
+		return 0, fmt.Errorf("fdinfo: %w: mnt_id %.40q", mounts.ErrFormat, value)
+	}
+	return id, nil
+}
+
+// field finds the rest of the line of an fdinfo file that begins with the key.
+func field(text []byte, key string) (value []byte, ok bool) {
 	for line := range bytes.Lines(text) {
-		if value, ok := bytes.CutPrefix(line, []byte("mnt_id:")); ok {
-			id, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 10, 31)
-			if err != nil {
-				return 0, fmt.Errorf("fdinfo: %w: mnt_id %.40q", mounts.ErrFormat, value)
-			}
-			return id, nil
+		if value, ok := bytes.CutPrefix(line, []byte(key)); ok {
+			return value, true
 		}
 	}
-	return 0, fmt.Errorf("fdinfo: %w: no mnt_id", mounts.ErrFormat)
+	return nil, false
+}
+
+// parseInFlight finds in a socket's fdinfo how many descriptors wait in it: 0
+// before Linux 5.6, and in others than Unix sockets.
+func parseInFlight(text []byte) int {
+	value, _ := field(text, "scm_fds:")
+	n, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 10, 31)
+	if err != nil {
+		return 0
+	}
+	return int(n)
 }
 
 // isDMABuf reports whether a descriptor is a DMA buffer's, whose device we have
