@@ -66,17 +66,19 @@ func die(t *testing.T) *exec.Cmd {
 	return cmd
 }
 
-// again reaps a dead child and leaves another one dead with the same number.
+// again reaps a dead child and leaves another one dead with the same number,
+// which started in another tick of the clock: within one tick, a hundredth of
+// a second, /proc/PID/stat tells no difference.
 func again(t *testing.T, old *exec.Cmd) *exec.Cmd {
 	t.Helper()
+	want, started := old.Process.Pid, statOf(old.Process.Pid).start
 	old.Wait()
-	want := old.Process.Pid
 	for range 500 {
 		if err := os.WriteFile("/proc/sys/kernel/ns_last_pid", fmt.Appendf(nil, "%d", want-1), 0); err != nil {
 			t.Fatal(err)
 		}
 		cmd := die(t)
-		if cmd.Process.Pid == want {
+		if cmd.Process.Pid == want && statOf(want).start != started {
 			return cmd
 		}
 		cmd.Wait()
