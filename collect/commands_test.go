@@ -13,6 +13,7 @@ import (
 
 	"sexton.dev/collect/door"
 	"sexton.dev/internal/hosttest"
+	"sexton.dev/linux/bpfiter/bpfitertest"
 	"sexton.dev/snapshot"
 )
 
@@ -21,7 +22,7 @@ func TestMain(m *testing.M) {
 	if IsChild(os.Args[1:]) {
 		os.Exit(ChildMain(os.Args[1:], os.Stdout, os.Stderr))
 	}
-	os.Exit(m.Run())
+	bpfitertest.Main(m)
 }
 
 // fakeProc makes a /proc with command lines; an empty text is a FIFO that

@@ -27,6 +27,7 @@ const (
 // A refQuestion is what the child that reads references is asked.
 type refQuestion struct {
 	Proc    string   `json:"proc"`
+	PIDs    []int    `json:"pids,omitempty"`    // look at these processes alone; none: at all
 	Skip    []int    `json:"skip,omitempty"`    // processes at which an earlier child stalled
 	Narrow  bool     `json:"narrow,omitempty"`  // references to Devices and Mounts alone, and to overlays below Layers
 	Devices []string `json:"devices,omitempty"` // of superblocks
@@ -72,7 +73,7 @@ func (l *looker) references(ctx context.Context, table *snapshot.Mounts, asked *
 			q.Listed = listed(l.devices)
 		}
 	}
-	text, err := l.Ask("mount-references", func() ([]byte, error) { return readReferences(ctx, l.Child, q) })
+	text, err := l.Ask("mount-references", func() ([]byte, error) { return l.readKept(ctx, table, q, fewProcesses) })
 	if err != nil && len(text) == 0 {
 		l.missing(snapshot.References, "open files, directories and mappings of processes", cause(err))
 		return
@@ -197,7 +198,7 @@ func childReferences(out io.Writer, text string) error {
 	defer stalled.Stop()
 	s := newSieve(&q)
 	tell := teller{w: w, sieve: s}
-	pids, err := others(q.Proc, q.Skip)
+	pids, err := q.others()
 	if err != nil {
 		return err
 	}
@@ -272,18 +273,21 @@ func (t *teller) write(ref *snapshot.Reference) error {
 	return nil
 }
 
-// others lists the processes but for those to leave out, and this one and its parent.
-func others(proc string, skip []int) ([]int, error) {
-	names, err := os.ReadDir(proc)
-	if err != nil {
-		return nil, err
-	}
-	skip = append(skip, os.Getpid(), os.Getppid())
-	pids := []int{} // nil would be all
-	for _, e := range names {
-		if pid, err := strconv.Atoi(e.Name()); err == nil && !slices.Contains(skip, pid) {
-			pids = append(pids, pid)
+// others lists the processes to look at, but for those to leave out, and this one and its parent.
+func (q *refQuestion) others() ([]int, error) {
+	pids := slices.Clone(q.PIDs)
+	if len(pids) == 0 {
+		names, err := os.ReadDir(q.Proc)
+		if err != nil {
+			return nil, err
+		}
+		pids = []int{} // nil would be all
+		for _, e := range names {
+			if pid, err := strconv.Atoi(e.Name()); err == nil {
+				pids = append(pids, pid)
+			}
 		}
 	}
-	return pids, nil
+	skip := append(slices.Clone(q.Skip), os.Getpid(), os.Getppid())
+	return slices.DeleteFunc(pids, func(pid int) bool { return slices.Contains(skip, pid) }), nil
 }

@@ -84,11 +84,18 @@ func TestOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if pids, err := others(proc, []int{12}); pids == nil || len(pids) != 0 || err != nil {
-		t.Errorf("%v, %v", pids, err)
-	}
-	if pids, err := others(proc, nil); !slices.Equal(pids, []int{12}) || err != nil {
-		t.Errorf("%v, %v", pids, err)
+	for _, tt := range []struct {
+		pids, skip, want []int
+	}{
+		{nil, []int{12}, []int{}},
+		{nil, nil, []int{12}},
+		{[]int{13, os.Getpid(), 14}, []int{14}, []int{13}},
+		{[]int{14}, []int{14}, []int{}},
+	} {
+		q := refQuestion{Proc: proc, PIDs: tt.pids, Skip: tt.skip}
+		if pids, err := q.others(); pids == nil || !slices.Equal(pids, tt.want) || err != nil {
+			t.Errorf("%v but %v: %v, %v", tt.pids, tt.skip, pids, err)
+		}
 	}
 }
 
