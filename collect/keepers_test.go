@@ -201,9 +201,14 @@ func TestSuperblocks(t *testing.T) {
 func TestReadKept(t *testing.T) {
 	hosttest.NeedsRoot(t)
 	hosttest.NeedsKernelThreads(t)
-	p := bpfitertest.Start(t, bpfitertest.File)[0]
+	p := bpfitertest.Start(t, bpfitertest.Cwd)[0]
+	mine, err := os.Open(fmt.Sprintf("/proc/%d/cwd", p.PID)) // so this process keeps it too
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mine.Close()
 	q, table := questionOf(p)
-	_, err := keepersOf(t.Context(), table, nil, q, 0)
+	_, err = keepersOf(t.Context(), table, nil, q, 0)
 	needsBPF(t, err)
 	unused := q
 	unused.Devices, unused.Mounts = []string{"4095:1048575"}, nil

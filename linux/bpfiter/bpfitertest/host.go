@@ -22,6 +22,7 @@ import (
 // What a process keeps of its file system, or has besides.
 const (
 	File           = "file"
+	LastFile       = "last-file" // the last descriptor that its table has room for
 	Cwd            = "cwd"
 	Root           = "root"
 	Program        = "program"
@@ -42,7 +43,7 @@ const (
 )
 
 // Kinds are all of them.
-var Kinds = []string{File, Cwd, Root, Program, Mapping, ThreadFile, ThreadCwd, Leaderless, Ring, Detached, DetachedMap, Tree,
+var Kinds = []string{File, LastFile, Cwd, Root, Program, Mapping, ThreadFile, ThreadCwd, Leaderless, Ring, Detached, DetachedMap, Tree,
 	OverlayFile, OverlayMap, OverlayGone, OverlayGoneMap, Wide, None}
 
 // A Process is one that was started.

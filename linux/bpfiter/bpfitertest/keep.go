@@ -46,6 +46,8 @@ func keep(kind, dir string) error {
 		}
 	case File, OverlayFile:
 		_, err = open(file)
+	case LastFile:
+		err = openLast(file)
 	case Detached, OverlayGone:
 		if _, err = open(file); err == nil {
 			err = unix.Unmount(at, unix.MNT_DETACH)
@@ -59,7 +61,7 @@ func keep(kind, dir string) error {
 	case Leaderless:
 		return leave(file, p)
 	case Wide:
-		err = widen()
+		err = unix.Dup3(0, lastOfWide, unix.O_CLOEXEC)
 	case None:
 		err = ofNoMount()
 	}
@@ -204,10 +206,14 @@ func register(file string) error {
 	return unix.Close(fd)
 }
 
-// widen makes the table of descriptors larger than that of others.
-func widen() error {
-	const number = 1023
-	return unix.Dup3(0, number, unix.O_CLOEXEC)
+const lastOfWide = 1023 // a table has room for a power of two
+
+func openLast(file string) error {
+	fd, err := open(file)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Dup3(fd, lastOfWide, unix.O_CLOEXEC), unix.Close(fd))
 }
 
 // ofNoMount opens what is like that which others keep, and is on no mount.
