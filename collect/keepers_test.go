@@ -19,6 +19,7 @@ import (
 
 	"sexton.dev/internal/hosttest"
 	"sexton.dev/linux/bpfiter/bpfitertest"
+	"sexton.dev/linux/btf"
 	"sexton.dev/linux/mounts"
 	"sexton.dev/linux/mounts/census"
 	"sexton.dev/snapshot"
@@ -42,7 +43,7 @@ func questionOf(p bpfitertest.Process) (refQuestion, *snapshot.Mounts) {
 // needsBPF skips where there is no such program.
 func needsBPF(t *testing.T, err error) {
 	t.Helper()
-	lacks := errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EPERM) || errors.Is(err, os.ErrNotExist)
+	lacks := errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EPERM) || errors.Is(err, os.ErrNotExist) || errors.Is(err, btf.ErrNone)
 	hosttest.Needs(t, "bpf", !lacks, fmt.Sprintf("Linux 6.7 with CONFIG_DEBUG_INFO_BTF, CAP_BPF and CAP_PERFMON: %v", err))
 }
 

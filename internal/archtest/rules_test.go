@@ -52,7 +52,8 @@ var rules = map[string]rule{
 	"linux/self":       {why: "it is for collect and heal alike"},
 	"linux/fusectl":    {outside: "golang.org/x/sys", why: "each kernel interface is used on its own"},
 	"linux/ptrace":     {mayImport: "linux/capability", outside: "golang.org/x/sys", why: "it works inside of other people's processes: the less there is, the better"},
-	"linux/bpfiter":    {outside: "github.com/cilium/ebpf golang.org/x/sys", why: "each kernel interface is read on its own"},
+	"linux/btf":        {outside: "golang.org/x/sys", why: parses},
+	"linux/bpfiter":    {mayImport: "linux/btf", outside: "github.com/cilium/ebpf golang.org/x/sys", why: "each kernel interface is read on its own"},
 	"linux/bpfiter/*":  {outside: "golang.org/x/sys", why: "it plays the processes for the tests"},
 	"linux/*":          {outside: "*", why: "each kernel interface is read on its own"},
 

@@ -15,6 +15,7 @@ import (
 
 	"sexton.dev/internal/hosttest"
 	"sexton.dev/linux/bpfiter/bpfitertest"
+	"sexton.dev/linux/btf"
 )
 
 func TestMain(m *testing.M) { bpfitertest.Main(m) }
@@ -36,7 +37,7 @@ func ask(t testing.TB, q Question) []Keeper {
 // needsBPF skips the test where the kernel has no such programs or does not let us load them.
 func needsBPF(t testing.TB, err error) {
 	t.Helper()
-	lacks := errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EPERM) || errors.Is(err, os.ErrNotExist)
+	lacks := errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EPERM) || errors.Is(err, os.ErrNotExist) || errors.Is(err, btf.ErrNone)
 	hosttest.Needs(t, "bpf", !lacks, fmt.Sprintf("Linux 6.7 with CONFIG_DEBUG_INFO_BTF, CAP_BPF and CAP_PERFMON: %v", err))
 }
 

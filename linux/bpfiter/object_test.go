@@ -15,11 +15,11 @@ func TestObjectIsOfSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	object, err := elf.NewFile(bytes.NewReader(keepers))
+	file, err := elf.NewFile(bytes.NewReader(object))
 	if err != nil {
 		t.Fatal(err)
 	}
-	section := object.Section("source")
+	section := file.Section("source")
 	if section == nil {
 		t.Fatal("keepers.o has no sum of its source")
 	}

@@ -9,8 +9,8 @@
 // reads is read without locks and may be changed or freed meanwhile: the kernel makes
 // such reads safe, and what is told is looked at again by who asked.
 //
-// The structs have the fields that are used alone. Where those are in the kernel that
-// runs is found when the program is loaded, from that kernel's BTF.
+// Where the kernel that runs has a field is told by who loads the program (constant "at"), so that it
+// needs no relocations, for which all types of the kernel would have to be read.
 //
 // Source: Linux 6.7 include/linux/{sched,fs,fs_struct,fdtable,mm_types,mount,dcache}.h, fs/mount.h,
 // fs/file_table.c (backing_file), kernel/bpf/task_iter.c (bpf_iter_task_vma), fs/anon_inodes.c.
@@ -20,7 +20,6 @@ typedef unsigned int __u32;
 typedef unsigned long long __u64;
 
 #define SECTION(name) __attribute__((section(name), used))
-#define KERNEL __attribute__((preserve_access_index))
 #define INLINE static inline __attribute__((always_inline))
 
 // Helpers and kfuncs. Source: Linux 6.7 include/uapi/linux/bpf.h, ___BPF_FUNC_MAPPER.
@@ -29,74 +28,46 @@ static long (*bpf_probe_read_kernel)(void *to, __u32 size, const void *from) = (
 static long (*bpf_seq_write)(void *seq, const void *data, __u32 size) = (void *)127;
 static long (*bpf_loop)(__u32 times, void *step, void *context, __u64 flags) = (void *)181;
 
-struct super_block {
-	__u32 s_dev;
-	unsigned long s_flags, s_magic;
-} KERNEL;
-struct vfsmount {
-	struct super_block *mnt_sb;
-} KERNEL;
-struct qstr {
-	const unsigned char *name;
-} KERNEL;
-struct dentry {
-	struct qstr d_name;
-	struct super_block *d_sb;
-} KERNEL;
-struct path {
-	struct vfsmount *mnt;
-	struct dentry *dentry;
-} KERNEL;
-struct file {
-	struct path f_path;
-} KERNEL;
-struct backing_file {
-	struct path user_path;
-} KERNEL;
-struct fdtable {
-	unsigned int max_fds;
-	struct file **fd;
-} KERNEL;
-struct files_struct {
-	struct fdtable *fdt;
-} KERNEL;
-struct fs_struct {
-	struct path root, pwd;
-} KERNEL;
-struct mm_struct {
-	struct file *exe_file;
-	__u32 map_count;
-} KERNEL;
-struct vm_area_struct {
-	struct file *vm_file;
-} KERNEL;
-struct task_struct {
-	int pid, tgid;
-	struct task_struct *group_leader;
-	struct fs_struct *fs;
-	struct files_struct *files;
-	struct mm_struct *mm;
-} KERNEL;
+// How the kernel calls a program of this type. Source: Linux 6.7 kernel/bpf/task_iter.c, include/linux/bpf.h.
 struct bpf_iter_meta {
 	void *seq;
-} KERNEL;
+};
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
-	struct task_struct *task;
-} KERNEL;
+	void *task;
+};
 struct bpf_iter_task_vma {
 	__u64 opaque[1];
 };
-
-extern void *bpf_rdonly_cast(const void *object, __u32 type) SECTION(".ksyms");
-extern int bpf_iter_task_vma_new(struct bpf_iter_task_vma *it, struct task_struct *task, __u64 address) SECTION(".ksyms");
-extern struct vm_area_struct *bpf_iter_task_vma_next(struct bpf_iter_task_vma *it) SECTION(".ksyms");
+extern int bpf_iter_task_vma_new(struct bpf_iter_task_vma *it, void *task, __u64 address) SECTION(".ksyms");
+extern void *bpf_iter_task_vma_next(struct bpf_iter_task_vma *it) SECTION(".ksyms");
 extern void bpf_iter_task_vma_destroy(struct bpf_iter_task_vma *it) SECTION(".ksyms");
 
-// AS makes of an address a pointer that the kernel lets us read from. Of one that it trusts already
-// too: of each pointer that is read by such a one it searches all of its types, for 1 ms, when
-// the program is loaded.
-#define AS(type, address) ((struct type *)bpf_rdonly_cast((const void *)(address), __builtin_btf_type_id(*(struct type *)0, 1)))
+// Bytes from the beginning of each struct, as linux/bpfiter/layout.go fills them in.
+const volatile struct {
+	__u32 task_pid, task_tgid, task_group_leader, task_fs, task_files, task_mm;
+	__u32 fs_root, fs_pwd;
+	__u32 files_fdt, fdtable_max_fds, fdtable_fd;
+	__u32 mm_exe_file, mm_map_count, vma_vm_file;
+	__u32 file_f_path, backing_user_path, path_mnt, path_dentry;
+	__u32 mount_mnt_sb, dentry_d_sb, dentry_d_name, qstr_name;
+	__u32 sb_s_dev, sb_s_flags, sb_s_magic;
+} at;
+
+// word and half read a field of an address, 0 where nothing can be read.
+INLINE __u64 word(__u64 address, __u32 field)
+{
+	__u64 value = 0;
+	bpf_probe_read_kernel(&value, sizeof(value), (void *)(address + field));
+	return value;
+}
+
+INLINE __u32 half(__u64 address, __u32 field)
+{
+	__u32 value = 0;
+	bpf_probe_read_kernel(&value, sizeof(value), (void *)(address + field));
+	return value;
+}
 
 // What is told, and what is asked, are known to linux/bpfiter/bpfiter.go too.
 enum why { NOTHING, DIRECTORY, PROGRAM, MAPPING, DESCRIPTOR, RING, UNSURE };
@@ -127,63 +98,59 @@ __u32 mappings = 0; // of the process at hand; kept here, where the kernel's che
 
 // A look is one run, at one thread.
 struct look {
-	__u64 not; // the superblock that was last seen not to be wanted: most files of a process are on one
+	__u64 not; // the mount that was last seen not to be wanted: most files of a process are on one
+	__u64 magic; // of its superblock
 	__u64 table; // of descriptors
-	__u64 file, mount; // at hand
 	__u32 why, device;
 };
 
-// wanted notes whether l->mount is of a superblock that is wanted. One of the kernel's own, as of
+// wanted notes whether a mount is of a superblock that is wanted. One of the kernel's own, as of
 // pipes and memory, is in no table and never a detached mount. It is not static: the kernel's
 // checker goes through such a function once, and not once for each call.
-__attribute__((noinline)) int wanted(struct look *l, __u32 why)
+__attribute__((noinline)) int wanted(struct look *l, __u64 mount, __u32 why)
 {
 	if (!l)
 		return 0; // for the checker
-	__u64 address = (__u64)AS(vfsmount, l->mount)->mnt_sb;
-	if (address == l->not)
+	if (mount && mount == l->not)
 		return 0;
-	struct super_block *sb = AS(super_block, address);
-	__u32 device = sb->s_dev;
+	__u64 sb = word(mount, at.mount_mnt_sb);
+	if (!sb) {
+		l->why = UNSURE;
+		return 1;
+	}
+	__u32 device = half(sb, at.sb_s_dev);
 	__u8 *is = bpf_map_lookup_elem(&devices, &device);
-	if (is ? *is == ASKED : unlisted && !(sb->s_flags & SB_KERNMOUNT)) {
+	if (is ? *is == ASKED : unlisted && !(word(sb, at.sb_s_flags) & SB_KERNMOUNT)) {
 		l->why = why;
 		l->device = device;
 		return 1;
 	}
-	l->not = address;
+	l->not = mount;
+	l->magic = word(sb, at.sb_s_magic);
 	return 0;
 }
 
-INLINE int on_wanted(struct look *l, struct vfsmount *mount, __u32 why)
-{
-	l->mount = (__u64)mount;
-	return wanted(l, why);
-}
-
-INLINE int is_ring(struct file *file)
+INLINE int is_ring(__u64 file)
 {
 	static const union {
 		char text[12];
 		__u32 words[3];
 	} want = {"[io_uring]"};
 	__u32 name[3] = {};
-	if (file->f_path.mnt->mnt_sb->s_magic != ANON_INODE_FS_MAGIC)
-		return 0;
-	if (bpf_probe_read_kernel(name, sizeof("[io_uring]"), file->f_path.dentry->d_name.name))
+	__u64 dentry = word(file + at.file_f_path, at.path_dentry);
+	if (bpf_probe_read_kernel(name, sizeof("[io_uring]"), (void *)word(dentry + at.dentry_d_name, at.qstr_name)))
 		return 1;
 	return name[0] == want.words[0] && name[1] == want.words[1] && name[2] == want.words[2];
 }
 
-// look_at_file looks at the open file l->file. It is not static: see wanted.
-__attribute__((noinline)) int look_at_file(struct look *l)
+// look_at_file looks at an open file. It is not static: see wanted.
+__attribute__((noinline)) int look_at_file(struct look *l, __u64 file)
 {
 	if (!l)
 		return 0;
-	struct file *file = AS(file, l->file);
-	if (on_wanted(l, file->f_path.mnt, DESCRIPTOR))
+	if (wanted(l, word(file + at.file_f_path, at.path_mnt), DESCRIPTOR))
 		return 1;
-	if (is_ring(file))
+	if (l->magic == ANON_INODE_FS_MAGIC && is_ring(file))
 		l->why = RING;
 	return l->why != NOTHING;
 }
@@ -196,109 +163,100 @@ static long look_at_eight(__u32 at, struct look *l)
 		l->why = UNSURE;
 		return 1;
 	}
-	for (int i = 0; i < 8; i++) {
-		if (!files[i])
-			continue;
-		l->file = files[i];
-		if (look_at_file(l))
+	for (int i = 0; i < 8; i++)
+		if (files[i] && look_at_file(l, files[i]))
 			return 1;
-	}
 	return 0;
 }
 
-INLINE void look_at_descriptors(struct look *l, struct files_struct *files)
+INLINE void look_at_descriptors(struct look *l, __u64 files)
 {
-	struct fdtable *table = files->fdt;
-	__u32 room = table->max_fds;
-	if (room > most_fds || steps > most_steps) {
+	__u64 table = word(files, at.files_fdt);
+	__u32 room = half(table, at.fdtable_max_fds);
+	if (!room || room > most_fds || steps > most_steps) {
 		l->why = UNSURE;
 		return;
 	}
 	steps += room / 8;
-	l->table = (__u64)table->fd;
+	l->table = word(table, at.fdtable_fd);
 	bpf_loop(room / 8, look_at_eight, l, 0);
 }
 
-// on_wanted_backing is on_wanted for a file that stands for another one: what is mapped of an
+// wanted_behind is wanted for a file that stands for another one: what is mapped of an
 // overlay is the file of a layer, and the overlay's path is kept behind it. Nothing that can be
 // seen here tells such files from others, behind which is anything; what is a path
 // has a mount and an entry of one superblock.
-INLINE int on_wanted_backing(struct look *l, struct file *file)
+INLINE int wanted_behind(struct look *l, __u64 file)
 {
-	struct backing_file *backing = AS(backing_file, file);
-	struct vfsmount *mount = backing->user_path.mnt;
-	struct super_block *sb = mount->mnt_sb;
-	if (!sb || sb != backing->user_path.dentry->d_sb)
+	__u64 path = file + at.backing_user_path, mount = word(path, at.path_mnt), sb = word(mount, at.mount_mnt_sb);
+	if (!sb || sb != word(word(path, at.path_dentry), at.dentry_d_sb))
 		return 0;
-	return on_wanted(l, mount, MAPPING);
+	return wanted(l, mount, MAPPING);
 }
 
-INLINE void look_at_mappings(struct look *l, struct task_struct *task, struct mm_struct *mm)
+INLINE void look_at_mappings(struct look *l, void *task, __u64 mm)
 {
 	if (steps > most_steps) {
 		l->why = UNSURE;
 		return;
 	}
 	struct bpf_iter_task_vma it;
-	struct vm_area_struct *vma;
+	void *vma;
 	__u64 before = 0;
 	mappings = 0;
 	int failed = bpf_iter_task_vma_new(&it, task, 0);
 	while ((vma = bpf_iter_task_vma_next(&it))) {
 		if (++mappings > most_mappings)
 			break;
-		struct file *file = AS(vm_area_struct, vma)->vm_file;
-		if (!file || (__u64)file == before)
+		__u64 file = word((__u64)vma, at.vma_vm_file);
+		if (!file || file == before)
 			continue;
-		before = (__u64)file;
-		if (on_wanted(l, file->f_path.mnt, MAPPING) || on_wanted_backing(l, file))
+		before = file;
+		if (wanted(l, word(file + at.file_f_path, at.path_mnt), MAPPING) || wanted_behind(l, file))
 			break;
 	}
 	bpf_iter_task_vma_destroy(&it);
 	steps += mappings;
-	if (!l->why && (failed || mappings != mm->map_count)) // what is locked at the moment is passed over
+	if (!l->why && (failed || mappings != half(mm, at.mm_map_count))) // what is locked at the moment is passed over
 		l->why = UNSURE;
 }
 
 // look_at is about what a thread has and the first one of its process has not.
-INLINE void look_at(struct look *l, struct task_struct *trusted)
+INLINE void look_at(struct look *l, void *trusted, int is_first)
 {
-	struct task_struct *task = AS(task_struct, trusted);
-	struct task_struct *first = task->group_leader;
-	int is_first = task->pid == task->tgid;
-	struct fs_struct *fs = task->fs;
-	if (fs && (is_first || fs != first->fs)) {
-		if (on_wanted(l, fs->root.mnt, DIRECTORY) || on_wanted(l, fs->pwd.mnt, DIRECTORY))
+	__u64 task = (__u64)trusted, first = word(task, at.task_group_leader);
+	__u64 fs = word(task, at.task_fs), files = word(task, at.task_files), mm = word(task, at.task_mm);
+	if (fs && (is_first || fs != word(first, at.task_fs))) {
+		if (wanted(l, word(fs + at.fs_root, at.path_mnt), DIRECTORY) || wanted(l, word(fs + at.fs_pwd, at.path_mnt), DIRECTORY))
 			return;
 	}
-	struct mm_struct *mm = task->mm;
-	if (mm && !is_first && mm == first->mm)
-		mm = 0;
-	if (mm) {
-		struct file *program = mm->exe_file;
-		if (program && on_wanted(l, program->f_path.mnt, PROGRAM))
+	int own_memory = mm && (is_first || mm != word(first, at.task_mm));
+	if (own_memory) {
+		__u64 program = word(mm, at.mm_exe_file);
+		if (program && wanted(l, word(program + at.file_f_path, at.path_mnt), PROGRAM))
 			return;
 	}
-	struct files_struct *files = task->files;
-	if (files && (is_first || files != first->files))
+	if (files && (is_first || files != word(first, at.task_files)))
 		look_at_descriptors(l, files);
-	if (!l->why && mm)
+	if (!l->why && own_memory)
 		look_at_mappings(l, trusted, mm);
-	if (!l->why && (fs != task->fs || files != task->files || (mm && mm != task->mm))) // they may have been freed as they were read
-		l->why = UNSURE;
+	if (!l->why && (fs != word(task, at.task_fs) || files != word(task, at.task_files) || mm != word(task, at.task_mm)))
+		l->why = UNSURE; // they may have been freed as they were read
 }
 
 SECTION("iter/task")
 int keepers(struct bpf_iter__task *context)
 {
-	struct task_struct *task = context->task;
+	void *task = context->task;
 	if (!task)
 		return 0; // the end
+	struct record r = {half((__u64)task, at.task_tgid), half((__u64)task, at.task_pid)};
 	struct look l = {};
-	look_at(&l, task);
+	look_at(&l, task, r.pid == r.tid);
 	if (!l.why)
 		return 0;
-	struct record r = {AS(task_struct, task)->tgid, AS(task_struct, task)->pid, l.why, l.device};
+	r.why = l.why;
+	r.device = l.device;
 	bpf_seq_write(context->meta->seq, &r, sizeof(r)); // without room for it the kernel runs this once more
 	return 0;
 }
