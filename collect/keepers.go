@@ -68,9 +68,7 @@ func keepersOf(ctx context.Context, table *snapshot.Mounts, listed []mounts.Devi
 	met := slices.Clip(listed) // its own to append to
 	for _, k := range keepers {
 		met = append(met, mounts.Device(k.Device))
-		if k.PID != os.Getpid() {
-			pids = append(pids, k.PID)
-		}
+		pids = append(pids, k.PID)
 	}
 	for _, d := range devices {
 		if d.Major == 0 && !slices.Contains(met, d) && !mounted(table, d) {

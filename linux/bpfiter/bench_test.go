@@ -12,7 +12,7 @@ func BenchmarkKeepers(b *testing.B) {
 	q := Question{Devices: []Device{{4095, 1<<20 - 1}}, Most: many}
 	b.Run("load", func(b *testing.B) {
 		for b.Loop() {
-			program, err := load(q, nil)
+			program, err := load(q, Device{}, nil)
 			if err != nil {
 				b.Fatal(err)
 			}

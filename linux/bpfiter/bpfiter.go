@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
@@ -66,19 +67,28 @@ type Keeper struct {
 var (
 	ErrMany   = errors.New("more processes than asked for")
 	ErrFormat = errors.New("not a record of a process")
+	ErrBlind  = errors.New("the program does not see what this process has open")
 )
 
 const mostDevices = 1 << 16 // of a question; each takes some 100 bytes of the kernel's memory
 
 // Keepers finds the processes that have something on the devices that are asked about,
 // those with an io_uring, and those of which it cannot tell. They are those of the
-// caller's PID namespace, and this process is among them. No process is left out but who
-// came by what it has meanwhile.
+// caller's PID namespace, but for the caller. No process is left out but who came by
+// what it has meanwhile.
 func Keepers(ctx context.Context, q Question) ([]Keeper, error) { return keepersOf(ctx, q, nil) }
 
 // keepersOf is Keepers with other bounds than those of src/keepers.c, by their names there.
+//
+// That nothing is told must mean that there is nothing: so this process has a file open that the
+// program has to see.
 func keepersOf(ctx context.Context, q Question, bounds map[string]uint32) ([]Keeper, error) {
-	program, err := load(q, bounds)
+	file, mine, err := openMine()
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(file)
+	program, err := load(q, mine, bounds)
 	if err != nil {
 		return nil, err
 	}
@@ -93,18 +103,41 @@ func keepersOf(ctx context.Context, q Question, bounds map[string]uint32) ([]Kee
 		return nil, fmt.Errorf("open the iterator: %w", err)
 	}
 	defer rows.Close()
-	return read(ctx, rows, q.Most)
+	keepers, err := read(ctx, rows, q.Most+1)
+	if err != nil {
+		return nil, err
+	}
+	own := func(k Keeper) bool { return k.Device == mine && k.Reason == Descriptor }
+	if !slices.ContainsFunc(keepers, own) {
+		return nil, ErrBlind
+	}
+	return slices.DeleteFunc(keepers, own), nil
 }
 
-// entries are the devices of a question, each once, and what each is to it.
-func entries(q Question) (keys []uint32, values []uint8) {
-	const asked, listed = 1, 2 // as in src/keepers.c
+// openMine opens a file of memory, and tells its superblock's number.
+func openMine() (fd int, of Device, err error) {
+	fd, err = unix.MemfdCreate("seen", unix.MFD_CLOEXEC|unix.MFD_NOEXEC_SEAL)
+	if err != nil {
+		return -1, of, fmt.Errorf("memfd_create: %w", err)
+	}
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		unix.Close(fd)
+		return -1, of, err
+	}
+	return fd, Device{unix.Major(stat.Dev), unix.Minor(stat.Dev)}, nil
+}
+
+// entries are the devices of a question, each once, and what each is to it. The one of memory
+// is of no mount that can be asked about.
+func entries(q Question, mine Device) (keys []uint32, values []uint8) {
+	const asked, listed, own = 1, 2, 3 // as in src/keepers.c
 	known := make(map[Device]bool, len(q.Devices)+len(q.Unlisted))
-	for i, all := range [][]Device{q.Devices, q.Unlisted} {
+	for i, all := range [][]Device{{mine}, q.Devices, q.Unlisted} {
 		for _, d := range all {
 			if !known[d] {
 				known[d] = true
-				keys, values = append(keys, d.number()), append(values, []uint8{asked, listed}[i])
+				keys, values = append(keys, d.number()), append(values, []uint8{own, asked, listed}[i])
 			}
 		}
 	}
@@ -135,7 +168,7 @@ func read(ctx context.Context, rows io.Reader, most int) ([]Keeper, error) {
 			pids[r.PID] = true
 		}
 		if len(pids) > most {
-			return nil, fmt.Errorf("%w: %d", ErrMany, most)
+			return nil, ErrMany
 		}
 		if found = append(found, records...); err == io.EOF || n == 0 {
 			return found, nil

@@ -204,8 +204,11 @@ func TestAllAreTold(t *testing.T) {
 	if len(tids) < threads {
 		t.Errorf("told of %d threads, want %d", len(tids), threads)
 	}
-	if len(told(keepers, os.Getpid())) == 0 {
-		t.Error("this process has its root directory there")
+	if len(told(keepers, os.Getppid())) == 0 {
+		t.Error("the process that runs this test has its root directory there")
+	}
+	if of := told(keepers, os.Getpid()); len(of) > 0 {
+		t.Errorf("this process: %+v", of)
 	}
 	if of := told(keepers, dead.Process.Pid); len(of) > 0 {
 		t.Errorf("a dead process: %+v", of)
@@ -227,6 +230,15 @@ func TestTooMany(t *testing.T) {
 	}
 	if keepers, err := Keepers(t.Context(), Question{Most: many}); err == nil {
 		t.Errorf("about nothing: %v", keepers)
+	}
+}
+
+// A program that sees nothing gives no answer.
+func TestBlind(t *testing.T) {
+	q := Question{Devices: []Device{{0, 1<<20 - 1}}, Most: many}
+	ask(t, q)
+	if keepers, err := keepersOf(t.Context(), q, map[string]uint32{"most_fds": 1}); !errors.Is(err, ErrBlind) {
+		t.Errorf("%v, %v", keepers, err)
 	}
 }
 

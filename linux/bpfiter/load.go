@@ -23,10 +23,10 @@ var object []byte
 //
 // The library reads the object and makes its maps. It would also load the program, and for that
 // read all types of the kernel, which takes three times as long as all the rest.
-func load(q Question, bounds map[string]uint32) (*ebpf.Program, error) {
-	keys, values := entries(q)
-	if n := len(keys); n == 0 || n > mostDevices {
-		return nil, fmt.Errorf("%d devices are asked about, want 1 to %d", n, mostDevices)
+func load(q Question, mine Device, bounds map[string]uint32) (*ebpf.Program, error) {
+	keys, values := entries(q, mine)
+	if n := len(keys); n < 2 || n > mostDevices {
+		return nil, fmt.Errorf("%d devices are asked about, want 1 to %d", n-1, mostDevices-1)
 	}
 	k, err := readKernel()
 	if err != nil {

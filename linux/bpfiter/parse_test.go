@@ -99,8 +99,8 @@ func TestRead(t *testing.T) {
 
 // A device that is asked about is that, though it is listed as well.
 func TestEntries(t *testing.T) {
-	keys, values := entries(Question{Devices: []Device{{8, 16}, {0, 5}, {8, 16}}, Unlisted: []Device{{0, 6}, {8, 16}, {0, 6}}})
-	if !slices.Equal(keys, []uint32{8<<20 | 16, 5, 6}) || !slices.Equal(values, []uint8{1, 1, 2}) {
+	keys, values := entries(Question{Devices: []Device{{8, 16}, {0, 5}, {8, 16}, {0, 1}}, Unlisted: []Device{{0, 6}, {8, 16}, {0, 6}}}, Device{0, 1})
+	if !slices.Equal(keys, []uint32{1, 8<<20 | 16, 5, 6}) || !slices.Equal(values, []uint8{3, 1, 1, 2}) {
 		t.Errorf("%x are %d", keys, values)
 	}
 }

@@ -24,6 +24,7 @@ typedef unsigned long long __u64;
 
 // Helpers and kfuncs. Source: Linux 6.7 include/uapi/linux/bpf.h, ___BPF_FUNC_MAPPER.
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
+static __u64 (*bpf_get_current_pid_tgid)(void) = (void *)14;
 static long (*bpf_probe_read_kernel)(void *to, __u32 size, const void *from) = (void *)113;
 static long (*bpf_seq_write)(void *seq, const void *data, __u32 size) = (void *)127;
 static long (*bpf_loop)(__u32 times, void *step, void *context, __u64 flags) = (void *)181;
@@ -71,13 +72,14 @@ INLINE __u32 half(__u64 address, __u32 field)
 
 // What is told, and what is asked, are known to linux/bpfiter/bpfiter.go too.
 enum why { NOTHING, DIRECTORY, PROGRAM, MAPPING, DESCRIPTOR, RING, UNSURE };
-enum { ASKED = 1, LISTED = 2 };
+enum { ASKED = 1, LISTED = 2, MINE = 3 };
 
 struct record {
 	__u32 pid, tid, why, device;
 };
 
-// The superblocks by number: those that are asked about, and those that are in the mount tables.
+// The superblocks by number: those that are asked about, those that are in the mount tables,
+// and the one of a file that who asks has open.
 struct {
 	int (*type)[1]; // BPF_MAP_TYPE_HASH
 	int (*max_entries)[1]; // as many as there are, set before loading
@@ -102,6 +104,7 @@ struct look {
 	__u64 magic; // of its superblock
 	__u64 table; // of descriptors
 	__u32 why, device;
+	__u32 asks; // it is the process that asks, which is told if its own file is seen, and by nothing else
 };
 
 // wanted notes whether a mount is of a superblock that is wanted. One of the kernel's own, as of
@@ -120,7 +123,7 @@ __attribute__((noinline)) int wanted(struct look *l, __u64 mount, __u32 why)
 	}
 	__u32 device = half(sb, at.sb_s_dev);
 	__u8 *is = bpf_map_lookup_elem(&devices, &device);
-	if (is ? *is == ASKED : unlisted && !(word(sb, at.sb_s_flags) & SB_KERNMOUNT)) {
+	if (l->asks ? is && *is == MINE : is ? *is == ASKED : unlisted && !(word(sb, at.sb_s_flags) & SB_KERNMOUNT)) {
 		l->why = why;
 		l->device = device;
 		return 1;
@@ -150,7 +153,7 @@ __attribute__((noinline)) int look_at_file(struct look *l, __u64 file)
 		return 0;
 	if (wanted(l, word(file + at.file_f_path, at.path_mnt), DESCRIPTOR))
 		return 1;
-	if (l->magic == ANON_INODE_FS_MAGIC && is_ring(file))
+	if (!l->asks && l->magic == ANON_INODE_FS_MAGIC && is_ring(file))
 		l->why = RING;
 	return l->why != NOTHING;
 }
@@ -173,7 +176,7 @@ INLINE void look_at_descriptors(struct look *l, __u64 files)
 {
 	__u64 table = word(files, at.files_fdt);
 	__u32 room = half(table, at.fdtable_max_fds);
-	if (!room || room > most_fds || steps > most_steps) {
+	if (!room || room > most_fds || (steps > most_steps && !l->asks)) {
 		l->why = UNSURE;
 		return;
 	}
@@ -226,6 +229,11 @@ INLINE void look_at(struct look *l, void *trusted, int is_first)
 {
 	__u64 task = (__u64)trusted, first = word(task, at.task_group_leader);
 	__u64 fs = word(task, at.task_fs), files = word(task, at.task_files), mm = word(task, at.task_mm);
+	if (l->asks) {
+		if (is_first)
+			look_at_descriptors(l, files);
+		return;
+	}
 	if (fs && (is_first || fs != word(first, at.task_fs))) {
 		if (wanted(l, word(fs + at.fs_root, at.path_mnt), DIRECTORY) || wanted(l, word(fs + at.fs_pwd, at.path_mnt), DIRECTORY))
 			return;
@@ -251,7 +259,7 @@ int keepers(struct bpf_iter__task *context)
 	if (!task)
 		return 0; // the end
 	struct record r = {half((__u64)task, at.task_tgid), half((__u64)task, at.task_pid)};
-	struct look l = {};
+	struct look l = {.asks = bpf_get_current_pid_tgid() >> 32 == r.pid};
 	look_at(&l, task, r.pid == r.tid);
 	if (!l.why)
 		return 0;
