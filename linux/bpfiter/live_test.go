@@ -65,7 +65,7 @@ func TestKeepers(t *testing.T) {
 	needsFirstPIDs(t)
 	all := bpfitertest.Start(t, bpfitertest.Kinds...)
 	want := map[string]Reason{
-		bpfitertest.File: Descriptor, bpfitertest.LastFile: Descriptor, bpfitertest.Cwd: Directory, bpfitertest.Root: Directory, bpfitertest.Program: Program, bpfitertest.Mapping: Mapping,
+		bpfitertest.File: Descriptor, bpfitertest.LastFile: Descriptor, bpfitertest.Cwd: Directory, bpfitertest.Root: Directory, bpfitertest.Program: Program, bpfitertest.LateProgram: Program, bpfitertest.Mapping: Mapping,
 		bpfitertest.ThreadFile: Descriptor, bpfitertest.ThreadCwd: Directory, bpfitertest.Leaderless: Descriptor,
 		bpfitertest.Detached: Descriptor, bpfitertest.DetachedMap: Mapping, bpfitertest.Tree: Descriptor,
 		bpfitertest.OverlayFile: Descriptor, bpfitertest.OverlayMap: Mapping, bpfitertest.OverlayGone: Descriptor, bpfitertest.OverlayGoneMap: Mapping,

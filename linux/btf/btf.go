@@ -223,11 +223,8 @@ func (t *Types) bits(id uint32, member string, left *int) (uint32, bool) {
 		}
 		m := at + headSize + i*memberSize
 		offset := t.word(m + 8)
-		if hasBitfields {
-			if offset>>24 != 0 {
-				continue
-			}
-			offset &= 1<<24 - 1
+		if hasBitfields && offset>>24 != 0 {
+			continue // it is one
 		}
 		if t.named(t.word(m), member) {
 			return offset, true

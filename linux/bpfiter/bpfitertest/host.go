@@ -27,6 +27,7 @@ const (
 	Root           = "root"
 	Program        = "program"
 	Mapping        = "mapping"          // its descriptor closed
+	LateProgram    = "late-program"     // a program, and its first thread has ended
 	ThreadFile     = "thread-file"      // in the table of one thread
 	ThreadCwd      = "thread-cwd"       // of one thread
 	Leaderless     = "leaderless"       // a file, and its first thread has ended
@@ -43,7 +44,7 @@ const (
 )
 
 // Kinds are all of them.
-var Kinds = []string{File, LastFile, Cwd, Root, Program, Mapping, ThreadFile, ThreadCwd, Leaderless, Ring, Detached, DetachedMap, Tree,
+var Kinds = []string{File, LastFile, Cwd, Root, Program, LateProgram, Mapping, ThreadFile, ThreadCwd, Leaderless, Ring, Detached, DetachedMap, Tree,
 	OverlayFile, OverlayMap, OverlayGone, OverlayGoneMap, Wide, None}
 
 // A Process is one that was started.

@@ -16,7 +16,7 @@ import (
 // keep makes a file system and keeps it in the way of the kind. It returns only errors.
 func keep(kind, dir string) error {
 	if os.Getenv(stageVar) != "" {
-		return sayProgram()
+		return sayProgram(kind)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make / private: %w", err)
@@ -31,7 +31,7 @@ func keep(kind, dir string) error {
 		err = unix.Chdir(at)
 	case Root:
 		err = unix.Chroot(at)
-	case Program:
+	case Program, LateProgram:
 		return become(file, p)
 	case ThreadFile, ThreadCwd:
 		return inThread(kind, at, p)
@@ -59,7 +59,9 @@ func keep(kind, dir string) error {
 			err = unix.Unmount(at, unix.MNT_DETACH)
 		}
 	case Leaderless:
-		return leave(file, p)
+		if _, err = open(file); err == nil {
+			err = leave(p)
+		}
 	case Wide:
 		err = unix.Dup3(0, lastOfWide, unix.O_CLOEXEC)
 	case None:
@@ -123,10 +125,13 @@ func become(file string, p Process) error {
 	return unix.Exec(file, os.Args, append(os.Environ(), stage))
 }
 
-func sayProgram() error {
+func sayProgram(kind string) error {
 	var p Process
 	if _, err := fmt.Sscan(os.Getenv(stageVar), &p.Major, &p.Minor, &p.Mount); err != nil {
 		return err
+	}
+	if kind == LateProgram {
+		return leave(p)
 	}
 	return say(p)
 }
@@ -176,10 +181,7 @@ func gather(at string) error {
 }
 
 // leave ends the first thread, on which Main is; another one has to speak.
-func leave(file string, p Process) error {
-	if _, err := open(file); err != nil {
-		return err
-	}
+func leave(p Process) error {
 	go say(p)
 	unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
 	return errors.New("still there")

@@ -90,8 +90,8 @@ struct {
 // Whether what is on a superblock that is not in the tables is worth a look too.
 const volatile __u8 unlisted = 0;
 
-// Bounds, for the time that the kernel spends here: of one table or address space, and of all.
-const volatile __u32 most_fds = 1 << 16, most_mappings = 1 << 16, most_steps = 1 << 24;
+// Bounds, for the time that the kernel spends here: of one table or address space,
+const volatile __u32 most_fds = 1 << 16, most_mappings = 1 << 16, most_steps = 1 << 23; // of all: two seconds
 __u64 steps = 0;
 __u32 mappings = 0; // of the process at hand; kept here, where the kernel's checker does not try each number
 
