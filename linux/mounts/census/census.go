@@ -42,6 +42,10 @@ type Request struct {
 	// About, if not nil, leaves out most mounts. Whole must be false then.
 	About *Question
 
+	// Locked says that every mount is to be read under the kernel's own lock, so not by a
+	// BPF program: for who acts on it.
+	Locked bool
+
 	fewMounts int // for which no BPF program is loaded; 0 is the constant
 }
 

@@ -32,7 +32,8 @@ func (r *fastReader) begin() {
 // readEarly reads a namespace, whose file is open, in the kernel, if many mounts have been met.
 // Where that fails it is read by its id when it has its turn, as all are without BPF.
 func (r *fastReader) readEarly(fd int, ns mounts.Namespace) error {
-	if r.met += ns.Hidden; r.met < r.req.few() || ns.Inode == r.inode { // see fromOutside
+	r.met += ns.Hidden
+	if r.req.Locked || r.met < r.req.few() || ns.Inode == r.inode { // see fromOutside
 		return nil
 	}
 	if len(r.early) == 0 {

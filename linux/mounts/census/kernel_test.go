@@ -19,8 +19,6 @@ import (
 	"sexton.dev/linux/mounts/mountstest"
 )
 
-const never = 1 << 40 // mounts
-
 // needsBPF skips where no BPF program can be loaded.
 func needsBPF(t testing.TB) {
 	t.Helper()
@@ -38,7 +36,7 @@ func TestBPFIsStatmount(t *testing.T) {
 	p := h.Plant(t, mountstest.Process)
 	ofAllKinds(t)
 	var device mounts.Device
-	for _, ns := range read(t, Request{Whole: true, fewMounts: never}).Namespaces {
+	for _, ns := range read(t, Request{Whole: true, Locked: true}).Namespaces {
 		for _, m := range ns.Mounts {
 			if m.Source == p.Source {
 				device = m.Device()
@@ -57,7 +55,7 @@ func TestBPFIsStatmount(t *testing.T) {
 		last := ""
 		hosttest.Until(t, 30*time.Second, name, func() bool {
 			by, without := req, req
-			by.fewMounts, without.fewMounts = 1, never
+			by.fewMounts, without.fewMounts, without.Locked = 1, 1, true
 			want, got := read(t, without), read(t, by)
 			if want.BPF || !got.BPF {
 				t.Fatalf("%s: by BPF %v and %v", name, want.BPF, got.BPF)

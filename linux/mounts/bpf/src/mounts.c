@@ -38,6 +38,7 @@ struct mount {
 
 #define ROOM 2048
 #define DEPTH 64 // of a red-black tree of 2^31 mounts
+#define STEPS (2 * ROOM + 2 * DEPTH) // two for each mount, and the way down to the first
 
 // The walk stands in the map, too, not on the stack: of what is read from there
 // the kernel's verifier assumes nothing, and need not try each depth.
@@ -176,7 +177,7 @@ SEC("raw_tracepoint") int tells(u64 *args)
 	a->parent = a->sb = 0;
 	if (READ(a->event, ns + at.ns_event) || READ(root, ns + at.ns_root) || READ(a->root, root + at.unique) || READ(a->node, ns + at.ns_mounts))
 		return 1;
-	bpf_loop(1 << 16, step, &a, 0);
+	bpf_loop(STEPS, step, &a, 0);
 	if (READ(event, ns + at.ns_event) || READ(a->count, ns + at.ns_count))
 		return 1;
 	if (event != a->event)
