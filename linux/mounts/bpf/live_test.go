@@ -168,38 +168,30 @@ func TestPages(t *testing.T) {
 	})
 }
 
-// While mounts come and go as fast as they can, those that stay are always told, each once and
-// as it is, and nothing is that was not there.
+// While mounts come and go as fast as they can, each answer is of one moment: those that
+// stay are there as they are, and of the others, of which the oldest goes when a new one has come, so many.
 func TestChurn(t *testing.T) {
 	r := open(t)
-	dir := t.TempDir()
+	const others = 300
 	stop, ended := make(chan struct{}), make(chan int)
 	var fd int
-	inside(t, func() error {
-		var err error
-		for _, name := range []string{"stay", "churn"} {
-			err = cmp.Or(err, os.Mkdir(filepath.Join(dir, name), 0o755))
-		}
-		for range 100 {
-			err = cmp.Or(err, unix.Mount("stay", dir+"/stay", "tmpfs", 0, "size=4k"))
-		}
+	var stay []mounts.Mount
+	dir := t.TempDir()
+	inside(t, func() (err error) {
 		if fd, err = unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
 			return err
 		}
-		go churn(fd, dir+"/churn", stop, ended)
-		return err
+		id, err := nsfs.ID(fd)
+		if err != nil {
+			return err
+		}
+		stay, _ = listed(t, id)
+		ready := make(chan error)
+		go churn(fd, dir, others, ready, stop, ended)
+		return <-ready
 	})
 	defer unix.Close(fd)
-	id, err := nsfs.ID(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stay := map[uint64]mounts.Mount{}
-	all, _ := listed(t, id)
-	for _, m := range all[:len(all)-8] { // what churns has the highest ids
-		stay[m.UniqueID] = m
-	}
-	told, torn, most := 0, 0, 0
+	told, torn, few, many := 0, 0, 1<<30, 0
 	for end := time.Now().Add(3 * time.Second); time.Now().Before(end) && !t.Failed(); {
 		got, _, err := r.Mounts(fd, nil)
 		if errors.Is(err, ErrTorn) {
@@ -210,52 +202,51 @@ func TestChurn(t *testing.T) {
 			t.Fatal(err)
 		}
 		told++
-		most = max(most, len(got))
-		stayed, last := 0, uint64(0)
+		few, many = min(few, len(got)), max(many, len(got))
 		for i := range got {
-			m := r.of(&got[i])
-			want, is := stay[m.UniqueID]
-			if is {
-				stayed++
+			if i > 0 && got[i].ID <= got[i-1].ID || got[i].Magic == 0 {
+				t.Errorf("%+v after %+v", got[i], got[i-1])
 			}
-			if m.UniqueID <= last || is && m != want || got[i].Magic == 0 {
-				t.Errorf("%+v after %d, want %+v", m, last, want)
-			}
-			last = m.UniqueID
 		}
-		if stayed != len(stay) {
-			t.Errorf("%d of %d that stay", stayed, len(stay))
+		for _, m := range stay {
+			at, ok := slices.BinarySearchFunc(got, m.UniqueID, func(m Mount, id uint64) int { return cmp.Compare(m.ID, id) })
+			if !ok || r.of(&got[at]) != m {
+				t.Errorf("%+v is not there as it is", m)
+			}
 		}
 	}
 	close(stop)
-	t.Logf("%d answers, %d times torn, %d mounts and unmounts", told, torn, <-ended)
-	if told < 100 || most <= len(stay) {
-		t.Errorf("%d answers, at most %d mounts", told, most)
+	t.Logf("%d answers of %d to %d mounts, %d times torn, %d mounts and unmounts", told, few, many, torn, <-ended)
+	if told < 100 || many-few != 1 {
+		t.Errorf("%d answers of %d to %d mounts", told, few, many)
 	}
 }
 
-// churn mounts and unmounts in a namespace until it is stopped.
-func churn(namespace int, dir string, stop chan struct{}, ended chan int) {
-	runtime.LockOSThread()
+// churn has as many mounts in a namespace, and then mounts another one and
+// unmounts the oldest until it is stopped.
+func churn(namespace int, dir string, others int, ready chan error, stop chan struct{}, ended chan int) {
+	runtime.LockOSThread() // never let go: the thread ends
 	n := 0
-	defer func() { ended <- n }()
-	own, err := unix.FcntlInt(uintptr(namespace), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil || unix.Unshare(unix.CLONE_FS) != nil || unix.Setns(own, unix.CLONE_NEWNS) != nil {
-		return
+	mount := func() error {
+		at := filepath.Join(dir, fmt.Sprint(n))
+		n++
+		return cmp.Or(os.Mkdir(at, 0o755), unix.Mount("churn", at, "tmpfs", 0, "size=4k"))
 	}
-	defer unix.Close(own)
-	for ; ; n++ {
+	err := cmp.Or(unix.Unshare(unix.CLONE_FS), unix.Setns(namespace, unix.CLONE_NEWNS), unix.Mount("churn", dir, "tmpfs", 0, ""))
+	for err == nil && n < others {
+		err = mount()
+	}
+	ready <- err
+	for err == nil {
 		select {
 		case <-stop:
+			ended <- n
 			return
 		default:
-		}
-		if n%8 < 4 {
-			unix.Mount("churn", dir, "tmpfs", 0, "size=4k")
-		} else {
-			unix.Unmount(dir, unix.MNT_DETACH)
+			err = cmp.Or(mount(), unix.Unmount(filepath.Join(dir, fmt.Sprint(n-1-others)), unix.MNT_DETACH))
 		}
 	}
+	ended <- -1
 }
 
 // A descriptor that is not open is no namespace.

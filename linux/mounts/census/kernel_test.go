@@ -107,6 +107,14 @@ func mountAllKinds(dir string) error {
 	mount(filepath.Join(dir, "0"), "2", "", unix.MS_BIND) // a peer, and then its slave
 	mount("", "2", "", unix.MS_SLAVE)
 	mount("", "2", "", unix.MS_SHARED)
+	for _, name := range []string{"here", "there"} {
+		err = cmp.Or(err, os.Mkdir(filepath.Join(dir, name), 0o755))
+	}
+	mount("copied", "here", "tmpfs", 0)
+	mount("", "here", "", unix.MS_SHARED)
+	err = cmp.Or(err, os.Mkdir(filepath.Join(dir, "here/sub"), 0o755))
+	mount(filepath.Join(dir, "here"), "there", "", unix.MS_BIND)
+	mount("twice", "here/sub", "tmpfs", 0) // and on the same directory by there
 	return err
 }
 
