@@ -23,17 +23,16 @@ var ErrTorn = errors.New("the mounts change while they are read")
 type Mount struct {
 	ID, Parent uint64 // unique ones; the bottom of a namespace is its own parent
 
-	// Root and Point say which directories the mount's root and its mount point are, and
-	// Map which mapping of owners it has. They are the kernel's addresses: two
-	// that are equal are the same thing, as long as that is there.
-	Root, Point, Map uint64
+	// Root and Point say which directories the mount's root and its mount point are. They
+	// are the kernel's addresses: two that are equal are the same, as long as that is there.
+	Root, Point uint64
 
 	OldID, OldParent uint32
 	device           uint32
 	Magic            uint32
-	Flags            uint32 // MNT_* of the kernel, which are not those of mount(2)
 	propagation      uint32
 	Shared, Master   uint32 // peer groups, 0: none
+	_                uint32
 }
 
 // Device returns the number of the mount's superblock.

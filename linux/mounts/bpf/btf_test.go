@@ -136,7 +136,7 @@ func TestLayout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if at.SB != at.Root+8 || at.Near > at.Parent || at.Near+at.NearSize < at.IDMap+8 || at.Far > at.Group || at.Far+at.FarSize < at.Unique+8 {
+	if at.SB != at.Root+8 || at.Near > at.Parent || at.Near+at.NearSize < at.SB+8 || at.Far > at.Group || at.Far+at.FarSize < at.Unique+8 {
 		t.Errorf("%+v", at)
 	}
 }

@@ -16,11 +16,11 @@ type layout struct {
 
 // fields are bytes from the beginning of each struct: the constant "at" of src/mounts.c.
 type fields struct {
-	TaskFiles, FilesFDT, FDTMax, FDTFD, FileInode, InodePrivate                         uint32
-	NSCommon, NSRoot, NSMounts, NSEvent, NSCount                                        uint32
-	Near, NearSize, Far, FarSize                                                        uint32
-	Node, Parent, Point, Root, SB, Flags, IDMap, ID, Unique, Group, Master, Propagation uint32
-	SBDevice, SBMagic                                                                   uint32
+	TaskFiles, FilesFDT, FDTMax, FDTFD, FileInode, InodePrivate           uint32
+	NSCommon, NSRoot, NSMounts, NSEvent, NSCount                          uint32
+	Near, NearSize, Far, FarSize                                          uint32
+	Node, Parent, Point, Root, SB, ID, Unique, Group, Master, Propagation uint32
+	SBDevice, SBMagic                                                     uint32
 }
 
 // layoutOf reads it from the kernel's types.
@@ -42,7 +42,7 @@ func layoutOf(text []byte) (l layout, err error) {
 		{&l.NSEvent, "mnt_namespace", "event"}, {&l.NSCount, "mnt_namespace", "nr_mounts"},
 		{&l.Node, "mount", "mnt_node"}, {&l.Parent, "mount", "mnt_parent"}, {&l.Point, "mount", "mnt_mountpoint"},
 		{&l.ID, "mount", "mnt_id"}, {&l.Unique, "mount", "mnt_id_unique"}, {&l.Group, "mount", "mnt_group_id"}, {&l.Master, "mount", "mnt_master"},
-		{&l.Root, "vfsmount", "mnt_root"}, {&l.SB, "vfsmount", "mnt_sb"}, {&l.Flags, "vfsmount", "mnt_flags"}, {&l.IDMap, "vfsmount", "mnt_idmap"},
+		{&l.Root, "vfsmount", "mnt_root"}, {&l.SB, "vfsmount", "mnt_sb"}, {&l.Propagation, "vfsmount", "mnt_flags"},
 		{&l.SBDevice, "super_block", "s_dev"}, {&l.SBMagic, "super_block", "s_magic"},
 	} {
 		if *f.into, err = t.offset(f.name, f.member); err != nil {
@@ -53,10 +53,10 @@ func layoutOf(text []byte) (l layout, err error) {
 	if err != nil {
 		return l, err
 	}
-	for _, into := range []*uint32{&l.Root, &l.SB, &l.Flags, &l.IDMap} {
+	for _, into := range []*uint32{&l.Root, &l.SB, &l.Propagation} {
 		*into += inside
 	}
-	l.Propagation, l.unbindable = l.Flags, 0x2000 // MNT_UNBINDABLE
+	l.unbindable = 0x2000 // MNT_UNBINDABLE
 	if at, err := t.offset("mount", "mnt_t_flags"); err == nil {
 		l.Propagation, l.unbindable = at, 2 // T_UNBINDABLE of Linux 6.17
 	}
@@ -67,7 +67,7 @@ func layoutOf(text []byte) (l layout, err error) {
 // is between them, the less is copied.
 func (l *layout) split() error {
 	const longest, room = 8, 512 // of a field; of "raw" in src/mounts.c
-	at := []uint32{l.Parent, l.Point, l.Root, l.SB, l.Flags, l.IDMap, l.ID, l.Unique, l.Group, l.Master, l.Propagation}
+	at := []uint32{l.Parent, l.Point, l.Root, l.SB, l.ID, l.Unique, l.Group, l.Master, l.Propagation}
 	slices.Sort(at)
 	first, last := at[0], at[len(at)-1]
 	widest := 1

@@ -58,7 +58,7 @@ func listed(t testing.TB, id uint64) (all []mounts.Mount, magic []uint64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.Options = "" // see Flags
+		m.Options = "" // which BPF does not tell
 		all, magic = append(all, m), append(magic, of)
 	}
 	return all, magic

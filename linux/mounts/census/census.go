@@ -60,7 +60,7 @@ type Census struct {
 	Way        Way
 	Why        string             // why not a better way; "" if it is the best
 	BPF        bool               // most numbers were read by a BPF program, which takes a sixth of the time
-	Namespaces []mounts.Namespace // by inode
+	Namespaces []mounts.Namespace // by inode; Options of their mounts are told by some ways only
 	Blind      string             // what this way sees on no host, and why; "": nothing
 	Passes     int
 	Settled    bool     // the last two passes were equal

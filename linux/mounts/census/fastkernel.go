@@ -166,16 +166,5 @@ func (r *fastReader) describe(ns uint64, m *bpf.Mount, t *told) (out mounts.Moun
 	out.ID, out.Parent, out.UniqueID, out.UniqueParent = int(m.OldID), int(m.OldParent), m.ID, m.Parent
 	out.Major, out.Minor, out.Shared, out.Master = on.Major, on.Minor, int(m.Shared), int(m.Master)
 	out.Unbindable = r.kernel.Unbindable(m)
-	key := attributes{m.Flags, m.Map}
-	options, ok := r.kernel.options[key]
-	if !ok {
-		var told mounts.Mount
-		if _, _, err := r.caller.Stat(ns, m.ID, statmount.Basic, &told); err != nil {
-			return out, err
-		}
-		options = told.Options
-		r.kernel.options[key] = options
-	}
-	out.Options = options
 	return out, nil
 }

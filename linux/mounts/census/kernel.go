@@ -24,7 +24,6 @@ type kernelReader struct {
 	places  []place     // of each of those, and of the namespace before where they are not known yet
 	known   map[kin]int32
 	told    []told // by class
-	options map[attributes]string
 }
 
 // Instead of a class.
@@ -47,18 +46,12 @@ type place struct {
 	class, parent int32
 }
 
-// attributes are what the options of a mount depend on.
-type attributes struct {
-	flags uint32
-	owner uint64
-}
-
 func newKernelReader() (*kernelReader, error) {
 	r, err := bpf.Open()
 	if err != nil {
 		return nil, err
 	}
-	return &kernelReader{Reader: r, options: map[attributes]string{}}, nil
+	return &kernelReader{Reader: r}, nil
 }
 
 // forget begins a pass.

@@ -23,17 +23,18 @@ volatile const struct {
 	u32 task_files, files_fdt, fdt_max, fdt_fd, file_inode, inode_private; // from a descriptor to its namespace
 	u32 ns_common, ns_root, ns_mounts, ns_event, ns_count;
 	u32 near, near_size, far, far_size; // two parts of struct mount that have all that follows
-	u32 node, parent, point, root, sb, flags, idmap, id, unique, group, master, propagation;
+	u32 node, parent, point, root, sb, id, unique, group, master, propagation;
 	u32 sb_dev, sb_magic;
 } at;
 
 struct mount {
 	u64 unique, parent;           // ids
-	u64 root, point, idmap;       // addresses
+	u64 root, point;              // addresses
 	u32 id, old_parent;           // ids, too
 	u32 dev, magic;
-	u32 flags, propagation;
+	u32 propagation;
 	u32 group, master;            // of peers
+	u32 unused;
 };
 
 #define ROOM 2048
@@ -99,12 +100,10 @@ static int tell(struct answer *a, u64 node)
 	m->parent = a->parent_unique;
 	m->root = RAW(u64, at.root);
 	m->point = RAW(u64, at.point);
-	m->idmap = RAW(u64, at.idmap);
 	m->id = RAW(u32, at.id);
 	m->old_parent = a->parent_id;
 	m->dev = a->dev;
 	m->magic = a->magic;
-	m->flags = RAW(u32, at.flags);
 	m->propagation = RAW(u32, at.propagation);
 	m->group = RAW(u32, at.group);
 	m->master = 0;
