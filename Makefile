@@ -63,6 +63,9 @@ image: ## images for docker load and Debian packages of the init, for amd64 and 
 baseimage: build ## a Debian image with sexton-init, cron and syslog for docker load, in bin/
 	deploy/baseimage/build.sh "$(VERSION)"
 
+bpf: ## the BPF programs anew, with clang 14
+	scripts/bpf.sh
+
 verify-init: ## the long trials of the init in full: 1,000,000 orphans, 100,000 signals, 10,000 starts
 	SEXTON_VERIFY=full $(GO) test -count=1 -v -timeout 60m -run 'TestTermAtStart|TestStorm|TestOrphans|TestStarts' ./pid1/blackbox
 

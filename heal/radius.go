@@ -19,7 +19,7 @@ import (
 // off a directory that is removed: whole says that all tables must be read, and
 // stand still meanwhile.
 func onlyThose(ctx context.Context, s plan.Step, whole bool) error {
-	c, err := census.Read(ctx, census.Request{Whole: true})
+	c, err := census.Read(ctx, census.Request{Whole: true, Locked: true})
 	if err != nil {
 		return refusal{err}
 	}

@@ -1,9 +1,9 @@
 #!/bin/sh
 # Installs what the tests need of a Debian machine: runtimes for the private
-# daemons, the tools that sexton is compared with, a C compiler for the race
-# detector. What is there already is left as it is; no service is started.
+# daemons, the tools that sexton is compared with, C compilers for the race
+# detector and for BPF. What is there already is left as it is; no service is started.
 set -eu
-need="docker.io containerd runc podman debootstrap tini dumb-init catatonit busybox-static python3-minimal procps psmisc lsof iproute2 util-linux e2fsprogs systemd qemu-user-static gcc libc6-dev ca-certificates"
+need="docker.io containerd runc podman debootstrap tini dumb-init catatonit busybox-static python3-minimal procps psmisc lsof iproute2 util-linux e2fsprogs systemd qemu-user-static clang-14 llvm-14 gcc libc6-dev ca-certificates"
 missing=""
 for p in $need; do
 	dpkg -s "$p" >/dev/null 2>&1 || missing="$missing $p"

@@ -12,6 +12,7 @@ case $(go env GOARCH) in
 amd64 | arm64) entry="-E sexton_entry" ;; # cmd/sexton/entry_linux.go
 *) entry="" ;;
 esac
+[ "$(id -u)" != 0 ] || scripts/bpf.sh check
 CGO_ENABLED=0 go build -trimpath -ldflags "./cmd/...=$entry" -o bin/ ./cmd/...
 # The end-to-end tests load the base image: there is no network where they run.
 [ "$(id -u)" != 0 ] || [ -e "bin/baseimage-$(go env GOARCH).tar" ] || deploy/baseimage/build.sh test

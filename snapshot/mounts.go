@@ -3,6 +3,7 @@ package snapshot
 // Mounts are all mounts of all mount namespaces, and who keeps them.
 type Mounts struct {
 	Way        string           `json:"way"`             // statmount, mountinfo
+	BPF        bool             `json:"bpf,omitempty"`   // with the numbers of most read by a BPF program
 	Why        string           `json:"why,omitempty"`   // why not a better way
 	Blind      string           `json:"blind,omitempty"` // what this way sees on no host
 	Settled    bool             `json:"settled"`         // read twice, and equal

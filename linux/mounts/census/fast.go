@@ -31,6 +31,11 @@ type fastReader struct {
 	supers  superblocks
 	walked  []mounts.Unknown // what a walk could not find, see each
 
+	kernel *kernelReader // nil: not worth its start, or noBPF says why not
+	noBPF  error
+	met    int              // mounts in this pass, as far as namespaces were found
+	early  map[uint64]found // what the kernelReader has read of this pass, by the namespace's id
+
 	// Of a question, used again for the next namespace.
 	read  []entry
 	told  []told
@@ -52,6 +57,9 @@ func newFastReader(req Request) (*fastReader, error) {
 
 func (r *fastReader) close() {
 	unix.Close(r.own)
+	if r.kernel != nil {
+		r.kernel.Close()
+	}
 	r.leave()
 }
 
@@ -64,23 +72,23 @@ func (r *fastReader) leave() {
 
 // pass reads the numbers of every mount of every namespace.
 func (r *fastReader) pass(ctx context.Context) ([]mounts.Namespace, error) {
+	r.begin()
 	spaces, err := r.namespaces(ctx)
 	if err != nil {
 		return nil, err
 	}
 	gone := make([]bool, len(spaces))
 	entries := make([][]entry, len(spaces)) // of a question
-	err = r.forEach(ctx, spaces, func(i int) (err error) {
-		if r.req.About == nil {
-			err = r.list(&spaces[i])
-		} else {
-			entries[i], err = r.entries(&spaces[i])
+	err = r.forEach(ctx, spaces, func(i int) error {
+		f, ok := r.early[spaces[i].ID]
+		if !ok {
+			var err error
+			if f, err = r.find(spaces[i]); err != nil {
+				return err
+			}
 		}
-		gone[i] = errors.Is(err, unix.ENOENT)
-		if gone[i] {
-			return nil
-		}
-		return err
+		spaces[i], entries[i], gone[i] = f.Namespace, f.entries, f.gone
+		return nil
 	})
 	if err == nil && r.req.About != nil {
 		err = r.answer(ctx, spaces, entries)
@@ -100,23 +108,36 @@ func (r *fastReader) pass(ctx context.Context) ([]mounts.Namespace, error) {
 	return kept, nil
 }
 
+// A found namespace is one that was read.
+type found struct {
+	mounts.Namespace
+	entries []entry // of a question
+	gone    bool
+}
+
+// find reads the mounts of a namespace.
+func (r *fastReader) find(ns mounts.Namespace) (f found, err error) {
+	f.Namespace = ns
+	if r.req.About == nil {
+		err = r.list(&f.Namespace)
+	} else {
+		f.entries, err = r.entries(&f.Namespace)
+	}
+	if errors.Is(err, unix.ENOENT) {
+		f.gone, err = true, nil
+	}
+	return f, err
+}
+
 // namespaces finds all of them, by inode, with the number of mounts in Hidden.
 func (r *fastReader) namespaces(ctx context.Context) ([]mounts.Namespace, error) {
 	r.leave()
 	var spaces []mounts.Namespace
 	fewest := 0
 	err := r.each(ctx, func(fd int, info nsfs.Info) error {
-		ns, ok := r.known[info.ID]
-		if !ok {
-			var err error
-			if ns.Inode, err = nsfs.Inode(fd); err != nil {
-				return err
-			}
-			ns.ID = info.ID
-			if r.req.About == nil {
-				ns.Owner, _ = nsfs.Owner(fd) // 0 says that it is not known
-			}
-			r.known[info.ID] = ns
+		ns, err := r.identify(fd, info)
+		if err != nil {
+			return err
 		}
 		if ns.Inode != r.inode && (r.outside < 0 || info.Mounts < fewest) {
 			other, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
@@ -126,7 +147,9 @@ func (r *fastReader) namespaces(ctx context.Context) ([]mounts.Namespace, error)
 			r.leave()
 			r.outside, fewest = other, info.Mounts
 		}
-		ns.Hidden = info.Mounts
+		if err := r.readEarly(fd, ns); err != nil {
+			return err
+		}
 		spaces = append(spaces, ns)
 		return ctx.Err()
 	})
@@ -135,6 +158,23 @@ func (r *fastReader) namespaces(ctx context.Context) ([]mounts.Namespace, error)
 	}
 	slices.SortFunc(spaces, func(a, b mounts.Namespace) int { return cmp.Compare(a.Inode, b.Inode) })
 	return spaces, nil
+}
+
+// identify returns a namespace without its mounts, of which the number is in Hidden.
+func (r *fastReader) identify(fd int, info nsfs.Info) (ns mounts.Namespace, err error) {
+	ns, ok := r.known[info.ID]
+	if !ok {
+		if ns.Inode, err = nsfs.Inode(fd); err != nil {
+			return ns, err
+		}
+		ns.ID = info.ID
+		if r.req.About == nil {
+			ns.Owner, _ = nsfs.Owner(fd) // 0 says that it is not known
+		}
+		r.known[info.ID] = ns
+	}
+	ns.Hidden = info.Mounts
+	return ns, nil
 }
 
 // forEach calls do for every namespace, one after the other: two at a time are
@@ -187,7 +227,7 @@ func (r *fastReader) fromOutside(call func() error) error {
 // Those of nsfs's mounts are few and say what they bind, so they always come.
 func (r *fastReader) list(ns *mounts.Namespace) error {
 	read := r.numbers
-	if r.req.Whole && (r.last != nil || r.req.Passes == 1) { // strings cost more than numbers, and are to be as new as these
+	if r.withTexts() {
 		read = r.whole
 	}
 	all, err := eachMount(r, ns, r.all, func(_ int, id uint64, m *mounts.Mount) error {
@@ -198,12 +238,21 @@ func (r *fastReader) list(ns *mounts.Namespace) error {
 		return err
 	}
 	r.all = all
-	ns.Mounts = r.last[ns.Inode]
-	if !slices.EqualFunc(ns.Mounts, all, same) {
-		ns.Mounts = slices.Clone(all)
-	}
-	copy(ns.Mounts, all) // where nothing moves, a host's mounts are kept once
+	r.keep(ns)
 	return nil
+}
+
+// withTexts reports whether strings come along in this pass: they cost more than numbers,
+// and are to be as new as these.
+func (r *fastReader) withTexts() bool { return r.req.Whole && (r.last != nil || r.req.Passes == 1) }
+
+// keep gives a namespace the mounts that were read. Where nothing moves, a host's are kept once.
+func (r *fastReader) keep(ns *mounts.Namespace) {
+	ns.Mounts = r.last[ns.Inode]
+	if !slices.EqualFunc(ns.Mounts, r.all, same) {
+		ns.Mounts = slices.Clone(r.all)
+	}
+	copy(ns.Mounts, r.all)
 }
 
 // eachMount reads the mounts of a namespace, one after the other, into the room of those of

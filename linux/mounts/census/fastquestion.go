@@ -36,10 +36,15 @@ func (r *fastReader) entries(ns *mounts.Namespace) ([]entry, error) {
 		return nil, err
 	}
 	r.read = all
-	if byTexts {
-		return slices.Clone(all), nil
+	return r.rest(all), nil
+}
+
+// rest is what must be kept of a namespace's entries, which are lost.
+func (r *fastReader) rest(all []entry) []entry {
+	if r.req.About.Asked != nil {
+		return slices.Clone(all)
 	}
-	return some(all), nil
+	return some(all)
 }
 
 // some are those of a namespace's entries that cannot be forgotten at once where it is
@@ -76,15 +81,22 @@ func (r *fastReader) byTexts(ns, id uint64, t *told, e *entry) error {
 		return err
 	}
 	if t.from != from || t.Root != root || t.MountPoint != point {
-		q := r.req.About
-		t.from.describe(&t.Mount)
-		t.asked = q.Device != nil && q.Device(t.Device()) || q.Asked(&t.Mount)
-		t.near = q.Near != nil && q.Near(&t.Mount)
+		t.judge(r.req.About)
 	}
 	*e = entryOf(&t.Mount)
 	e.asked, e.near = t.asked, t.near
 	e.overlay = magic == mounts.OverlayMagic
 	return nil
+}
+
+// judge asks the question about a mount that has its superblock's strings from now on.
+func (t *told) judge(q *Question) {
+	t.from.describe(&t.Mount)
+	if q == nil || q.Asked == nil {
+		return
+	}
+	t.asked = q.Device != nil && q.Device(t.Device()) || q.Asked(&t.Mount)
+	t.near = q.Near != nil && q.Near(&t.Mount)
 }
 
 // answer fills the namespaces with what the question is about.

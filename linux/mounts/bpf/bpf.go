@@ -1,0 +1,179 @@
+// Package bpf reads the numbers of all mounts of a mount namespace with a BPF
+// program, which goes through the kernel's own tree of them: 0.2 µs a mount, where
+// statmount takes 1.2. To load it takes 4 ms.
+package bpf
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts"
+)
+
+// ErrTorn is the error of a namespace whose mounts changed each time that they were read.
+var ErrTorn = errors.New("the mounts change while they are read")
+
+// A Mount is what the kernel has of a mount, without a text.
+type Mount struct {
+	ID, Parent uint64 // unique ones; the bottom of a namespace is its own parent
+
+	// Root and Point say which directories the mount's root and its mount point are. They
+	// are the kernel's addresses: two that are equal are the same, as long as that is there.
+	Root, Point uint64
+
+	OldID, OldParent uint32
+	device           uint32
+	Magic            uint32
+	propagation      uint32
+	Shared, Master   uint32 // peer groups, 0: none
+	_                uint32
+}
+
+// Device returns the number of the mount's superblock.
+//
+// Source: Linux 6.12 include/linux/kdev_t.h: 12 bits major, 20 bits minor.
+func (m *Mount) Device() mounts.Device {
+	return mounts.Device{Major: m.device >> 20, Minor: m.device & (1<<20 - 1)}
+}
+
+// room and answer are those of src/mounts.c.
+const room = 2048
+
+type answer struct {
+	root, event             uint64
+	count, told, more, torn uint32
+	mounts                  [room]Mount
+}
+
+//go:embed mounts.o
+var object []byte
+
+// A Reader is the loaded program. One goroutine may use it at a time.
+type Reader struct {
+	collection *ebpf.Collection
+	program    int
+	memory     []byte
+	answer     *answer
+	unbindable uint32
+}
+
+// Open loads the program. It fails without the rights (CAP_BPF and CAP_PERFMON, or
+// CAP_SYS_ADMIN), where the kernel does not tell its types (CONFIG_DEBUG_INFO_BTF) or is
+// built in a way that we do not know, and where a filter or lockdown forbids it.
+//
+// Source: bpf(2); Linux 5.17, bpf_loop; 6.8, mounts of a namespace are a tree.
+func Open() (*Reader, error) {
+	at, err := kernelLayout()
+	if err != nil {
+		return nil, err
+	}
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
+	if err != nil {
+		return nil, err
+	}
+	if err := spec.Variables["at"].Set(&at.fields); err != nil {
+		return nil, err
+	}
+	collection, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return nil, fmt.Errorf("load a BPF program: %w", err)
+	}
+	r := &Reader{collection: collection, program: collection.Programs["tells"].FD(), unbindable: at.unbindable}
+	if r.memory, err = unix.Mmap(collection.Maps["answers"].FD(), 0, int(unsafe.Sizeof(answer{})), unix.PROT_READ, unix.MAP_SHARED); err != nil {
+		r.Close()
+		return nil, fmt.Errorf("mmap of a BPF map: %w", err)
+	}
+	r.answer = (*answer)(unsafe.Pointer(unsafe.SliceData(r.memory)))
+	return r, nil
+}
+
+// Close unloads the program.
+func (r *Reader) Close() {
+	if r.memory != nil {
+		unix.Munmap(r.memory)
+	}
+	r.collection.Close()
+}
+
+// Unbindable reports whether a mount is.
+func (r *Reader) Unbindable(m *Mount) bool { return m.propagation&r.unbindable != 0 }
+
+// Mounts appends the mounts of the namespace with this descriptor to all, lowest id first,
+// and returns the id of the one at its bottom. Unlike listmount it tells those that cannot
+// be reached from the root, too.
+//
+// No lock is taken: where the kernel's counts tell that mounts came or went
+// meanwhile, it reads again, and at last the error is [ErrTorn].
+func (r *Reader) Mounts(namespace int, all []Mount) (told []Mount, bottom uint64, err error) {
+	const tries = 5
+	for range tries {
+		told, err = r.pass(namespace, all)
+		if !errors.Is(err, ErrTorn) {
+			break
+		}
+	}
+	return told, r.answer.root, err
+}
+
+// pass reads the mounts once.
+func (r *Reader) pass(namespace int, all []Mount) ([]Mount, error) {
+	a, before := r.answer, len(all)
+	after, event := uint64(0), uint64(0)
+	for {
+		if err := r.run(namespace, after); err != nil {
+			return all[:before], err
+		}
+		if after > 0 && a.event != event {
+			return all[:before], ErrTorn
+		}
+		event = a.event
+		for i := range a.mounts[:min(a.told, room)] {
+			if m := &a.mounts[i]; m.ID > after {
+				after = m.ID
+				all = append(all, *m)
+			}
+		}
+		switch {
+		case a.torn != 0 || a.more != 0 && a.told == 0:
+			return all[:before], ErrTorn
+		case a.more == 0 && uint32(len(all)-before) != a.count:
+			return all[:before], ErrTorn
+		case a.more == 0:
+			return all, nil
+		}
+	}
+}
+
+// run calls the program once, of which the answer is in memory then.
+//
+// Source: Linux 5.10 include/uapi/linux/bpf.h, union bpf_attr, test; net/bpf/test_run.c, bpf_prog_test_run_raw_tp.
+func (r *Reader) run(namespace int, after uint64) error {
+	args := [2]uint64{uint64(namespace), after}
+	attr := struct {
+		program, returned    uint32
+		sizes                [2]uint32
+		data                 [2]uint64
+		repeat, duration     uint32
+		contextSize, outSize uint32
+		context, out         *[2]uint64
+		flags, cpu, batch, _ uint32
+	}{program: uint32(r.program), contextSize: uint32(unsafe.Sizeof(args)), context: &args}
+	for {
+		_, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_TEST_RUN, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+		switch {
+		case errno == unix.EINTR:
+		case errno != 0:
+			return fmt.Errorf("run a BPF program: %w", errno)
+		case attr.returned != 0:
+			return errors.New("the BPF program found no mount namespace")
+		default:
+			return nil
+		}
+	}
+}

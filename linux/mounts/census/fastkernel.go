@@ -1,0 +1,170 @@
+package census
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/mounts"
+	"sexton.dev/linux/mounts/bpf"
+	"sexton.dev/linux/mounts/nsfs"
+	"sexton.dev/linux/mounts/statmount"
+)
+
+// fewMounts are so many that to load a BPF program costs more than it saves.
+const fewMounts = 2048
+
+func (r *Request) few() int {
+	if r.fewMounts != 0 {
+		return r.fewMounts
+	}
+	return fewMounts
+}
+
+// begin begins a pass.
+func (r *fastReader) begin() {
+	r.met, r.early = 0, map[uint64]found{}
+	if r.kernel != nil {
+		r.kernel.forget()
+	}
+}
+
+// readEarly reads a namespace, whose file is open, in the kernel, if many mounts have been met.
+// Where that fails it is read by its id when it has its turn, as all are without BPF.
+func (r *fastReader) readEarly(fd int, ns mounts.Namespace) error {
+	r.met += ns.Hidden
+	if r.req.Locked || r.met < r.req.few() || ns.Inode == r.inode { // see fromOutside
+		return nil
+	}
+	if len(r.early) == 0 {
+		if ready, err := r.ready(); !ready {
+			return err
+		}
+	}
+	f := found{Namespace: ns}
+	err := r.kernel.read(fd)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		f.gone, err = true, nil
+	case err != nil:
+		return nil
+	case r.req.About == nil:
+		err = r.listTold(&f.Namespace)
+	default:
+		f.entries, err = r.entriesTold(&f.Namespace)
+	}
+	r.early[ns.ID] = f
+	r.slice.Yield()
+	return err
+}
+
+// ready loads the program and reads our own namespace, which comes first: see forEach.
+func (r *fastReader) ready() (bool, error) {
+	if r.kernel == nil && r.noBPF == nil {
+		if r.kernel, r.noBPF = newKernelReader(); r.kernel != nil {
+			r.kernel.forget()
+		}
+	}
+	if r.kernel == nil {
+		return false, nil
+	}
+	info, err := nsfs.Get(r.own)
+	if err != nil {
+		return false, err
+	}
+	own, err := r.identify(r.own, info)
+	if err != nil {
+		return false, err
+	}
+	return true, r.fromOutside(func() error {
+		f, err := r.find(own)
+		r.early[own.ID] = f
+		return err
+	})
+}
+
+// learn asks statmount for the texts of a class, by one of its mounts.
+func (r *fastReader) learn(ns uint64, m *bpf.Mount, t *told) error {
+	if t.from != nil {
+		return nil
+	}
+	_, magic, err := r.caller.Stat(ns, m.ID, ofNumbers|statmount.Root|statmount.Point, &t.Mount)
+	if err == nil {
+		t.from, err = r.supers.of(r.caller, ns, magic, &t.Mount)
+	}
+	if err != nil {
+		return err
+	}
+	t.judge(r.req.About)
+	return nil
+}
+
+// entriesTold is entries of what the kernelReader has read.
+func (r *fastReader) entriesTold(ns *mounts.Namespace) ([]entry, error) {
+	k, q, all := r.kernel, r.req.About, r.read[:0]
+	for i := range k.mounts {
+		m, class := &k.mounts[i], k.classes[i]
+		if class == notListed {
+			continue
+		}
+		e := entry{id: m.ID, old: m.OldID, parent: m.OldParent, device: m.Device(), overlay: m.Magic == mounts.OverlayMagic}
+		if q.Asked != nil || m.Magic == mounts.NamespaceMagic {
+			t := &k.told[class]
+			if err := r.learn(ns.ID, m, t); errors.Is(err, unix.ENOENT) {
+				continue
+			} else if err != nil {
+				return nil, err
+			}
+			_, e.binds = mounts.BoundNamespace(&t.Mount)
+			e.asked, e.near = t.asked, t.near
+		}
+		if q.Asked == nil {
+			e.asked = q.Device(e.device)
+		}
+		all = append(all, e)
+	}
+	r.read = all
+	ns.Hidden = max(0, ns.Hidden-len(all))
+	return r.rest(all), nil
+}
+
+// listTold is list of what the kernelReader has read.
+func (r *fastReader) listTold(ns *mounts.Namespace) error {
+	k, all := r.kernel, r.all[:0]
+	for i := range k.mounts {
+		m, class := &k.mounts[i], k.classes[i]
+		if class == notListed {
+			continue
+		}
+		out, err := r.describe(ns.ID, m, &k.told[class])
+		switch {
+		case errors.Is(err, unix.ENOENT):
+		case err != nil:
+			return err
+		default:
+			all = append(all, out)
+		}
+	}
+	r.all = all
+	ns.Hidden = max(0, ns.Hidden-len(all))
+	r.keep(ns)
+	return nil
+}
+
+// describe is a mount as statmount would tell it.
+func (r *fastReader) describe(ns uint64, m *bpf.Mount, t *told) (out mounts.Mount, err error) {
+	if r.withTexts() || m.Magic == mounts.NamespaceMagic {
+		if err := r.learn(ns, m, t); err != nil {
+			return out, err
+		}
+		out.Root, out.MountPoint, out.Type = t.Root, t.MountPoint, t.Type
+		if r.withTexts() {
+			out.Source, out.Super = t.Source, t.Super
+		}
+	}
+	on := m.Device()
+	out.ID, out.Parent, out.UniqueID, out.UniqueParent = int(m.OldID), int(m.OldParent), m.ID, m.Parent
+	out.Major, out.Minor, out.Shared, out.Master = on.Major, on.Minor, int(m.Shared), int(m.Master)
+	out.Unbindable = r.kernel.Unbindable(m)
+	return out, nil
+}

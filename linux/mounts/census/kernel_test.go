@@ -1,0 +1,146 @@
+package census
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
+
+	"sexton.dev/internal/hosttest"
+	"sexton.dev/linux/mounts"
+	"sexton.dev/linux/mounts/bpf"
+	"sexton.dev/linux/mounts/mountstest"
+)
+
+// needsBPF skips where no BPF program can be loaded.
+func needsBPF(t testing.TB) {
+	t.Helper()
+	hosttest.NeedsRoot(t)
+	r, err := bpf.Open()
+	hosttest.Needs(t, "bpf", err == nil, fmt.Sprint(err))
+	r.Close()
+}
+
+// By BPF and by statmount a host is the same: in full, and what questions leave of it.
+func TestBPFIsStatmount(t *testing.T) {
+	needsStatmount(t)
+	needsBPF(t)
+	h := mountstest.Start(t, 5, 9, 1)
+	p := h.Plant(t, mountstest.Process)
+	ofAllKinds(t)
+	var device mounts.Device
+	for _, ns := range read(t, Request{Whole: true, Locked: true}).Namespaces {
+		for _, m := range ns.Mounts {
+			if m.Source == p.Source {
+				device = m.Device()
+			}
+		}
+	}
+	none := func(*mounts.Mount) bool { return false }
+	for name, req := range map[string]Request{
+		"numbers":      {Passes: 1},
+		"whole":        {Whole: true, Passes: 1},
+		"two passes":   {Whole: true},
+		"by device":    {Passes: 1, About: &Question{Device: func(d mounts.Device) bool { return d == device }}},
+		"by text":      {Passes: 1, About: &Question{Asked: func(m *mounts.Mount) bool { return strings.Contains(m.MountPoint+m.Source, p.Source) }}},
+		"what is near": {Passes: 1, About: &Question{Asked: none, Near: func(m *mounts.Mount) bool { return m.Type == "tmpfs" }}},
+	} {
+		last := ""
+		hosttest.Until(t, 30*time.Second, name, func() bool {
+			by, without := req, req
+			by.fewMounts, without.fewMounts, without.Locked = 1, 1, true
+			want, got := read(t, without), read(t, by)
+			if want.BPF || !got.BPF {
+				t.Fatalf("%s: by BPF %v and %v", name, want.BPF, got.BPF)
+			}
+			diff := gocmp.Diff(want.Namespaces, got.Namespaces, withoutOptions) + gocmp.Diff(lasting(want), lasting(got))
+			if diff != "" && diff != last { // others mount, too
+				t.Logf("%s: (-statmount +bpf)\n%.2000s", name, diff)
+			}
+			last = diff
+			return diff == ""
+		})
+	}
+}
+
+var withoutOptions = cmpopts.IgnoreFields(mounts.Mount{}, "Options")
+
+// ofAllKinds has a namespace, until the test ends, with mounts of several options and propagations.
+func ofAllKinds(t *testing.T) {
+	t.Helper()
+	dir, ready, end, ended := t.TempDir(), make(chan error), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		mountstest.OnDyingThread(func() {
+			ready <- mountAllKinds(dir)
+			<-end
+		})
+	}()
+	t.Cleanup(func() { close(end); <-ended })
+	if err := <-ready; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mountAllKinds(dir string) error {
+	err := unix.Unshare(unix.CLONE_NEWNS)
+	mount := func(source, name, kind string, flags uintptr) {
+		if err == nil {
+			err = unix.Mount(source, filepath.Join(dir, name), kind, flags, "")
+		}
+	}
+	if err == nil {
+		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	}
+	for i, flags := range []uintptr{unix.MS_RDONLY, unix.MS_NOSUID | unix.MS_NOATIME, unix.MS_NODEV | unix.MS_NOEXEC} {
+		name := fmt.Sprint(i)
+		err = cmp.Or(err, os.Mkdir(filepath.Join(dir, name), 0o755))
+		mount("options", name, "tmpfs", flags)
+	}
+	mount("", "0", "", unix.MS_SHARED)
+	mount("", "1", "", unix.MS_UNBINDABLE)
+	mount(filepath.Join(dir, "0"), "2", "", unix.MS_BIND) // a peer, and then its slave
+	mount("", "2", "", unix.MS_SLAVE)
+	mount("", "2", "", unix.MS_SHARED)
+	for _, name := range []string{"here", "there"} {
+		err = cmp.Or(err, os.Mkdir(filepath.Join(dir, name), 0o755))
+	}
+	mount("copied", "here", "tmpfs", 0)
+	mount("", "here", "", unix.MS_SHARED)
+	err = cmp.Or(err, os.Mkdir(filepath.Join(dir, "here/sub"), 0o755))
+	mount(filepath.Join(dir, "here"), "there", "", unix.MS_BIND)
+	mount("twice", "here/sub", "tmpfs", 0) // and on the same directory by there
+	return err
+}
+
+// lasting is what a census could not see, in order.
+func lasting(c *Census) []string {
+	var all []string
+	for _, u := range c.Unknown {
+		all = append(all, u.What+": "+u.Why)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// A small host is not worth a program.
+func TestFewMounts(t *testing.T) {
+	needsStatmount(t)
+	if c := read(t, Request{Passes: 1}); c.BPF {
+		total := 0
+		for _, ns := range c.Namespaces {
+			total += len(ns.Mounts)
+		}
+		if total < fewMounts/2 { // others may have had more a moment ago
+			t.Errorf("a program was loaded for %d mounts", total)
+		}
+	}
+}
