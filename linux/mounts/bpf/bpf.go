@@ -61,6 +61,7 @@ type Reader struct {
 	memory     []byte
 	answer     *answer
 	unbindable uint32
+	event      uint64 // of the namespace that was read last, as it was then
 }
 
 // Open loads the program. It fails without the rights (CAP_BPF and CAP_PERFMON, or
@@ -109,7 +110,8 @@ func (r *Reader) Unbindable(m *Mount) bool { return m.propagation&r.unbindable !
 // be reached from the root, too.
 //
 // No lock is taken: where the kernel's counts tell that mounts came or went
-// meanwhile, it reads again, and at last the error is [ErrTorn].
+// meanwhile, it reads again, and at last the error is [ErrTorn]. They tell it when a
+// change is done, so what was read while one was at its end is known by [Reader.Still] only.
 func (r *Reader) Mounts(namespace int, all []Mount) (told []Mount, bottom uint64, err error) {
 	const tries = 5
 	for range tries {
@@ -118,7 +120,24 @@ func (r *Reader) Mounts(namespace int, all []Mount) (told []Mount, bottom uint64
 			break
 		}
 	}
+	r.event = r.answer.event
 	return told, r.answer.root, err
+}
+
+// Event returns the kernel's count of changes of the namespace that [Reader.Mounts] read last.
+func (r *Reader) Event() uint64 { return r.event }
+
+// Still reports whether no mount of the namespace that [Reader.Mounts] read last, which this
+// is the descriptor of, came, went or moved since that began. Between the two the
+// caller must have taken the kernel's lock of all namespaces, as each
+// statmount does: who makes a change holds it until the counts tell.
+//
+// Source: Linux 6.12 fs/namespace.c: commit_tree and umount_tree call touch_mnt_namespace
+// at their end, below namespace_lock; statmount holds namespace_sem.
+func (r *Reader) Still(namespace int) (bool, error) {
+	const behindAll = 1<<64 - 1
+	err := r.run(namespace, behindAll)
+	return err == nil && r.answer.event == r.event, err
 }
 
 // pass reads the mounts once.

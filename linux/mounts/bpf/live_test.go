@@ -249,6 +249,55 @@ func churn(namespace int, dir string, others int, ready chan error, stop chan st
 	ended <- -1
 }
 
+// A namespace is as it was read until a mount comes, moves or goes.
+func TestStill(t *testing.T) {
+	r := open(t)
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
+	inside(t, func() error {
+		fd, err := unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		for _, change := range []struct {
+			name string
+			do   func() error
+			same bool
+		}{
+			{"nothing", func() error { return cmp.Or(os.Mkdir(from, 0o755), os.Mkdir(to, 0o755)) }, true},
+			{"mount", func() error { return unix.Mount("still", from, "tmpfs", 0, "") }, false},
+			{"another namespace's", func() error { return elsewhere(to) }, true},
+			{"move", func() error { return unix.Mount(from, to, "", unix.MS_MOVE, "") }, false},
+			{"unmount", func() error { return unix.Unmount(to, 0) }, false},
+		} {
+			if _, _, err := r.Mounts(fd, nil); err != nil {
+				return err
+			}
+			if err := change.do(); err != nil {
+				return fmt.Errorf("%s: %w", change.name, err)
+			}
+			if still, err := r.Still(fd); err != nil || still != change.same {
+				t.Errorf("after %s: %v, %v", change.name, still, err)
+			}
+		}
+		if still, err := r.Still(-1); err == nil || still {
+			t.Errorf("no namespace is as it was: %v", err)
+		}
+		return nil
+	})
+}
+
+// elsewhere mounts in another namespace.
+func elsewhere(dir string) error {
+	failed := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never let go: the thread ends
+		failed <- cmp.Or(unix.Unshare(unix.CLONE_NEWNS), unix.Mount("elsewhere", dir, "tmpfs", 0, ""))
+	}()
+	return <-failed
+}
+
 // A descriptor that is not open is no namespace.
 func TestNoDescriptor(t *testing.T) {
 	r := open(t)

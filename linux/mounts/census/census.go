@@ -115,7 +115,7 @@ func (c *Census) readStatmount(ctx context.Context, req Request) error {
 		return err
 	}
 	c.Unknown = r.unknown(c)
-	c.BPF = r.kernel != nil
+	c.BPF = r.byKernel
 	if req.Whole || req.About != nil && req.About.Asked != nil {
 		c.Devices = r.supers.devices()
 	}

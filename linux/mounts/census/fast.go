@@ -31,10 +31,11 @@ type fastReader struct {
 	supers  superblocks
 	walked  []mounts.Unknown // what a walk could not find, see each
 
-	kernel *kernelReader // nil: not worth its start, or noBPF says why not
-	noBPF  error
-	met    int              // mounts in this pass, as far as namespaces were found
-	early  map[uint64]found // what the kernelReader has read of this pass, by the namespace's id
+	kernel   *kernelReader // nil: not worth its start, or noBPF says why not
+	noBPF    error
+	byKernel bool             // some namespaces were read by the kernelReader
+	met      int              // mounts in this pass, as far as namespaces were found
+	early    map[uint64]found // what the kernelReader has read of this pass, by the namespace's id
 
 	// Of a question, used again for the next namespace.
 	read  []entry

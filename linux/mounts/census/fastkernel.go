@@ -37,25 +37,39 @@ func (r *fastReader) readEarly(fd int, ns mounts.Namespace) error {
 		return nil
 	}
 	if len(r.early) == 0 {
-		if ready, err := r.ready(); !ready {
+		if ready, err := r.ready(); !ready || err != nil {
 			return err
 		}
 	}
-	f := found{Namespace: ns}
-	err := r.kernel.read(fd)
+	if f, ok := r.findTold(fd, ns); ok {
+		r.early[ns.ID] = f
+		r.byKernel = true
+	}
+	r.slice.Yield()
+	return nil
+}
+
+// findTold is find by the kernelReader. It is not ok where that fails, or mounts came, went or moved.
+func (r *fastReader) findTold(fd int, ns mounts.Namespace) (f found, ok bool) {
+	k := r.kernel
+	f.Namespace = ns
+	err := k.read(fd)
 	switch {
-	case errors.Is(err, unix.ENOENT):
-		f.gone, err = true, nil
 	case err != nil:
-		return nil
+		return f, false
 	case r.req.About == nil:
 		err = r.listTold(&f.Namespace)
 	default:
 		f.entries, err = r.entriesTold(&f.Namespace)
 	}
-	r.early[ns.ID] = f
-	r.slice.Yield()
-	return err
+	if err == nil && len(k.learned) == 0 {
+		_, _, err = r.caller.Stat(ns.ID, k.mounts[0].ID, statmount.Basic, &r.mount) // for the kernel's lock alone
+	}
+	if err != nil || !k.stood(fd, ns.ID) {
+		k.unlearn()
+		return f, false
+	}
+	return f, true
 }
 
 // ready loads the program and reads our own namespace, which comes first: see forEach.
@@ -76,27 +90,28 @@ func (r *fastReader) ready() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return true, r.fromOutside(func() error {
-		f, err := r.find(own)
-		r.early[own.ID] = f
+	return true, r.fromOutside(func() (err error) {
+		r.early[own.ID], err = r.find(own)
 		return err
 	})
 }
 
 // learn asks statmount for the texts of a class, by one of its mounts.
-func (r *fastReader) learn(ns uint64, m *bpf.Mount, t *told) error {
+func (r *fastReader) learn(ns uint64, m *bpf.Mount, class int32) (t *told, err error) {
+	t = &r.kernel.told[class]
 	if t.from != nil {
-		return nil
+		return t, nil
 	}
+	r.kernel.learned = append(r.kernel.learned, class)
 	_, magic, err := r.caller.Stat(ns, m.ID, ofNumbers|statmount.Root|statmount.Point, &t.Mount)
 	if err == nil {
 		t.from, err = r.supers.of(r.caller, ns, magic, &t.Mount)
 	}
 	if err != nil {
-		return err
+		return t, err
 	}
 	t.judge(r.req.About)
-	return nil
+	return t, nil
 }
 
 // entriesTold is entries of what the kernelReader has read.
@@ -109,8 +124,8 @@ func (r *fastReader) entriesTold(ns *mounts.Namespace) ([]entry, error) {
 		}
 		e := entry{id: m.ID, old: m.OldID, parent: m.OldParent, device: m.Device(), overlay: m.Magic == mounts.OverlayMagic}
 		if q.Asked != nil || m.Magic == mounts.NamespaceMagic {
-			t := &k.told[class]
-			if err := r.learn(ns.ID, m, t); errors.Is(err, unix.ENOENT) {
+			t, err := r.learn(ns.ID, m, class)
+			if errors.Is(err, unix.ENOENT) {
 				continue
 			} else if err != nil {
 				return nil, err
@@ -136,7 +151,7 @@ func (r *fastReader) listTold(ns *mounts.Namespace) error {
 		if class == notListed {
 			continue
 		}
-		out, err := r.describe(ns.ID, m, &k.told[class])
+		out, err := r.describe(ns.ID, m, class)
 		switch {
 		case errors.Is(err, unix.ENOENT):
 		case err != nil:
@@ -152,9 +167,10 @@ func (r *fastReader) listTold(ns *mounts.Namespace) error {
 }
 
 // describe is a mount as statmount would tell it.
-func (r *fastReader) describe(ns uint64, m *bpf.Mount, t *told) (out mounts.Mount, err error) {
+func (r *fastReader) describe(ns uint64, m *bpf.Mount, class int32) (out mounts.Mount, err error) {
 	if r.withTexts() || m.Magic == mounts.NamespaceMagic {
-		if err := r.learn(ns, m, t); err != nil {
+		t, err := r.learn(ns, m, class)
+		if err != nil {
 			return out, err
 		}
 		out.Root, out.MountPoint, out.Type = t.Root, t.MountPoint, t.Type

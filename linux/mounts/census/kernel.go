@@ -2,9 +2,8 @@ package census
 
 import (
 	"cmp"
+	"errors"
 	"slices"
-
-	"golang.org/x/sys/unix"
 
 	"sexton.dev/linux/mounts"
 	"sexton.dev/linux/mounts/bpf"
@@ -14,16 +13,21 @@ import (
 // have the same texts: a mount in a copy of a namespace has the same root, on the same
 // directory, on such a mount.
 //
-// It goes by addresses, which the kernel may use again for something else. What a pass
-// makes of one is right all the same: a question reads again what stays, and a whole census
-// goes on until two passes are equal, where a mount that has come since is in one alone.
+// It goes by addresses, which the kernel may use again for something else, though not
+// while a mount is there. So what is found is right for a mount that stood still since
+// the pass began: see [kernelReader.stood]. One that did not is read by statmount, in a
+// pass that tells texts, or it is new, and then two passes differ.
 type kernelReader struct {
 	*bpf.Reader
 	mounts  []bpf.Mount // of the namespace at hand
 	classes []int32     // of each of those, or one of the below
 	places  []place     // of each of those, and of the namespace before where they are not known yet
 	known   map[kin]int32
-	told    []told // by class
+	told    []told  // by class
+	learned []int32 // classes of which texts were asked for in the namespace at hand
+	chain   []int   // see classify
+
+	events, before map[uint64]uint64 // of this pass and the last, by the namespace's id
 }
 
 // Instead of a class.
@@ -54,23 +58,51 @@ func newKernelReader() (*kernelReader, error) {
 	return &kernelReader{Reader: r}, nil
 }
 
+// errRoot is the error of a namespace of which listmount is better asked.
+var errRoot = errors.New("no mount is at the root, or which one is depends on the kernel's version")
+
 // forget begins a pass.
 func (k *kernelReader) forget() {
 	k.known, k.told, k.places = map[kin]int32{}, nil, k.places[:0]
+	k.before, k.events = k.events, map[uint64]uint64{}
 }
 
-// read reads the numbers of a namespace's mounts and finds their classes. ENOENT: it
-// has none that listmount would list.
+// stood reports whether no mount of the namespace at hand came, went or moved since it
+// was read: in this pass, or in the one before if there was one. Statmount was asked
+// for one of its mounts meanwhile.
+func (k *kernelReader) stood(fd int, id uint64) bool {
+	still, err := k.Still(fd)
+	k.events[id] = k.Event()
+	before, known := k.before[id]
+	return err == nil && still && (!known || before == k.Event())
+}
+
+// unlearn forgets the texts that were asked for in the namespace at hand: a mount that moved
+// after it was read is told where another class is.
+func (k *kernelReader) unlearn() {
+	for _, class := range k.learned {
+		k.told[class] = told{}
+	}
+}
+
+// read reads the numbers of a namespace's mounts and finds their classes.
 func (k *kernelReader) read(fd int) error {
 	all, bottom, err := k.Mounts(fd, k.mounts[:0])
-	k.mounts = all
+	k.mounts, k.learned = all, k.learned[:0]
 	if err != nil {
 		return err
 	}
 	root := rootOf(all, bottom)
 	if root < 0 {
-		return unix.ENOENT
+		return errRoot
 	}
+	k.classifyAll(root)
+	return nil
+}
+
+// classifyAll finds the classes of the namespace's mounts.
+func (k *kernelReader) classifyAll(root int) {
+	all := k.mounts
 	k.classes = slices.Grow(k.classes[:0], len(all))[:len(all)]
 	for i := range k.classes {
 		k.classes[i] = unknownYet
@@ -82,31 +114,40 @@ func (k *kernelReader) read(fd int) error {
 	for i := range all {
 		k.classify(i)
 	}
-	return nil
 }
 
 // rootOf finds the mount below which listmount lists: the first that was mounted on the
-// bottom one, as on the kernel's first root file system.
+// bottom one, as on the kernel's first root file system; -1 where there is none.
 //
-// Source: Linux 6.12 fs/namespace.c, grab_requested_root.
+// A kernel after Linux 6.18 takes one with a lower id than the bottom one's as well, as
+// move_mount(2) can put there: then it is -1, too.
+//
+// Source: Linux 6.12 and 6.18 fs/namespace.c, grab_requested_root; its patch of January
+// 2026, "If the root of the namespace has an id that's greater than the child".
 func rootOf(all []bpf.Mount, bottom uint64) int {
-	return slices.IndexFunc(all, func(m bpf.Mount) bool { return m.Parent == bottom && m.ID > bottom })
+	at := slices.IndexFunc(all, func(m bpf.Mount) bool { return m.Parent == bottom && m.ID != bottom })
+	if at >= 0 && all[at].ID < bottom {
+		return -1
+	}
+	return at
 }
 
-// classify finds the class of a mount, and before it of those that it is on.
-func (k *kernelReader) classify(i int) int32 {
-	if k.classes[i] != unknownYet {
-		return k.classes[i]
+// classify finds the class of a mount, and before it of those that it is on, which can
+// be as many as there are mounts.
+func (k *kernelReader) classify(i int) {
+	k.chain = k.chain[:0]
+	for i >= 0 && k.classes[i] == unknownYet {
+		k.classes[i] = notListed // as it stays where mounts are on each other in a circle, or the last on none
+		k.chain = append(k.chain, i)
+		i = k.parent(i)
 	}
-	k.classes[i] = notListed
-	parent := k.parent(i)
-	if parent < 0 {
-		return notListed
+	if i < 0 || k.classes[i] == notListed {
+		return
 	}
-	if on := k.classify(parent); on != notListed {
-		k.classes[i] = k.class(i, on)
+	for _, above := range slices.Backward(k.chain) {
+		k.classes[above] = k.class(above, k.classes[i])
+		i = above
 	}
-	return k.classes[i]
 }
 
 // parent finds the place of what a mount is on.
