@@ -19,6 +19,8 @@ import (
 // ErrTorn is the error of a namespace whose mounts changed each time that they were read.
 var ErrTorn = errors.New("the mounts change while they are read")
 
+var errFilter = errors.New("a filter of system calls is on this process, which may not let it live after bpf(2)")
+
 // A Mount is what the kernel has of a mount, without a text.
 type Mount struct {
 	ID, Parent uint64 // unique ones; the bottom of a namespace is its own parent
@@ -66,10 +68,14 @@ type Reader struct {
 
 // Open loads the program. It fails without the rights (CAP_BPF and CAP_PERFMON, or
 // CAP_SYS_ADMIN), where the kernel does not tell its types (CONFIG_DEBUG_INFO_BTF) or is
-// built in a way that we do not know, and where a filter or lockdown forbids it.
+// built in a way that we do not know, where lockdown forbids it, and below any filter of
+// system calls: one that does not know this call may end the process.
 //
-// Source: bpf(2); Linux 5.17, bpf_loop; 6.8, mounts of a namespace are a tree.
+// Source: bpf(2); seccomp(2), SECCOMP_RET_KILL_PROCESS; Linux 5.17, bpf_loop; 6.8, mounts of a namespace are a tree.
 func Open() (*Reader, error) {
+	if mode, err := unix.PrctlRetInt(unix.PR_GET_SECCOMP, 0, 0, 0, 0); err != nil || mode != 0 {
+		return nil, errFilter
+	}
 	at, err := kernelLayout()
 	if err != nil {
 		return nil, err

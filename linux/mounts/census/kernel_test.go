@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -129,6 +130,46 @@ func lasting(c *Census) []string {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// Where the program cannot be loaded, or to try would end the process, all is told without it.
+func TestWithoutProgram(t *testing.T) {
+	needsStatmount(t)
+	for name, forbidden := range map[string]func() error{
+		"NoTypes":  func() error { return unix.Mount("none", "/sys/kernel/btf", "tmpfs", 0, "size=4k") },
+		"Filtered": func() error { return filterAll(unix.SYS_BPF, unix.SECCOMP_RET_KILL_PROCESS) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			check, here := inOwnNamespace(t)
+			if !here {
+				return
+			}
+			check(forbidden())
+			hosttest.Until(t, 30*time.Second, "the same", func() bool {
+				c := read(t, Request{Whole: true, Passes: 1, fewMounts: 1})
+				if c.BPF {
+					t.Fatal("a program was loaded")
+				}
+				return gocmp.Equal(read(t, Request{Whole: true, Passes: 1, Locked: true}).Namespaces, c.Namespaces)
+			})
+		})
+	}
+}
+
+// filterAll has the kernel answer a system call like this on all threads.
+func filterAll(call, answer uint32) error {
+	const allow = unix.SECCOMP_RET_ALLOW
+	code := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: call},
+		{Code: unix.BPF_RET | unix.BPF_K, K: answer},
+		{Code: unix.BPF_RET | unix.BPF_K, K: allow},
+	}
+	filter := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
+	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&filter))); errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // A small host is not worth a program.
