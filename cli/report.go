@@ -42,8 +42,9 @@ type looked struct {
 
 // way is how the mounts were read, and what that cannot see.
 type way struct {
-	Way     string `json:"way"`           // statmount, mountinfo
-	BPF     bool   `json:"bpf,omitempty"` // with the numbers of most read by a BPF program
+	Way     string `json:"way"`             // statmount, mountinfo
+	BPF     bool   `json:"bpf,omitempty"`   // with the numbers of most read by a BPF program
+	NoBPF   string `json:"noBPF,omitempty"` // why not, on a host large enough for that
 	Why     string `json:"why,omitempty"`
 	Blind   string `json:"blind,omitempty"`
 	Settled bool   `json:"settled"` // read twice, and equal
@@ -53,7 +54,7 @@ func wayOf(h *snapshot.Host) *way {
 	if h.Mounts == nil {
 		return nil
 	}
-	return &way{h.Mounts.Way, h.Mounts.BPF, h.Mounts.Why, h.Mounts.Blind, h.Mounts.Settled}
+	return &way{h.Mounts.Way, h.Mounts.BPF, h.Mounts.NoBPF, h.Mounts.Why, h.Mounts.Blind, h.Mounts.Settled}
 }
 
 func (v *sight) report() *report {

@@ -96,7 +96,7 @@ func (l *looker) readMounts(ctx context.Context, stand *snapshot.Mounts) (*snaps
 // convert puts a census into the words of a snapshot. What is there is taken out
 // of the census, for a host can have a million mounts.
 func convert(c *census.Census, pins map[uint64][]holders.Pin) *snapshot.Mounts {
-	out := &snapshot.Mounts{Way: string(c.Way), BPF: c.BPF, Why: c.Why, Blind: c.Blind, Settled: c.Settled}
+	out := &snapshot.Mounts{Way: string(c.Way), BPF: c.BPF, NoBPF: c.NoBPF, Why: c.Why, Blind: c.Blind, Settled: c.Settled}
 	names := map[mounts.Device]string{}
 	for i := range c.Namespaces {
 		from := &c.Namespaces[i]

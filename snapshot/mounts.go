@@ -4,6 +4,7 @@ package snapshot
 type Mounts struct {
 	Way        string           `json:"way"`             // statmount, mountinfo
 	BPF        bool             `json:"bpf,omitempty"`   // with the numbers of most read by a BPF program
+	NoBPF      string           `json:"noBPF,omitempty"` // why not, on a host large enough for that
 	Why        string           `json:"why,omitempty"`   // why not a better way
 	Blind      string           `json:"blind,omitempty"` // what this way sees on no host
 	Settled    bool             `json:"settled"`         // read twice, and equal

@@ -59,6 +59,7 @@ func (r *Request) strings() bool { return r.Whole || r.About != nil }
 type Census struct {
 	Way        Way
 	Why        string             // why not a better way; "" if it is the best
+	NoBPF      string             // why no BPF program could be loaded where it was worth it
 	BPF        bool               // most numbers were read by a BPF program, which takes a sixth of the time
 	Namespaces []mounts.Namespace // by inode; Options of their mounts are told by some ways only
 	Blind      string             // what this way sees on no host, and why; "": nothing
@@ -116,6 +117,9 @@ func (c *Census) readStatmount(ctx context.Context, req Request) error {
 	}
 	c.Unknown = r.unknown(c)
 	c.BPF = r.byKernel
+	if r.noBPF != nil {
+		c.NoBPF = r.noBPF.Error()
+	}
 	if req.Whole || req.About != nil && req.About.Asked != nil {
 		c.Devices = r.supers.devices()
 	}

@@ -147,8 +147,8 @@ func TestWithoutProgram(t *testing.T) {
 			check(forbidden())
 			hosttest.Until(t, 30*time.Second, "the same", func() bool {
 				c := read(t, Request{Whole: true, Passes: 1, fewMounts: 1})
-				if c.BPF {
-					t.Fatal("a program was loaded")
+				if c.BPF || c.NoBPF == "" {
+					t.Fatalf("a program was loaded, or nothing says why not: %q", c.NoBPF)
 				}
 				return gocmp.Equal(read(t, Request{Whole: true, Passes: 1, Locked: true}).Namespaces, c.Namespaces)
 			})
