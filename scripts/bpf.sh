@@ -8,7 +8,7 @@ trap 'rm -rf "$new"' EXIT
 for source in linux/*/src/*.c linux/mounts/*/src/*.c; do
 	[ -e "$source" ] || continue
 	object=$(dirname "$(dirname "$source")")/$(basename "$source" .c).o
-	clang-14 -O2 -g -Wall -Werror -target bpf -fdebug-compilation-dir=. -c "$source" -o "$new/object"
+	clang-14 -target bpf -mcpu=v3 -O2 -g -Wall -Werror -ffile-prefix-map="$PWD"=. -c "$source" -o "$new/object"
 	llvm-strip-14 -g "$new/object"
 	if [ "${1-}" = check ]; then
 		cmp "$new/object" "$object"

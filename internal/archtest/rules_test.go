@@ -43,7 +43,7 @@ var rules = map[string]rule{
 	"linux/cgroupfs":   {why: parses},
 	"linux/mounts":     {outside: "golang.org/x/sys", why: parses},
 	"linux/mounts/*":   {mayImport: "linux/mounts linux/mounts/*", outside: "golang.org/x/sys", why: "each kernel interface is read on its own"},
-	"linux/mounts/bpf": {mayImport: "linux/mounts linux/mounts/*", outside: "golang.org/x/sys github.com/cilium/ebpf", why: "it tells what the kernel has, and is read on its own"},
+	"linux/mounts/bpf": {mayImport: "linux/btf linux/mounts linux/mounts/*", outside: "golang.org/x/sys github.com/cilium/ebpf", why: "it tells what the kernel has, and is read on its own"},
 	"linux/pidfd":      {mayImport: "linux/procfs", outside: "golang.org/x/sys", why: "it compares what procfs tells of a process before it signals it"},
 	"linux/kmsg":       {mayImport: "linux/cgroupfs", outside: "golang.org/x/sys", why: "it parses messages, which name containers by cgroup paths"},
 	"linux/freezer":    {outside: "golang.org/x/sys", why: "each kernel interface is used on its own"},

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -238,6 +239,33 @@ func TestBlind(t *testing.T) {
 	q := Question{Devices: []Device{{0, 1<<20 - 1}}, Most: many}
 	ask(t, q)
 	if keepers, err := keepersOf(t.Context(), q, map[string]uint32{"most_fds": 1}); !errors.Is(err, ErrBlind) {
+		t.Errorf("%v, %v", keepers, err)
+	}
+}
+
+// Below a filter of system calls, which may kill at this one, it is not tried.
+func TestFiltered(t *testing.T) {
+	hosttest.NeedsRoot(t)
+	if os.Getenv("SEXTON_FILTERED") == "" {
+		cmd := exec.Command("/proc/self/exe", "-test.run=^TestFiltered$", "-test.v")
+		cmd.Env = append(os.Environ(), "SEXTON_FILTERED=1")
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS") {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	code := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // the call's number
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_BPF},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_KILL_PROCESS},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	filter := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
+	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&filter))); errno != 0 {
+		t.Fatal(errno)
+	}
+	keepers, err := Keepers(t.Context(), Question{Devices: []Device{{0, 1}}, Most: many})
+	if !errors.Is(err, ErrFilter) || keepers != nil {
 		t.Errorf("%v, %v", keepers, err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// object is src/keepers.c, compiled by src/build.sh.
+// object is src/keepers.c, compiled by scripts/bpf.sh.
 //
 //go:embed keepers.o
 var object []byte

@@ -271,8 +271,3 @@ int keepers(struct bpf_iter__task *context)
 
 // The helpers that read the kernel's memory are for programs under a licence that goes with the GPL.
 char _license[] SECTION("license") = "Dual MIT/GPL";
-
-#ifndef SOURCE
-#define SOURCE "compile it with build.sh"
-#endif
-const char _source[] SECTION("source") = SOURCE; // the sum of this file: a test compares it

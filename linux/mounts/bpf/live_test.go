@@ -70,6 +70,15 @@ func (r *Reader) of(m *Mount) mounts.Mount {
 		Shared: int(m.Shared), Master: int(m.Master), Unbindable: r.Unbindable(m)}
 }
 
+// The parts of struct mount that are copied have all that is read of it.
+func TestLayout(t *testing.T) {
+	open(t)
+	at, err := kernelLayout()
+	if err != nil || at.SB != at.Root+8 || at.Near > at.Parent || at.Near+at.NearSize < at.SB+8 || at.Far > at.Group || at.Far+at.FarSize < at.Unique+8 {
+		t.Errorf("%+v, %v", at, err)
+	}
+}
+
 // What listmount lists is there, with the numbers that statmount tells, in every
 // namespace of a host; what is besides is not below the root.
 func TestMounts(t *testing.T) {
