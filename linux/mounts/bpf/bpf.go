@@ -33,7 +33,7 @@ type Mount struct {
 	device           uint32
 	Magic            uint32
 	propagation      uint32
-	Shared, Master   uint32 // peer groups, 0: none
+	Shared, Master   uint32 // peer groups, 0: none, or not asked for
 	_                uint32
 }
 
@@ -63,16 +63,18 @@ type Reader struct {
 	memory     []byte
 	answer     *answer
 	unbindable uint32
+	peers      uint64 // 1: tell them
 	event      uint64 // of the namespace that was read last, as it was then
 }
 
-// Open loads the program. It fails without the rights (CAP_BPF and CAP_PERFMON, or
+// Open loads the program, which tells of a mount how it propagates if peers is true: that
+// takes a quarter more time. It fails without the rights (CAP_BPF and CAP_PERFMON, or
 // CAP_SYS_ADMIN), where the kernel does not tell its types (CONFIG_DEBUG_INFO_BTF) or is
 // built in a way that we do not know, where lockdown forbids it, and below any filter of
 // system calls: one that does not know this call may end the process.
 //
 // Source: bpf(2); seccomp(2), SECCOMP_RET_KILL_PROCESS; Linux 5.17, bpf_loop; 6.8, mounts of a namespace are a tree.
-func Open() (*Reader, error) {
+func Open(peers bool) (*Reader, error) {
 	if mode, err := unix.PrctlRetInt(unix.PR_GET_SECCOMP, 0, 0, 0, 0); err != nil || mode != 0 {
 		return nil, errFilter
 	}
@@ -92,6 +94,9 @@ func Open() (*Reader, error) {
 		return nil, fmt.Errorf("load a BPF program: %w", err)
 	}
 	r := &Reader{collection: collection, program: collection.Programs["tells"].FD(), unbindable: at.unbindable}
+	if peers {
+		r.peers = 1
+	}
 	if r.memory, err = unix.Mmap(collection.Maps["answers"].FD(), 0, int(unsafe.Sizeof(answer{})), unix.PROT_READ, unix.MAP_SHARED); err != nil {
 		r.Close()
 		return nil, fmt.Errorf("mmap of a BPF map: %w", err)
@@ -179,14 +184,14 @@ func (r *Reader) pass(namespace int, all []Mount) ([]Mount, error) {
 //
 // Source: Linux 5.10 include/uapi/linux/bpf.h, union bpf_attr, test; net/bpf/test_run.c, bpf_prog_test_run_raw_tp.
 func (r *Reader) run(namespace int, after uint64) error {
-	args := [2]uint64{uint64(namespace), after}
+	args := [3]uint64{uint64(namespace), after, r.peers}
 	attr := struct {
 		program, returned    uint32
 		sizes                [2]uint32
 		data                 [2]uint64
 		repeat, duration     uint32
 		contextSize, outSize uint32
-		context, out         *[2]uint64
+		context, out         *[3]uint64
 		flags, cpu, batch, _ uint32
 	}{program: uint32(r.program), contextSize: uint32(unsafe.Sizeof(args)), context: &args}
 	for {

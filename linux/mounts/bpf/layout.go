@@ -17,7 +17,7 @@ type layout struct {
 type fields struct {
 	TaskFiles, FilesFDT, FDTMax, FDTFD, FileInode, InodePrivate           uint32
 	NSCommon, NSRoot, NSMounts, NSEvent, NSCount                          uint32
-	Near, NearSize, Far, FarSize                                          uint32
+	Place, PlaceSize, IDs, IDsSize                                        uint32
 	Node, Parent, Point, Root, SB, ID, Unique, Group, Master, Propagation uint32
 	SBDevice, SBMagic                                                     uint32
 }
@@ -71,23 +71,16 @@ func (l *layout) all() []field {
 	}
 }
 
-// split finds two parts of struct mount that have all that is read of it: the less
-// is between them, the less is copied.
+// split finds the two parts of struct mount that are copied.
 func (l *layout) split() error {
 	const longest, room = 8, 512 // of a field; of "raw" in src/mounts.c
-	at := []uint32{l.Parent, l.Point, l.Root, l.SB, l.ID, l.Unique, l.Group, l.Master, l.Propagation}
-	slices.Sort(at)
-	first, last := at[0], at[len(at)-1]
-	widest := 1
-	for i := range at {
-		if i > 0 && at[i]-at[i-1] > at[widest]-at[widest-1] {
-			widest = i
-		}
+	part := func(at ...uint32) (begin, size uint32) {
+		return slices.Min(at), slices.Max(at) + longest - slices.Min(at)
 	}
-	l.Near, l.NearSize = first, at[widest-1]+longest-first
-	l.Far, l.FarSize = at[widest], last+longest-at[widest]
-	if last+longest > room {
-		return fmt.Errorf("the kernel's struct mount has fields at %d bytes", last)
+	l.Place, l.PlaceSize = part(l.Parent, l.Point, l.Root, l.SB)
+	l.IDs, l.IDsSize = part(l.ID, l.Unique)
+	if end := max(l.Place+l.PlaceSize, l.IDs+l.IDsSize); end > room {
+		return fmt.Errorf("the kernel's struct mount has fields at %d bytes", end-longest)
 	}
 	return nil
 }

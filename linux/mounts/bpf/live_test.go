@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { mountstest.Main(m) }
 func open(t testing.TB) *Reader {
 	t.Helper()
 	hosttest.NeedsRoot(t)
-	r, err := Open()
+	r, err := Open(true)
 	hosttest.Needs(t, "bpf", err == nil, fmt.Sprint(err))
 	t.Cleanup(r.Close)
 	return r
@@ -74,7 +74,7 @@ func (r *Reader) of(m *Mount) mounts.Mount {
 func TestLayout(t *testing.T) {
 	open(t)
 	at, err := kernelLayout()
-	if err != nil || at.SB != at.Root+8 || at.Near > at.Parent || at.Near+at.NearSize < at.SB+8 || at.Far > at.Group || at.Far+at.FarSize < at.Unique+8 {
+	if err != nil || at.SB != at.Root+8 || at.Place > at.Parent || at.Place+at.PlaceSize < at.SB+8 || at.IDs > at.ID || at.IDs+at.IDsSize < at.Unique+8 {
 		t.Errorf("%+v, %v", at, err)
 	}
 }
@@ -324,7 +324,7 @@ func TestNoDescriptor(t *testing.T) {
 
 func BenchmarkOpen(b *testing.B) {
 	for b.Loop() {
-		r, err := Open()
+		r, err := Open(true)
 		hosttest.Needs(b, "bpf", err == nil, fmt.Sprint(err))
 		r.Close()
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // fewMounts are so many that to load a BPF program costs more than it saves.
-const fewMounts = 2048
+const fewMounts = 1024
 
 func (r *Request) few() int {
 	if r.fewMounts != 0 {
@@ -75,7 +75,7 @@ func (r *fastReader) findTold(fd int, ns mounts.Namespace) (f found, ok bool) {
 // ready loads the program and reads our own namespace, which comes first: see forEach.
 func (r *fastReader) ready() (bool, error) {
 	if r.kernel == nil && r.noBPF == nil {
-		if r.kernel, r.noBPF = newKernelReader(); r.kernel != nil {
+		if r.kernel, r.noBPF = newKernelReader(r.req.About == nil); r.kernel != nil {
 			r.kernel.forget()
 		}
 	}

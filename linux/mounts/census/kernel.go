@@ -50,8 +50,8 @@ type place struct {
 	class, parent int32
 }
 
-func newKernelReader() (*kernelReader, error) {
-	r, err := bpf.Open()
+func newKernelReader(peers bool) (*kernelReader, error) {
+	r, err := bpf.Open(peers)
 	if err != nil {
 		return nil, err
 	}

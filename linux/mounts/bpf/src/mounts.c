@@ -22,7 +22,7 @@ static long (*bpf_loop)(u32 most, void *step, void *state, u64 flags) = (void *)
 volatile const struct {
 	u32 task_files, files_fdt, fdt_max, fdt_fd, file_inode, inode_private; // from a descriptor to its namespace
 	u32 ns_common, ns_root, ns_mounts, ns_event, ns_count;
-	u32 near, near_size, far, far_size; // two parts of struct mount that have all that follows
+	u32 place, place_size, ids, ids_size; // two parts of struct mount: parent to sb; id and unique
 	u32 node, parent, point, root, sb, id, unique, group, master, propagation;
 	u32 sb_dev, sb_magic;
 } at;
@@ -56,6 +56,7 @@ struct answer {
 	u64 parent, parent_unique;    // the mount below: most often that of the one before
 	u64 sb;                       // as parent
 	u32 depth, parent_id, dev, magic;
+	u64 peers;                    // are they told, too?
 	char raw[512 + 512];          // of one struct mount, which is smaller than 512
 };
 
@@ -74,6 +75,15 @@ struct rb_node {
 #define READ(to, from) bpf_probe_read_kernel(&(to), sizeof(to), (from))
 #define RAW(type, offset) (*(type *)&a->raw[(offset) & 511])
 
+// tell_peers is not for those who only ask what is mounted: it reads two more lines of memory.
+static int tell_peers(struct mount *m, u64 mount)
+{
+	u64 master;
+	if (READ(m->propagation, mount + at.propagation) || READ(m->group, mount + at.group) || READ(master, mount + at.master))
+		return 1;
+	return master && READ(m->master, master + at.group);
+}
+
 // tell puts the mount to the answer. It fails where the mount is not there any more.
 static int tell(struct answer *a, u64 node)
 {
@@ -81,10 +91,10 @@ static int tell(struct answer *a, u64 node)
 	if (n >= ROOM)
 		return 1;
 	u64 mount = node - at.node;
-	if (bpf_probe_read_kernel(&a->raw[at.near & 511], at.near_size & 511, mount + at.near) ||
-	    bpf_probe_read_kernel(&a->raw[at.far & 511], at.far_size & 511, mount + at.far))
+	if (bpf_probe_read_kernel(&a->raw[at.place & 511], at.place_size & 511, mount + at.place) ||
+	    bpf_probe_read_kernel(&a->raw[at.ids & 511], at.ids_size & 511, mount + at.ids))
 		return 1;
-	u64 parent = RAW(u64, at.parent), sb = RAW(u64, at.sb), master = RAW(u64, at.master);
+	u64 parent = RAW(u64, at.parent), sb = RAW(u64, at.sb);
 	if (parent != a->parent) {
 		if (READ(a->parent_id, parent + at.id) || READ(a->parent_unique, parent + at.unique))
 			return 1;
@@ -104,10 +114,8 @@ static int tell(struct answer *a, u64 node)
 	m->old_parent = a->parent_id;
 	m->dev = a->dev;
 	m->magic = a->magic;
-	m->propagation = RAW(u32, at.propagation);
-	m->group = RAW(u32, at.group);
-	m->master = 0;
-	if (master && READ(m->master, master + at.group))
+	m->propagation = m->group = m->master = 0;
+	if (a->peers && tell_peers(m, mount))
 		return 1;
 	a->told = n + 1;
 	return 0;
@@ -157,7 +165,7 @@ static long step(u32 i, struct answer **walk)
 	return 0;
 }
 
-// tells takes the descriptor of a namespace, and the unique id after which to begin.
+// tells takes the descriptor of a namespace, the unique id after which to begin, and whether to tell peers.
 SEC("raw_tracepoint") int tells(u64 *args)
 {
 	u32 zero = 0, most = 0;
@@ -173,6 +181,7 @@ SEC("raw_tracepoint") int tells(u64 *args)
 	a->told = a->more = a->torn = 0;
 	a->depth = 0;
 	a->after = args[1];
+	a->peers = args[2];
 	a->parent = a->sb = 0;
 	if (READ(a->event, ns + at.ns_event) || READ(root, ns + at.ns_root) || READ(a->root, root + at.unique) || READ(a->node, ns + at.ns_mounts))
 		return 1;
