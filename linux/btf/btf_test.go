@@ -82,8 +82,30 @@ func TestParseErrors(t *testing.T) {
 		{"a kind that is not known", "type 1 is of kind 20", text(names, nameFile, 20<<24, 32)},
 		{"no kind", "type 1 is of kind 0", text(names, 0, 0, 0)},
 	} {
-		if _, err := Parse(tt.in, nil, nil); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), tt.want) {
+		if _, err := Parse(tt.in, []string{"all are read"}, nil); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+// What a struct has without a name may be a type behind the last one that was looked for.
+func TestBehind(t *testing.T) {
+	words := []uint32{nameFile, 4<<24 | 1, 32, 0, 3, 64, 0, 1 << 24, 4, 32, 0, 5<<24 | 1, 8, nameLook, 2, 0}
+	for _, tt := range []struct {
+		name  string
+		words []uint32
+		found bool
+	}{
+		{"whole", words, true},
+		{"cut", words[:len(words)-1], false},
+		{"gone", words[:10], false},
+	} {
+		types, err := Parse(text(names, tt.words...), []string{"file"}, nil)
+		if err != nil {
+			t.Fatal(tt.name, err)
+		}
+		if at, err := types.Offset("file", "look"); (err == nil) != tt.found || tt.found && at != 8 {
+			t.Errorf("%s: %d, %v", tt.name, at, err)
 		}
 	}
 }

@@ -17,9 +17,9 @@ type layout struct {
 type fields struct {
 	TaskFiles, FilesFDT, FDTMax, FDTFD, FileInode, InodePrivate           uint32
 	NSCommon, NSRoot, NSMounts, NSEvent, NSCount                          uint32
-	Place, PlaceSize, IDs, IDsSize                                        uint32
 	Node, Parent, Point, Root, SB, ID, Unique, Group, Master, Propagation uint32
 	SBDevice, SBMagic                                                     uint32
+	Place, PlaceSize, IDs, IDsSize, Super, SuperSize                      uint32
 }
 
 // kernelLayout reads it from the types of the kernel that runs.
@@ -71,16 +71,17 @@ func (l *layout) all() []field {
 	}
 }
 
-// split finds the two parts of struct mount that are copied.
+// split finds the parts that are copied at once.
 func (l *layout) split() error {
-	const longest, room = 8, 512 // of a field; of "raw" in src/mounts.c
-	part := func(at ...uint32) (begin, size uint32) {
-		return slices.Min(at), slices.Max(at) + longest - slices.Min(at)
+	const most = 128 // half of ROOM_OF_PART
+	part := func(last uint32, at ...uint32) (begin, size uint32) {
+		return slices.Min(at), slices.Max(at) + last - slices.Min(at)
 	}
-	l.Place, l.PlaceSize = part(l.Parent, l.Point, l.Root, l.SB)
-	l.IDs, l.IDsSize = part(l.ID, l.Unique)
-	if end := max(l.Place+l.PlaceSize, l.IDs+l.IDsSize); end > room {
-		return fmt.Errorf("the kernel's struct mount has fields at %d bytes", end-longest)
+	l.Place, l.PlaceSize = part(24, l.Node, l.Parent, l.Point, l.Root, l.SB)
+	l.IDs, l.IDsSize = part(8, l.ID, l.Unique)
+	l.Super, l.SuperSize = part(8, l.SBDevice, l.SBMagic)
+	if size := max(l.PlaceSize, l.IDsSize, l.SuperSize); size > most {
+		return fmt.Errorf("what is read of a mount is %d bytes apart in this kernel", size)
 	}
 	return nil
 }

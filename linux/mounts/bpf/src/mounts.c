@@ -22,9 +22,9 @@ static long (*bpf_loop)(u32 most, void *step, void *state, u64 flags) = (void *)
 volatile const struct {
 	u32 task_files, files_fdt, fdt_max, fdt_fd, file_inode, inode_private; // from a descriptor to its namespace
 	u32 ns_common, ns_root, ns_mounts, ns_event, ns_count;
-	u32 place, place_size, ids, ids_size; // two parts of struct mount: parent to sb; id and unique
-	u32 node, parent, point, root, sb, id, unique, group, master, propagation;
+	u32 node, parent, point, root, sb, id, unique, group, master, propagation; // in struct mount
 	u32 sb_dev, sb_magic;
+	u32 place, place_size, ids, ids_size, super, super_size; // parts that have some of these, see struct part
 } at;
 
 struct mount {
@@ -39,7 +39,22 @@ struct mount {
 
 #define ROOM 2048
 #define DEPTH 64 // of a red-black tree of 2^31 mounts
+#define BEHIND_ALL (~0ULL) // tell none, only event and count
+#define ROOM_OF_PART 256
 #define STEPS (2 * ROOM + 2 * DEPTH) // two for each mount, and the way down to the first
+
+struct rb_node {
+	u64 parent_color, right, left;
+};
+
+// A part of a struct is copied at once: to ask for a field alone costs as much. It has node,
+// parent, point, root and sb of a mount; or id and unique; or what is read of a superblock.
+struct part {
+	char raw[ROOM_OF_PART];
+};
+
+#define FIELD(type, part, begin, offset) (*(type *)&(part)->raw[((offset) - (begin)) & (ROOM_OF_PART / 2 - 1)])
+#define COPY(part, address, begin, size) bpf_probe_read_kernel((part)->raw, (size) & (ROOM_OF_PART - 1), (address) + (begin))
 
 // The walk stands in the map, too, not on the stack: of what is read from there
 // the kernel's verifier assumes nothing, and need not try each depth.
@@ -51,13 +66,11 @@ struct answer {
 	struct mount mounts[ROOM];
 
 	u64 node, after;
-	u64 above[DEPTH];             // nodes on the way down whose left side was told
-	u64 right[DEPTH];
-	u64 parent, parent_unique;    // the mount below: most often that of the one before
-	u64 sb;                       // as parent
-	u32 depth, parent_id, dev, magic;
-	u64 peers;                    // are they told, too?
-	char raw[512 + 512];          // of one struct mount, which is smaller than 512
+	u64 above[DEPTH];             // mounts on the way down whose left side was told
+	struct part places[DEPTH];    // of those
+	u64 parent, sb;               // most often those of the mount before
+	u64 depth, peers;             // are they told, too?
+	struct part ids, parent_ids, super;
 };
 
 struct {
@@ -68,12 +81,7 @@ struct {
 	int (*map_flags)[1 << 10];    // BPF_F_MMAPABLE
 } answers SEC(".maps");
 
-struct rb_node {
-	u64 parent_color, right, left;
-};
-
 #define READ(to, from) bpf_probe_read_kernel(&(to), sizeof(to), (from))
-#define RAW(type, offset) (*(type *)&a->raw[(offset) & 511])
 
 // tell_peers is not for those who only ask what is mounted: it reads two more lines of memory.
 static int tell_peers(struct mount *m, u64 mount)
@@ -84,36 +92,28 @@ static int tell_peers(struct mount *m, u64 mount)
 	return master && READ(m->master, master + at.group);
 }
 
-// tell puts the mount to the answer. It fails where the mount is not there any more.
-static int tell(struct answer *a, u64 node)
+// tell puts a mount to the answer. It fails where it is not there any more.
+static int tell(struct answer *a, u64 mount, struct part *place)
 {
 	u32 n = a->told;
-	if (n >= ROOM)
+	if (n >= ROOM || COPY(&a->ids, mount, at.ids, at.ids_size))
 		return 1;
-	u64 mount = node - at.node;
-	if (bpf_probe_read_kernel(&a->raw[at.place & 511], at.place_size & 511, mount + at.place) ||
-	    bpf_probe_read_kernel(&a->raw[at.ids & 511], at.ids_size & 511, mount + at.ids))
+	u64 parent = FIELD(u64, place, at.place, at.parent), sb = FIELD(u64, place, at.place, at.sb);
+	if (parent != a->parent && COPY(&a->parent_ids, parent, at.ids, at.ids_size))
 		return 1;
-	u64 parent = RAW(u64, at.parent), sb = RAW(u64, at.sb);
-	if (parent != a->parent) {
-		if (READ(a->parent_id, parent + at.id) || READ(a->parent_unique, parent + at.unique))
-			return 1;
-		a->parent = parent;
-	}
-	if (sb != a->sb) {
-		if (READ(a->dev, sb + at.sb_dev) || READ(a->magic, sb + at.sb_magic))
-			return 1;
-		a->sb = sb;
-	}
+	if (sb != a->sb && COPY(&a->super, sb, at.super, at.super_size))
+		return 1;
+	a->parent = parent;
+	a->sb = sb;
 	struct mount *m = &a->mounts[n];
-	m->unique = RAW(u64, at.unique);
-	m->parent = a->parent_unique;
-	m->root = RAW(u64, at.root);
-	m->point = RAW(u64, at.point);
-	m->id = RAW(u32, at.id);
-	m->old_parent = a->parent_id;
-	m->dev = a->dev;
-	m->magic = a->magic;
+	m->unique = FIELD(u64, &a->ids, at.ids, at.unique);
+	m->parent = FIELD(u64, &a->parent_ids, at.ids, at.unique);
+	m->root = FIELD(u64, place, at.place, at.root);
+	m->point = FIELD(u64, place, at.place, at.point);
+	m->id = FIELD(u32, &a->ids, at.ids, at.id);
+	m->old_parent = FIELD(u32, &a->parent_ids, at.ids, at.id);
+	m->dev = FIELD(u32, &a->super, at.super, at.sb_dev);
+	m->magic = FIELD(u32, &a->super, at.super, at.sb_magic);
 	m->propagation = m->group = m->master = 0;
 	if (a->peers && tell_peers(m, mount))
 		return 1;
@@ -121,33 +121,38 @@ static int tell(struct answer *a, u64 node)
 	return 0;
 }
 
-// step goes down to the left, or tells the lowest mount that is left and goes to its right.
+// down goes from a node to its left, or to its right where it is among those that were told before.
+static int down(struct answer *a, u64 depth)
+{
+	if (depth >= DEPTH)
+		return 1;
+	u64 mount = a->node - at.node, unique;
+	struct part *place = &a->places[depth];
+	if (COPY(place, mount, at.place, at.place_size))
+		return 1;
+	struct rb_node *node = &FIELD(struct rb_node, place, at.place, at.node);
+	if (a->after) {
+		if (READ(unique, mount + at.unique))
+			return 1;
+		if (unique <= a->after) {
+			a->node = node->right;
+			return 0;
+		}
+	}
+	a->above[depth] = mount;
+	a->depth = depth + 1;
+	a->node = node->left;
+	return 0;
+}
+
+// step goes down, or tells the lowest mount that is left and goes to its right.
 static long step(u32 i, struct answer **walk)
 {
 	struct answer *a = *walk;
-	u32 depth = a->depth;
+	u64 depth = a->depth;
 	if (a->node) {
-		struct rb_node node;
-		if (depth >= DEPTH || READ(node, a->node)) {
-			a->torn = 1;
-			return 1;
-		}
-		if (a->after) {
-			u64 unique;
-			if (READ(unique, a->node - at.node + at.unique)) {
-				a->torn = 1;
-				return 1;
-			}
-			if (unique <= a->after) {
-				a->node = node.right;
-				return 0;
-			}
-		}
-		a->above[depth] = a->node;
-		a->right[depth] = node.right;
-		a->depth = depth + 1;
-		a->node = node.left;
-		return 0;
+		a->torn = down(a, depth);
+		return a->torn;
 	}
 	if (depth == 0 || depth > DEPTH)
 		return 1;
@@ -155,13 +160,13 @@ static long step(u32 i, struct answer **walk)
 		a->more = 1;
 		return 1;
 	}
-	depth--;
-	if (tell(a, a->above[depth])) {
+	struct part *place = &a->places[depth - 1];
+	if (tell(a, a->above[depth - 1], place)) {
 		a->torn = 1;
 		return 1;
 	}
-	a->node = a->right[depth];
-	a->depth = depth;
+	a->node = FIELD(struct rb_node, place, at.place, at.node).right;
+	a->depth = depth - 1;
 	return 0;
 }
 
@@ -185,7 +190,8 @@ SEC("raw_tracepoint") int tells(u64 *args)
 	a->parent = a->sb = 0;
 	if (READ(a->event, ns + at.ns_event) || READ(root, ns + at.ns_root) || READ(a->root, root + at.unique) || READ(a->node, ns + at.ns_mounts))
 		return 1;
-	bpf_loop(STEPS, step, &a, 0);
+	if (a->after != BEHIND_ALL)
+		bpf_loop(STEPS, step, &a, 0);
 	if (READ(event, ns + at.ns_event) || READ(a->count, ns + at.ns_count))
 		return 1;
 	if (event != a->event)
