@@ -109,6 +109,7 @@ func (a *Asked) about(inode uint64) bool { return a == nil || slices.Contains(a.
 // others is there as far as it costs nothing more.
 func (l *looker) narrowPins(ctx context.Context, table *snapshot.Mounts, asked *Asked) {
 	req := holders.PinRequest{Proc: l.Proc, Spaces: l.spaces, InFlight: !l.h.Nested}
+	req.Only = !l.wants(snapshot.References) // else layers are sought by processes of any namespace, see Options.Layers
 	if asked != nil {
 		req.Asked = append([]uint64{}, asked.Namespaces...)
 	}

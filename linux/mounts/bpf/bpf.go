@@ -1,25 +1,19 @@
 // Package bpf reads the numbers of all mounts of a mount namespace with a BPF
 // program, which goes through the kernel's own tree of them: 0.2 µs a mount, where
-// statmount takes 1.2. To load it takes 2 ms.
+// statmount takes 1.2. To load it takes 2 ms. Another program tells in which
+// namespaces processes are.
 package bpf
 
 import (
-	"bytes"
 	_ "embed"
 	"errors"
-	"fmt"
 	"unsafe"
-
-	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 
 	"sexton.dev/linux/mounts"
 )
 
 // ErrTorn is the error of a namespace whose mounts changed each time that they were read.
 var ErrTorn = errors.New("the mounts change while they are read")
-
-var errFilter = errors.New("a filter of system calls is on this process, which may not let it live after bpf(2)")
 
 // A Mount is what the kernel has of a mount, without a text.
 type Mount struct {
@@ -58,9 +52,7 @@ var object []byte
 
 // A Reader is the loaded program. One goroutine may use it at a time.
 type Reader struct {
-	collection *ebpf.Collection
-	program    int
-	memory     []byte
+	*program
 	answer     *answer
 	unbindable uint32
 	peers      uint64 // 1: tell them
@@ -68,50 +60,25 @@ type Reader struct {
 }
 
 // Open loads the program, which tells of a mount how it propagates if peers is true: that
-// takes a quarter more time. It fails without the rights (CAP_BPF and CAP_PERFMON, or
-// CAP_SYS_ADMIN), where the kernel does not tell its types (CONFIG_DEBUG_INFO_BTF) or is
-// built in a way that we do not know, where lockdown forbids it, and below any filter of
-// system calls: one that does not know this call may end the process.
-//
-// Source: bpf(2); seccomp(2), SECCOMP_RET_KILL_PROCESS; Linux 5.17, bpf_loop; 6.8, mounts of a namespace are a tree.
+// takes a quarter more time. It fails as [Tasks] does.
 func Open(peers bool) (*Reader, error) {
-	if mode, err := unix.PrctlRetInt(unix.PR_GET_SECCOMP, 0, 0, 0, 0); err != nil || mode != 0 {
-		return nil, errFilter
-	}
 	at, err := kernelLayout()
 	if err != nil {
 		return nil, err
 	}
-	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
+	p, err := load(object, "tells", &at.fields, unsafe.Sizeof(answer{}))
 	if err != nil {
 		return nil, err
 	}
-	if err := spec.Variables["at"].Set(&at.fields); err != nil {
-		return nil, err
-	}
-	collection, err := ebpf.NewCollection(spec)
-	if err != nil {
-		return nil, fmt.Errorf("load a BPF program: %w", err)
-	}
-	r := &Reader{collection: collection, program: collection.Programs["tells"].FD(), unbindable: at.unbindable}
+	r := &Reader{program: p, answer: (*answer)(unsafe.Pointer(unsafe.SliceData(p.memory))), unbindable: at.unbindable}
 	if peers {
 		r.peers = 1
 	}
-	if r.memory, err = unix.Mmap(collection.Maps["answers"].FD(), 0, int(unsafe.Sizeof(answer{})), unix.PROT_READ, unix.MAP_SHARED); err != nil {
-		r.Close()
-		return nil, fmt.Errorf("mmap of a BPF map: %w", err)
-	}
-	r.answer = (*answer)(unsafe.Pointer(unsafe.SliceData(r.memory)))
 	return r, nil
 }
 
 // Close unloads the program.
-func (r *Reader) Close() {
-	if r.memory != nil {
-		unix.Munmap(r.memory)
-	}
-	r.collection.Close()
-}
+func (r *Reader) Close() { r.close() }
 
 // Unbindable reports whether a mount is.
 func (r *Reader) Unbindable(m *Mount) bool { return m.propagation&r.unbindable != 0 }
@@ -147,7 +114,7 @@ func (r *Reader) Event() uint64 { return r.event }
 // at their end, below namespace_lock; statmount holds namespace_sem.
 func (r *Reader) Still(namespace int) (bool, error) {
 	const behindAll = 1<<64 - 1
-	err := r.run(namespace, behindAll)
+	err := r.read(namespace, behindAll)
 	return err == nil && r.answer.event == r.event, err
 }
 
@@ -156,7 +123,7 @@ func (r *Reader) pass(namespace int, all []Mount) ([]Mount, error) {
 	a, before := r.answer, len(all)
 	after, event := uint64(0), uint64(0)
 	for {
-		if err := r.run(namespace, after); err != nil {
+		if err := r.read(namespace, after); err != nil {
 			return all[:before], err
 		}
 		if after > 0 && a.event != event {
@@ -180,30 +147,10 @@ func (r *Reader) pass(namespace int, all []Mount) ([]Mount, error) {
 	}
 }
 
-// run calls the program once, of which the answer is in memory then.
-//
-// Source: Linux 5.10 include/uapi/linux/bpf.h, union bpf_attr, test; net/bpf/test_run.c, bpf_prog_test_run_raw_tp.
-func (r *Reader) run(namespace int, after uint64) error {
-	args := [3]uint64{uint64(namespace), after, r.peers}
-	attr := struct {
-		program, returned    uint32
-		sizes                [2]uint32
-		data                 [2]uint64
-		repeat, duration     uint32
-		contextSize, outSize uint32
-		context, out         *[3]uint64
-		flags, cpu, batch, _ uint32
-	}{program: uint32(r.program), contextSize: uint32(unsafe.Sizeof(args)), context: &args}
-	for {
-		_, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_TEST_RUN, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
-		switch {
-		case errno == unix.EINTR:
-		case errno != 0:
-			return fmt.Errorf("run a BPF program: %w", errno)
-		case attr.returned != 0:
-			return errors.New("the BPF program found no mount namespace")
-		default:
-			return nil
-		}
+// read has the program tell one page of mounts.
+func (r *Reader) read(namespace int, after uint64) error {
+	if returned, err := r.run([3]uint64{uint64(namespace), after, r.peers}); err != nil || returned == 0 {
+		return err
 	}
+	return errors.New("the BPF program found no mount namespace")
 }

@@ -26,17 +26,7 @@ type fields struct {
 //
 // Source: Linux 6.12 and 6.18 fs/mount.h; include/linux/{mount,fs,fdtable,sched,rbtree}.h.
 func kernelLayout() (l layout, err error) {
-	all := l.all()
-	var structs []string
-	for _, f := range all {
-		structs = append(structs, f.of)
-	}
-	err = btf.Kernel(structs, nil, func(types *btf.Types) error {
-		for _, f := range all {
-			if *f.into, err = types.Offset(f.of, f.member); err != nil {
-				return err
-			}
-		}
+	err = find(l.all(), func(types *btf.Types) error {
 		inside, err := types.Offset("mount", "mnt")
 		if err != nil {
 			return err
@@ -51,6 +41,22 @@ func kernelLayout() (l layout, err error) {
 		return l.split()
 	})
 	return l, err
+}
+
+// find looks up where fields are, and calls more with the types of their structs.
+func find(all []field, more func(*btf.Types) error) error {
+	var structs []string
+	for _, f := range all {
+		structs = append(structs, f.of)
+	}
+	return btf.Kernel(structs, nil, func(types *btf.Types) (err error) {
+		for _, f := range all {
+			if *f.into, err = types.Offset(f.of, f.member); err != nil {
+				return err
+			}
+		}
+		return more(types)
+	})
 }
 
 type field struct {

@@ -43,6 +43,10 @@ type PinRequest struct {
 	Descriptors bool
 	Asked       []uint64
 
+	// Only says that what keeps others may be missing, but for those in which one of
+	// Asked is bound: on a large host most processes need not be looked at then.
+	Only bool
+
 	// InFlight looks for a [Socket] too, where one of them is kept by nothing else. Of
 	// many the first few are told.
 	InFlight bool
@@ -75,7 +79,7 @@ func Pins(ctx context.Context, req PinRequest) (pins map[uint64][]Pin, unknown [
 	for i := range req.Spaces {
 		p.binds(&req.Spaces[i])
 	}
-	if err := w.processes(nil, p.process); err != nil {
+	if err := w.processes(p.within(), p.process); err != nil {
 		return nil, w.unknown, err
 	}
 	if req.Descriptors || len(p.free()) > 0 {
