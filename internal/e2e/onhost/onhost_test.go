@@ -5,6 +5,7 @@
 package onhost
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -52,10 +53,15 @@ func sexton(t *testing.T) string {
 // holders runs sexton holders on one device.
 func holders(t *testing.T, program string, p mountstest.Plant) ([]holder, int) {
 	t.Helper()
+	return holdersOf(t, program, fmt.Sprintf("%d:%d", p.Major, p.Minor))
+}
+
+func holdersOf(t *testing.T, program string, words ...string) ([]holder, int) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	var out, said bytes.Buffer
-	cmd := exec.CommandContext(ctx, program, "holders", fmt.Sprintf("%d:%d", p.Major, p.Minor), "-o", "json")
+	cmd := exec.CommandContext(ctx, program, append([]string{"holders", "-o", "json"}, words...)...)
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil && !errors.As(err, new(*exec.ExitError)) {
 		t.Fatal(err)
@@ -67,13 +73,18 @@ func holders(t *testing.T, program string, p mountstest.Plant) ([]holder, int) {
 	return r.Holders, cmd.ProcessState.ExitCode()
 }
 
-// Each way to keep a mount is named, with the right namespace. All holders live
+// Each way to keep a mount is named, with the right namespace, on a small host, and on one on
+// which programs in the kernel are worth their start. All holders live
 // in a PID namespace of their own.
 func TestHolders(t *testing.T) {
 	hosttest.NeedsRoot(t)
-	first := hosttest.FirstPIDs(t)
 	program := sexton(t)
-	h := mountstest.Start(t, 2, 2, 1)
+	t.Run("small", func(t *testing.T) { eachHolder(t, program, mountstest.Start(t, 2, 2, 1)) })
+	t.Run("large", func(t *testing.T) { eachHolder(t, program, mountstest.Start(t, 60, 30, 5)) })
+}
+
+func eachHolder(t *testing.T, program string, h *mountstest.Host) {
+	first := hosttest.FirstPIDs(t)
 	for kind, want := range map[string]string{
 		mountstest.Process:   "process",
 		mountstest.Chrooted:  "process",
@@ -116,6 +127,47 @@ func TestHolders(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A detached overlay is known by its layers, which are where another one has its own in the namespace
+// of its holder alone: on a host of many processes too.
+func TestDetachedOverlay(t *testing.T) {
+	hosttest.NeedsRoot(t)
+	program := sexton(t)
+	mountstest.Start(t, 60, 0, 5)
+	const id = "5e110c0de5e110c0de5e110c0de5e110c0de5e110c0de5e110c0de5e110c0de0"
+	dir := t.TempDir()
+	holds := exec.Command("unshare", "-m", "--propagation", "private", "sh", "-ec", `
+		mount -t tmpfs none "$0"
+		for layer in used "$1"; do
+			at="$0/docker/overlay2/$layer"
+			mkdir -p "$at/diff" "$at/work" "$at/merged" && touch "$at/diff/file"
+			mount -t overlay -o "lowerdir=$0/docker,upperdir=$at/diff,workdir=$at/work" overlay "$at/merged"
+		done
+		exec 9<"$at/merged/file" && umount -l "$at/merged" && echo held && read end`, dir, id)
+	stdin, err := holds.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := holds.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds.Stderr = os.Stderr
+	if err := holds.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer holds.Wait()
+	defer stdin.Close() // its sign to end
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "held\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	for _, word := range []string{id, dir + "/docker/overlay2/" + id + "/merged"} {
+		got, code := holdersOf(t, program, word)
+		if len(got) != 1 || code != 3 || got[0].Kind != "fd" || got[0].PID != holds.Process.Pid || got[0].FD != 9 {
+			t.Errorf("%s: exit %d, %+v, want descriptor 9 of process %d", word, code, got, holds.Process.Pid)
+		}
 	}
 }
 
