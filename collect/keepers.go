@@ -88,7 +88,7 @@ func mayAsk(proc string, few uint64) error {
 	if err := unix.Stat(proc, &stat); err != nil {
 		return &os.PathError{Op: "stat", Path: proc, Err: err}
 	}
-	if stat.Nlink < few {
+	if uint64(stat.Nlink) < few { // 32 bits on some architectures
 		return errFew
 	}
 	self, err := os.Readlink(filepath.Join(proc, "self"))
