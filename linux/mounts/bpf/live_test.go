@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -125,8 +124,7 @@ func has(all []Mount, id uint64) bool {
 func inside(t testing.TB, f func() error) {
 	t.Helper()
 	failed := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never let go: the thread ends
+	go mountstest.OnDyingThread(func() {
 		err := unix.Unshare(unix.CLONE_NEWNS)
 		if err == nil {
 			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
@@ -135,7 +133,7 @@ func inside(t testing.TB, f func() error) {
 			err = f()
 		}
 		failed <- err
-	}()
+	})
 	if err := <-failed; err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +194,7 @@ func TestChurn(t *testing.T) {
 		}
 		stay, _ = listed(t, id)
 		ready := make(chan error)
-		go churn(fd, dir, others, ready, stop, ended)
+		go mountstest.OnDyingThread(func() { churn(fd, dir, others, ready, stop, ended) })
 		return <-ready
 	})
 	defer unix.Close(fd)
@@ -234,7 +232,6 @@ func TestChurn(t *testing.T) {
 // churn has as many mounts in a namespace, and then mounts another one and
 // unmounts the oldest until it is stopped.
 func churn(namespace int, dir string, others int, ready chan error, stop chan struct{}, ended chan int) {
-	runtime.LockOSThread() // never let go: the thread ends
 	n := 0
 	mount := func() error {
 		at := filepath.Join(dir, fmt.Sprint(n))
@@ -300,10 +297,9 @@ func TestStill(t *testing.T) {
 // elsewhere mounts in another namespace.
 func elsewhere(dir string) error {
 	failed := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never let go: the thread ends
+	go mountstest.OnDyingThread(func() {
 		failed <- cmp.Or(unix.Unshare(unix.CLONE_NEWNS), unix.Mount("elsewhere", dir, "tmpfs", 0, ""))
-	}()
+	})
 	return <-failed
 }
 

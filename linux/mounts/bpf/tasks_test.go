@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -90,8 +89,7 @@ func TestTasksMove(t *testing.T) {
 		defer unix.Close(fd)
 		spaces, mayBe = append(spaces, fd), append(mayBe, p.Namespace)
 	}
-	go func() {
-		runtime.LockOSThread() // never let go: the thread ends
+	go mountstest.OnDyingThread(func() {
 		err := unix.Unshare(unix.CLONE_FS)
 		for i := 0; err == nil; i++ {
 			select {
@@ -103,7 +101,7 @@ func TestTasksMove(t *testing.T) {
 			}
 		}
 		ended <- err
-	}()
+	})
 	moved := map[uint64]int{}
 	for end := time.Now().Add(time.Second); time.Now().Before(end); {
 		for _, is := range tasks(t) {
