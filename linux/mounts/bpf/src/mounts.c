@@ -9,15 +9,7 @@
 //
 // Source: Linux 6.18 fs/mount.h, fs/namespace.c, fs/nsfs.c; bpf-helpers(7).
 
-typedef unsigned int u32;
-typedef unsigned long long u64;
-
-#define SEC(name) __attribute__((section(name), used))
-
-static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
-static u64 (*bpf_get_current_task)(void) = (void *)35;
-static long (*bpf_probe_read_kernel)(void *to, u32 size, u64 from) = (void *)113;
-static long (*bpf_loop)(u32 most, void *step, void *state, u64 flags) = (void *)181;
+#include "program.h"
 
 volatile const struct {
 	u32 task_files, files_fdt, fdt_max, fdt_fd, file_inode, inode_private; // from a descriptor to its namespace
@@ -80,8 +72,6 @@ struct {
 	int (*max_entries)[1];
 	int (*map_flags)[1 << 10];    // BPF_F_MMAPABLE
 } answers SEC(".maps");
-
-#define READ(to, from) bpf_probe_read_kernel(&(to), sizeof(to), (from))
 
 // tell_peers is not for those who only ask what is mounted: it reads two more lines of memory.
 static int tell_peers(struct mount *m, u64 mount)

@@ -8,15 +8,7 @@
 // Source: Linux 6.18 include/linux/sched/signal.h, for_each_process and __for_each_thread;
 // kernel/nsproxy.c; kernel/exit.c, __unhash_process.
 
-typedef unsigned int u32;
-typedef unsigned long long u64;
-
-#define SEC(name) __attribute__((section(name), used))
-
-static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
-static u64 (*bpf_get_current_task)(void) = (void *)35;
-static long (*bpf_probe_read_kernel)(void *to, u32 size, u64 from) = (void *)113;
-static long (*bpf_loop)(u32 most, void *step, void *state, u64 flags) = (void *)181;
+#include "program.h"
 
 volatile const struct {
 	u32 leader, tasks, tgid, nsproxy, signal, thread_node; // in struct task_struct
@@ -49,8 +41,6 @@ struct {
 	int (*max_entries)[1];
 	int (*map_flags)[1 << 10];
 } answers SEC(".maps");
-
-#define READ(to, from) bpf_probe_read_kernel(&(to), sizeof(to), (from))
 
 // space finds the namespace of a thread. What it is told by may be given up and used again
 // by another thread meanwhile: then the thread has another one after that.
