@@ -41,6 +41,7 @@ func loop(argv []string) {
 		syscall.RawSyscall(syscall.SYS_PRCTL, prGetChildSubreaper, uintptr(unsafe.Pointer(&l.adopts)), 0)
 	}
 	l.Options = l.parse(argv)
+	reserveThreads()
 	signal.Notify(l.signals)
 	l.prepare()
 	l.begin()
