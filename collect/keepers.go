@@ -2,17 +2,12 @@ package collect
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-
-	"golang.org/x/sys/unix"
 
 	"sexton.dev/linux/bpfiter"
 	"sexton.dev/linux/mounts"
+	"sexton.dev/linux/mounts/holders"
 	"sexton.dev/snapshot"
 )
 
@@ -49,7 +44,7 @@ func (l *looker) readKept(ctx context.Context, table *snapshot.Mounts, q refQues
 // A reference to a mount of the tables is one to its superblock. And
 // what is in a detached overlay is on a superblock that is in no table.
 func keepersOf(ctx context.Context, table *snapshot.Mounts, listed []mounts.Device, q refQuestion, few uint64) ([]int, error) {
-	if err := mayAsk(q.Proc, few); err != nil {
+	if err := holders.Numbered(q.Proc, few); err != nil {
 		return nil, err
 	}
 	devices, err := q.superblocks(table)
@@ -78,40 +73,6 @@ func keepersOf(ctx context.Context, table *snapshot.Mounts, listed []mounts.Devi
 	slices.Sort(pids)
 	return slices.Compact(pids), nil
 }
-
-// mayAsk reports why the kernel's processes are not those of this /proc by number, or
-// not worth to be asked for.
-//
-// Source: Linux 6.12 fs/proc/root.c, proc_root_getattr: the links of /proc are the processes and few more.
-func mayAsk(proc string, few uint64) error {
-	var stat unix.Stat_t
-	if err := unix.Stat(proc, &stat); err != nil {
-		return &os.PathError{Op: "stat", Path: proc, Err: err}
-	}
-	if uint64(stat.Nlink) < few { // 32 bits on some architectures
-		return errFew
-	}
-	self, err := os.Readlink(filepath.Join(proc, "self"))
-	if err != nil {
-		return err
-	}
-	if self != strconv.Itoa(os.Getpid()) {
-		return errOtherNumbers
-	}
-	space := filepath.Join(proc, "self/ns/pid")
-	if err := unix.Stat(space, &stat); err != nil {
-		return &os.PathError{Op: "stat", Path: space, Err: err}
-	}
-	if stat.Ino != mounts.FirstPIDNamespace {
-		return errOtherNumbers
-	}
-	return nil
-}
-
-var (
-	errFew          = errors.New("a few processes are looked at sooner")
-	errOtherNumbers = errors.New("this is not the machine's first PID namespace")
-)
 
 // superblocks are the devices of a question and those of its mounts, each once.
 func (q *refQuestion) superblocks(table *snapshot.Mounts) ([]mounts.Device, error) {

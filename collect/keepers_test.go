@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -149,30 +147,6 @@ func TestKeepersOfNoSuperblock(t *testing.T) {
 	}
 	if again := referencesTo(t, q); !slices.Equal(again, refs) {
 		t.Errorf("by its own device: %q", again)
-	}
-}
-
-// What the kernel cannot be asked is looked for in all processes.
-func TestMayAsk(t *testing.T) {
-	hosttest.NeedsKernelThreads(t)
-	other := t.TempDir()
-	if err := os.Symlink(strconv.Itoa(os.Getpid()+1), filepath.Join(other, "self")); err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		name, proc string
-		few        uint64
-		want       error
-	}{
-		{"this one", "/proc", 1, nil},
-		{"few processes", "/proc", 1 << 40, errFew},
-		{"of another namespace", other, 0, errOtherNumbers},
-		{"without our own", t.TempDir(), 0, os.ErrNotExist},
-		{"none", filepath.Join(other, "none"), 0, os.ErrNotExist},
-	} {
-		if err := mayAsk(tt.proc, tt.few); !errors.Is(err, tt.want) {
-			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
-		}
 	}
 }
 

@@ -18,6 +18,8 @@ import (
 
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/seccomp"
 )
 
 // A Device is the number of a superblock.
@@ -68,7 +70,6 @@ var (
 	ErrMany   = errors.New("more processes than asked for")
 	ErrFormat = errors.New("not a record of a process")
 	ErrBlind  = errors.New("the program does not see what this process has open")
-	ErrFilter = errors.New("a filter of system calls is on this process, which may not let it live after bpf(2)")
 )
 
 const mostDevices = 1 << 16 // of a question; each takes some 100 bytes of the kernel's memory
@@ -84,8 +85,8 @@ func Keepers(ctx context.Context, q Question) ([]Keeper, error) { return keepers
 // That nothing is told must mean that there is nothing: so this process has a file open that the
 // program has to see.
 func keepersOf(ctx context.Context, q Question, bounds map[string]uint32) ([]Keeper, error) {
-	if mode, err := unix.PrctlRetInt(unix.PR_GET_SECCOMP, 0, 0, 0, 0); err != nil || mode != 0 {
-		return nil, ErrFilter
+	if err := seccomp.Filtered(); err != nil {
+		return nil, err
 	}
 	file, mine, err := openMine()
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"sexton.dev/internal/hosttest"
 	"sexton.dev/linux/bpfiter/bpfitertest"
 	"sexton.dev/linux/btf"
+	"sexton.dev/linux/seccomp"
 )
 
 func TestMain(m *testing.M) { bpfitertest.Main(m) }
@@ -265,7 +266,7 @@ func TestFiltered(t *testing.T) {
 		t.Fatal(errno)
 	}
 	keepers, err := Keepers(t.Context(), Question{Devices: []Device{{0, 1}}, Most: many})
-	if !errors.Is(err, ErrFilter) || keepers != nil {
+	if !errors.Is(err, seccomp.ErrFiltered) || keepers != nil {
 		t.Errorf("%v, %v", keepers, err)
 	}
 }

@@ -2,15 +2,14 @@ package bpf
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
-)
 
-var errFilter = errors.New("a filter of system calls is on this process, which may not let it live after bpf(2)")
+	"sexton.dev/linux/seccomp"
+)
 
 // A program is one that was loaded, and its map, whose one value is its answer.
 type program struct {
@@ -21,10 +20,10 @@ type program struct {
 
 // load loads the program with this name, whose constant "at" is told.
 //
-// Source: bpf(2); seccomp(2), SECCOMP_RET_KILL_PROCESS; Linux 5.17, bpf_loop.
+// Source: bpf(2); Linux 5.17, bpf_loop.
 func load(object []byte, name string, at any, answer uintptr) (*program, error) {
-	if mode, err := unix.PrctlRetInt(unix.PR_GET_SECCOMP, 0, 0, 0, 0); err != nil || mode != 0 {
-		return nil, errFilter
+	if err := seccomp.Filtered(); err != nil {
+		return nil, err
 	}
 	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
 	if err != nil {

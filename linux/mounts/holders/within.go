@@ -3,9 +3,6 @@ package holders
 import (
 	"slices"
 
-	"golang.org/x/sys/unix"
-
-	"sexton.dev/linux/mounts"
 	"sexton.dev/linux/mounts/bpf"
 )
 
@@ -16,7 +13,7 @@ const fewProcesses = 250
 // within lists the processes that may be in a namespace that is asked about, as the kernel
 // tells them: they are looked at all the same. nil: all may.
 func (p *pinWalk) within() []int {
-	if !p.req.Only || p.req.Asked == nil || !p.kernelsNumbers() {
+	if !p.req.Only || p.req.Asked == nil || Numbered(p.req.Proc, fewProcesses) != nil {
 		return nil
 	}
 	tasks, err := bpf.Tasks()
@@ -32,16 +29,6 @@ func (p *pinWalk) within() []int {
 	}
 	slices.Sort(pids)
 	return slices.Compact(pids)
-}
-
-// kernelsNumbers reports whether processes have in this /proc the numbers of the machine's
-// first PID namespace, and are more than few.
-//
-// Source: Linux 6.12 fs/proc/root.c, proc_root_getattr: its links are the processes and few more.
-func (p *pinWalk) kernelsNumbers() bool {
-	var proc, space unix.Stat_t
-	return p.sameIDs && unix.Fstat(p.proc, &proc) == nil && proc.Nlink >= fewProcesses &&
-		unix.Fstatat(p.proc, "self/ns/pid", &space, 0) == nil && space.Ino == mounts.FirstPIDNamespace
 }
 
 // withBinders adds the namespaces in which these are bound, and those in which those are.
