@@ -112,21 +112,22 @@ func TestCoveredRoot(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
+	cover, covered := fmt.Sprint("cover-", os.Getpid()), fmt.Sprint("covered-", os.Getpid()) // other trials' namespaces may live still
 	check(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-	check(unix.Mount("covered", dir, "tmpfs", 0, "size=64k"))
-	if got := withSource(read(t, Request{Way: Mountinfo}), "covered"); len(got) != 1 {
+	check(unix.Mount(covered, dir, "tmpfs", 0, "size=64k"))
+	if got := withSource(read(t, Request{Way: Mountinfo}), covered); len(got) != 1 {
 		t.Fatalf("before: %q", got)
 	}
-	check(unix.Mount("cover", "/", "tmpfs", 0, "size=64k"))
+	check(unix.Mount(cover, "/", "tmpfs", 0, "size=64k"))
 	check(unix.Chroot("/..")) // to the top mount of "/", for all threads
 	check(unix.Chdir("/"))
 	check(os.Mkdir("/proc", 0o755))
 	check(unix.Mount("proc", "/proc", "proc", 0, ""))
 	c := read(t, Request{Way: Mountinfo})
-	if cover := withSource(c, "cover"); len(cover) != 1 {
-		t.Errorf("the cover: %q", cover)
+	if got := withSource(c, cover); len(got) != 1 {
+		t.Errorf("the cover: %q", got)
 	}
-	if got := withSource(c, "covered"); len(got) != 0 {
+	if got := withSource(c, covered); len(got) != 0 {
 		t.Errorf("it can be seen now, so say no more that it cannot: %q", got)
 	}
 	saysUnseen(t, c)
