@@ -194,7 +194,7 @@ func TestSameAsMountinfo(t *testing.T) {
 		byID := func(a, b mounts.Mount) int { return a.ID - b.ID }
 		slices.SortFunc(got, byID)
 		slices.SortFunc(want, byID)
-		if diff := cmp.Diff(want, got, withoutOptions); diff != "" || len(got) < 10 {
+		if diff := cmp.Diff(want, got, withoutOptions); diff != "" || len(got) < 5 {
 			t.Errorf("process %s, %d mounts (-mountinfo +statmount)\n%s", pid, len(got), diff)
 		}
 	}
