@@ -98,19 +98,29 @@ func readCommands(out io.Writer, proc string, pids []string) error {
 		}
 		read := make(chan command, 1)
 		go func() { read <- readCommand(proc, n) }()
-		late := time.NewTimer(commandStall)
-		var c command
-		select {
-		case c = <-read:
-		case <-late.C:
-			c = command{PID: n, Blocked: true}
-		}
-		late.Stop()
-		if err := e.Encode(c); err != nil {
+		if err := e.Encode(inTime(read, command{PID: n, Blocked: true})); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// inTime is what was read, or what to say where the read blocks.
+func inTime[T any](read <-chan T, blocked T) T {
+	late := make(chan struct{})
+	p := newPatience(commandStall, func() { close(late) })
+	defer p.stop()
+	select {
+	case r := <-read:
+		return r
+	case <-late:
+	}
+	select {
+	case r := <-read:
+		return r
+	default:
+		return blocked
+	}
 }
 
 func readCommand(proc string, pid int) command {

@@ -163,8 +163,8 @@ func (w *lineWriter) flush() error {
 }
 
 // watch ends this process where it stalls, after it told at which process it did.
-func (w *lineWriter) watch(stall time.Duration) *time.Timer {
-	return time.AfterFunc(stall, func() {
+func (w *lineWriter) watch(stall time.Duration) *patience {
+	return newPatience(stall, func() {
 		w.mu.Lock() // never let go: nothing more is written
 		w.enc.Encode(refLine{Begin: w.pid})
 		w.out.Flush()

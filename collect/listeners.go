@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sexton.dev/collect/door"
 	"sexton.dev/linux/sockdiag"
 	"sexton.dev/runtimes"
 	"sexton.dev/snapshot"
@@ -162,13 +163,19 @@ func (l *looker) mayAsk(ctx context.Context) string {
 	if errors.Is(err, fs.ErrNotExist) || err == nil && sockdiag.Loaded(modules) {
 		return ""
 	}
-	ctx, cancel := context.WithTimeout(ctx, commandStall)
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	if text, err := l.Child(ctx, "has-unix-diag", l.Root); err == nil && string(text) == "true\n" {
+	switch text, err := l.Child(ctx, "has-unix-diag", l.Root); {
+	case string(text) == "true\n":
 		return ""
+	case errors.Is(err, door.ErrDeadline), string(text) == builtInLate:
+		return "whether unix_diag is in the kernel was not told in time, and to ask might load it"
 	}
 	return "unix_diag is not loaded, and to ask would load it"
 }
+
+// builtInLate is what the child says where the list cannot be read.
+const builtInLate = "late\n"
 
 // childBuiltIn is the child's part.
 func childBuiltIn(out io.Writer, root string) error {
@@ -176,10 +183,14 @@ func childBuiltIn(out io.Writer, root string) error {
 	if err := unix.Uname(&u); err != nil {
 		return err
 	}
-	list, err := readSome(path.Join("/", root, "lib/modules", unix.ByteSliceToString(u.Release[:]), "modules.builtin"), 4<<20)
-	if err != nil {
-		return err
+	says := make(chan string, 1)
+	go func() {
+		list, err := readSome(path.Join("/", root, "lib/modules", unix.ByteSliceToString(u.Release[:]), "modules.builtin"), 4<<20)
+		says <- fmt.Sprintln(err == nil && sockdiag.BuiltIn(list))
+	}()
+	_, err := io.WriteString(out, inTime(says, builtInLate))
+	if c, ok := out.(io.Closer); ok {
+		c.Close() // the parent need not wait for a thread that cannot be ended
 	}
-	_, err = fmt.Fprintln(out, sockdiag.BuiltIn(list))
 	return err
 }

@@ -195,7 +195,7 @@ func childReferences(out io.Writer, text string) error {
 	w := newLineWriter(out)
 	w.begin(atLayers)
 	stalled := w.watch(referencesStall)
-	defer stalled.Stop()
+	defer stalled.stop()
 	s := newSieve(&q)
 	tell := teller{w: w, sieve: s}
 	pids, err := q.others()
@@ -203,7 +203,7 @@ func childReferences(out io.Writer, text string) error {
 		return err
 	}
 	req := holders.RefRequest{Proc: q.Proc, PIDs: pids, Begin: func(pid int, _ holders.Kind) {
-		stalled.Reset(referencesStall)
+		stalled.again()
 		w.begin(pid)
 	}}
 	if q.Narrow {
