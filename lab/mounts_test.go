@@ -2,13 +2,18 @@ package lab
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"sexton.dev/internal/hosttest"
+	"sexton.dev/linux/mounts"
 )
 
 // What the kernel shows of each host: who has the target mounted, by which groups.
@@ -55,26 +60,35 @@ func TestMountsForReal(t *testing.T) {
 	}
 }
 
-// A loop device goes with the last mount.
+// A loop device goes with the last mount. Other tests have loop devices at the same
+// time, and one that is free is used again at once: the sequence number of what is in it
+// tells whose it is.
 func TestDeviceGoes(t *testing.T) {
-	loops := func() int {
-		files, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
-		n := 0
-		for _, f := range files {
-			if text, _ := os.ReadFile(f); strings.Contains(string(text), "/disk") {
-				n++
-			}
-		}
-		return n
-	}
-	before := loops()
 	o := options(t, mountDevice)
-	mustUp(t, deviceName, o)
-	if loops() != before+1 {
-		t.Errorf("%d loop devices with a disk of ours, want %d", loops(), before+1)
+	unit := pidOf(t, mustUp(t, deviceName, o), "unit")
+	table, err := mountedBy(unit, unit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(table, func(m mounts.Mount) bool { return m.MountPoint == globalMount })
+	if i < 0 {
+		t.Fatalf("%s is not mounted: %+v", globalMount, table)
+	}
+	dir := fmt.Sprintf("/sys/dev/block/%d:%d/", table[i].Major, table[i].Minor)
+	content := func() string {
+		file, _ := os.ReadFile(dir + "loop/backing_file") // there is none in a free one
+		number, err := os.ReadFile(dir + "diskseq")
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // Linux 5.15
+			t.Fatal(err)
+		}
+		return string(file) + string(number)
+	}
+	ours := content()
+	if !strings.Contains(ours, "/disk") {
+		t.Errorf("the device has %q, which is no disk of ours", ours)
 	}
 	if _, err := Down(context.Background(), []string{deviceName}, o); err != nil {
 		t.Fatal(err)
 	}
-	hosttest.Until(t, 10*time.Second, "the loop device is free", func() bool { return loops() == before })
+	hosttest.Until(t, 10*time.Second, "the loop device is free", func() bool { return content() != ours })
 }
