@@ -236,9 +236,14 @@ func (d *dockerd) commandFor(seconds string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// answers reports whether a docker command ends, and well, within 3 s.
-func (d *dockerd) answers(args ...string) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+// answers reports whether a docker command ends, and well; a busy machine takes its time.
+func (d *dockerd) answers(args ...string) bool { return d.answersWithin(soon, args...) }
+
+// waits reports whether a docker command has not ended well after 3 s.
+func (d *dockerd) waits(args ...string) bool { return !d.answersWithin(3*time.Second, args...) }
+
+func (d *dockerd) answersWithin(most time.Duration, args ...string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), most)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "docker", args...)
 	cmd.Env = world{docker: d.socket}.env()
@@ -279,6 +284,14 @@ func (d *dockerd) runOf(image, name string, options []string, argv ...string) *c
 	c := &container{d: d, name: name, id: d.do(append(append(args, image), argv...)...)}
 	c.pid = c.number("{{.State.Pid}}")
 	return c
+}
+
+// create makes a container of the tests' image that is started later, when who is to see
+// what happens in it looks already.
+func (d *dockerd) create(name string, options []string, argv ...string) *container {
+	d.t.Helper()
+	args := append([]string{"create", "--network=none", "--name", name}, options...)
+	return &container{d: d, name: name, id: d.do(append(append(args, image), argv...)...)}
 }
 
 func (c *container) inspect(format string) string { return c.d.do("inspect", "-f", format, c.id) }

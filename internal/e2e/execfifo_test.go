@@ -131,7 +131,7 @@ func TestExecFifo(t *testing.T) {
 	default:
 	}
 	t.Run("found", func(t *testing.T) {
-		if d.answers("inspect", lost.id) {
+		if !d.waits("inspect", lost.id) {
 			t.Error("docker inspects it: its lock is not held")
 		}
 		r := w.sexton(t, "scan", "--check", "exec-fifo", "-o", "json").exits(t, findings).report(t)

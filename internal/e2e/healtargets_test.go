@@ -18,11 +18,17 @@ import (
 // orphaned is a script that leaves three dead children to the process that runs it.
 const orphaned = `for n in 1 2 3; do (setsid sh -c "sleep 0.1 &"); done; `
 
+// orphanedBy is orphaned for a first process that is a shell, and then a program by
+// this name: as long as it is a shell it reaps whoever ends, so they live on until then.
+func orphanedBy(name string) string {
+	return `for n in 1 2 3; do (setsid sh -c "sh -c \"until grep -q ` + name + ` /proc/1/comm; do sleep 0.02; done\" &"); done; `
+}
+
 // The host's own first process is not reaped for, whoever it is.
 func TestHealFirstProcess(t *testing.T) {
 	sandboxed(t)
 	h := newHost(t, slow)
-	first := h.start(t, `unshare --pid --fork --kill-child --mount --mount-proc bash -c '`+orphaned+`as first'`, "first")
+	first := h.start(t, `unshare --pid --fork --kill-child --mount --mount-proc bash -c '`+orphanedBy("first")+`as first'`, "first")
 	inside := func(args ...string) run {
 		return h.exec(t, append([]string{"nsenter", "-t", strconv.Itoa(first), "-p", "-m", sexton()}, args...)...)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -122,8 +123,8 @@ func (d *death) when() time.Time {
 	return d.at
 }
 
-// deathOf watches for a kill of a process with this name in a container with this id.
-func deathOf(t *testing.T, id, comm string) *death {
+// deathOf watches for a kill of a process with one of these names in a container with this id.
+func deathOf(t *testing.T, id string, comms ...string) *death {
 	t.Helper()
 	d := &death{}
 	in := false
@@ -133,7 +134,8 @@ func deathOf(t *testing.T, id, comm string) *death {
 		if in && strings.Contains(text, "Killed process") {
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			if in = false; d.at.IsZero() && strings.Contains(text, "("+comm+")") {
+			named := func(comm string) bool { return strings.Contains(text, "("+comm+")") }
+			if in = false; d.at.IsZero() && slices.ContainsFunc(comms, named) {
 				d.at = at
 			}
 		}

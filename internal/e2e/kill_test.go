@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -119,14 +120,27 @@ func (v *victim) start(t *testing.T, here world) {
 	}()
 }
 
-// orphans lists the processes of sexton whose parent has ended.
+// orphans lists the processes of sexton whose parent has ended and whom nobody has
+// killed. One that was killed ends when it gets a processor.
 func orphans() []string {
 	return slices.DeleteFunc(running(sexton()), func(p string) bool {
 		text, _, _ := strings.Cut(p, " ")
 		pid, _ := strconv.Atoi(text)
 		stat := statOf(pid)
-		return stat.state == "Z" || stat.parent != 1
+		return stat.state == "Z" || stat.parent != 1 || dying(pid)
 	})
+}
+
+// dying reports whether a process has to take a SIGKILL, or takes it.
+func dying(pid int) bool {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	_, after, ok := strings.Cut(string(text), "\nSigPnd:")
+	if !ok {
+		return true // it is gone
+	}
+	word, _, _ := strings.Cut(strings.TrimSpace(after), "\n")
+	pending, err := strconv.ParseUint(word, 16, 64)
+	return err == nil && pending&(1<<(syscall.SIGKILL-1)) != 0
 }
 
 func (v *victim) wait(n *killed) {

@@ -4,12 +4,17 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sexton.dev/internal/hosttest"
 )
 
 // told is a line of kmsg -o jsonl, and when it came.
@@ -47,6 +52,11 @@ func kmsgFollow(t *testing.T) <-chan told {
 			}
 		}
 	}()
+	hosttest.Until(t, soon, "it has the log open", func() bool {
+		fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", cmd.Process.Pid))
+		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", cmd.Process.Pid))
+		return exe == sexton() && slices.ContainsFunc(fds, func(fd string) bool { to, _ := os.Readlink(fd); return to == "/dev/kmsg" })
+	})
 	t.Cleanup(func() {
 		cmd.Process.Signal(syscall.SIGINT)
 		<-ended
@@ -64,7 +74,9 @@ func TestFollowTellsInTime(t *testing.T) {
 	d := startDocker(t)
 	events := kmsgFollow(t)
 	for i := range 3 {
-		eater := d.runOf(image, fmt.Sprintf("eater%d", i), []string{"--memory=16m", "--memory-swap=16m"}, "/bin/busybox", "sh", "-c", "sleep 0.3; exec /bin/busybox tail /dev/zero")
+		eater := d.create(fmt.Sprintf("eater%d", i), []string{"--memory=16m", "--memory-swap=16m"}, "/bin/busybox", "tail", "/dev/zero")
+		killed := deathOf(t, eater.id, "busybox", "tail")
+		d.do("start", eater.id)
 		end := time.After(soon)
 		for found := false; !found; {
 			select {
@@ -75,10 +87,14 @@ func TestFollowTellsInTime(t *testing.T) {
 				if found = e.ContainerID == eater.id; !found {
 					continue
 				}
-				late := e.came.Sub(e.Time)
-				t.Logf("told %v after it happened", late.Round(time.Millisecond))
+				hosttest.Until(t, soon, "this test is told of the kill too", func() bool { return !killed.when().IsZero() })
+				late, off := e.came.Sub(killed.when()), e.Time.Sub(killed.when())
+				t.Logf("told %v after the kernel told of it, as of %v", late.Round(time.Millisecond), off.Round(time.Millisecond))
 				if e.Family != "oom" || e.VictimProcess != "busybox" && e.VictimProcess != "tail" || late > time.Second {
 					t.Errorf("%+v, told after %v", e, late)
+				}
+				if off.Abs() > soon { // the clock of the log is set by nobody, and goes a little wrong
+					t.Errorf("%+v, killed at %v", e, killed.when())
 				}
 			case <-end:
 				t.Fatalf("container %s: no event in %v", eater.id, soon)

@@ -176,26 +176,37 @@ func command(t *testing.T, argv ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// loopDevice makes a loop device with an empty ext4 on it. It ends with the test.
-func loopDevice(t *testing.T) string {
+// loopDevice makes a loop device with an empty ext4 on it, in a file. It ends with the test.
+func loopDevice(t *testing.T) (device, disk string) {
 	t.Helper()
 	sandboxed(t)
 	for _, name := range []string{"mkfs.ext4", "losetup"} {
 		_, err := exec.LookPath(name)
 		hosttest.Needs(t, "loop", err == nil, name+" is missing: scripts/install-test-needs.sh")
 	}
-	disk := filepath.Join(t.TempDir(), "disk")
+	disk = filepath.Join(t.TempDir(), "disk")
 	command(t, "truncate", "-s", "16M", disk)
 	command(t, "mkfs.ext4", "-q", "-F", disk)
-	device := command(t, "losetup", "--find", "--show", disk)
-	t.Cleanup(func() { exec.Command("losetup", "--detach", device).Run() })
-	return device
+	device = command(t, "losetup", "--find", "--show", disk)
+	t.Cleanup(func() {
+		if attached(t, disk) { // else the number may be another's by now
+			exec.Command("losetup", "--detach", device).Run()
+		}
+	})
+	return device, disk
+}
+
+// attached reports whether a file is in a loop device. Other tests have some too, by
+// the same numbers when they are free.
+func attached(t *testing.T, disk string) bool {
+	t.Helper()
+	return command(t, "losetup", "--associated", disk) != ""
 }
 
 // mkfs refuses a loop device that the host's mount table does not have: another
 // namespace does, and then, after rmdir, an open file alone.
 func TestHeldLoopDevice(t *testing.T) {
-	device := loopDevice(t)
+	device, _ := loopDevice(t)
 	point := filepath.Join(work, "loop/kubelet/plugins/kubernetes.io/csi/pv/pvc-1/globalmount")
 	if err := os.MkdirAll(point, 0o755); err != nil {
 		t.Fatal(err)

@@ -231,12 +231,18 @@ func (h ownHost) state(t *testing.T) state {
 	return s
 }
 
-// identity is a process's pid, start time and name.
+// identity is a process's pid, start time and name. One that was forked and has not
+// executed anything has none: for a moment it has the name of who forked it, as each
+// child of the zombies' feeder.
 func identity(dir string) (string, bool) {
+	const forked = 0x40 // PF_FORKNOEXEC: Linux 6.12 include/linux/sched.h
 	text, err := os.ReadFile(dir + "/stat")
 	before, after, ok := strings.Cut(string(text), ") ")
 	fields := strings.Fields(after)
 	if err != nil || !ok || len(fields) < 20 {
+		return "", false
+	}
+	if flags, err := strconv.ParseUint(fields[6], 10, 64); err != nil || flags&forked != 0 {
 		return "", false
 	}
 	pid, comm, _ := strings.Cut(before, " (")

@@ -218,12 +218,21 @@ func TestUsedAgain(t *testing.T) {
 	sandboxed(t)
 	dir := t.TempDir()
 	other := filepath.Join(dir, "other")
-	unit := unitIn(t, "private", fmt.Sprintf(`set -e; cd %s; mkdir old new; mount -t tmpfs old old; was=$(mountpoint -d old)
-		unshare --mount --propagation private sh -c 'umount old; echo $$ >other; exec sleep 1000' &
-		until [ -s other ]; do sleep 0.02; done
-		umount old; n=0
-		until mount -t tmpfs new-$n new; [ $(mountpoint -d new) = $was ]; do
-			n=$((n+1)); [ $n -lt 500 ]; mkdir keep-$n; mount --move new keep-$n
+	// Somebody else on this machine may mount meanwhile, and get the number: then all begins again.
+	unit := unitIn(t, "private", fmt.Sprintf(`set -e; cd %s; mkdir old new; tries=0
+		until
+			mount -t tmpfs old old; was=$(mountpoint -d old)
+			unshare --mount --propagation private sh -c 'umount old; echo $$ >other; exec sleep 1000' & other=$!
+			until [ -s other ]; do sleep 0.02; done
+			umount old; n=0
+			until mount -t tmpfs new-$n new; [ $(mountpoint -d new) = $was ] || [ $n = 100 ]; do
+				n=$((n+1)); mkdir keep-$n; mount --move new keep-$n
+			done
+			[ $(mountpoint -d new) = $was ]
+		do
+			umount new; for keep in keep-*; do umount $keep; rmdir $keep; done
+			kill $other; wait $other || :; rm other
+			tries=$((tries+1)); [ $tries -lt 100 ] || { echo the number is never free >&2; exit 1; }
 		done; echo $was >device`, dir))
 	text, err := os.ReadFile(filepath.Join(dir, "device"))
 	if err != nil {

@@ -24,7 +24,7 @@ func TestRuntimeHung(t *testing.T) {
 	t.Run("a containerd stopped", func(t *testing.T) {
 		stopDaemon(t, h.c.pid())
 		h.names(t, "containerd", "", h.c.pid(), "state T")
-		if !h.answers("ps") || h.answers("version") {
+		if !h.answers("ps") || !h.waits("version") {
 			t.Error("docker ps should answer, and docker version not")
 		}
 	})
@@ -32,7 +32,7 @@ func TestRuntimeHung(t *testing.T) {
 		stopDaemon(t, web.shim())
 		f := h.names(t, "shim", web.id, web.shim(), "state T")
 		h.here.sexton(t, "why", "web").exits(t, findings).says(t, "is the first silent layer", "-> shim", "state T: it runs no code until it gets SIGCONT")
-		if !h.answers("ps") || !h.answers("inspect", "other") || h.answers("top", "web") {
+		if !h.answers("ps") || !h.answers("inspect", "other") || !h.waits("top", "web") {
 			t.Error("docker ps and inspect other should answer, and top web not")
 		}
 		if len(f.Remedies) != 1 || f.Remedies[0].Action != "resume-process" || f.Remedies[0].Risk != "safe" {
@@ -41,7 +41,7 @@ func TestRuntimeHung(t *testing.T) {
 	})
 	t.Run("c dockerd stopped", func(t *testing.T) {
 		stopDaemon(t, h.pid())
-		if h.answers("ps") {
+		if !h.waits("ps") {
 			t.Error("docker ps answers")
 		}
 		f := h.names(t, "dockerd", "", h.pid(), "state T")
@@ -91,7 +91,7 @@ func (h *hungHost) inKernel(t *testing.T) {
 	stuck := h.run("stuck", []string{"-v", at + ":/data"}, "cat", "/data/x")
 	die()
 	t.Cleanup(func() { syscall.Kill(keeper, syscall.SIGKILL) })
-	if h.answers("stop", "-t", "1", "stuck") {
+	if !h.waits("stop", "-t", "1", "stuck") {
 		t.Error("docker stop succeeds")
 	}
 	hosttest.Until(t, soon, "it is in D", func() bool { return stateOf(stuck.pid) == "D" })
@@ -188,7 +188,7 @@ func ageOf(t *testing.T, pid int) time.Duration {
 func TestRuntimeChildHung(t *testing.T) {
 	h := startHungHost(t)
 	e, child, init, started := h.runcsHang(t)
-	if !h.answers("ps") || h.answers("inspect", "exec-hangs") {
+	if !h.answers("ps") || !h.waits("inspect", "exec-hangs") {
 		t.Error("docker ps should answer, and inspect exec-hangs not")
 	}
 	before := h.goroutines(t)

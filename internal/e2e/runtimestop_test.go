@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +58,12 @@ func TestRuntimeStopWaits(t *testing.T) {
 	leavesNothing(t)
 	named := func(n int, layer, container string, pid int) {
 		t.Helper()
-		r := h.here.scan(t, findings)
+		var r report
+		hosttest.Until(t, soon, "all are told", func() bool { // not while one is at work, as a moment after it was asked for another thing
+			os.Remove(memory)
+			r = h.here.scan(t, clean, findings)
+			return len(r.of("runtime-hung")) >= n
+		})
 		for _, f := range r.of("runtime-hung") {
 			if f.Subject.PID == pid {
 				f.isAt(t, layer, container, pid, "state T")
@@ -70,7 +76,7 @@ func TestRuntimeStopWaits(t *testing.T) {
 
 	shim := h.stopping("web-shim", "1")
 	stopDaemon(t, shim.shim())
-	hosttest.Until(t, soon, "docker inspect waits for docker stop", func() bool { return !h.answers("inspect", shim.name) })
+	hosttest.Until(t, soon, "docker inspect waits for docker stop", func() bool { return h.waits("inspect", shim.name) })
 	named(1, "shim", shim.id, shim.shim())
 	if !h.answers("ps") || !h.answers("inspect", "other") {
 		t.Error("docker ps and inspect other should answer")
@@ -78,7 +84,7 @@ func TestRuntimeStopWaits(t *testing.T) {
 
 	dockerd, containerd := h.stopping("web-dockerd", "60"), h.stopping("web-containerd", "1")
 	stopDaemon(t, h.c.pid())
-	hosttest.Until(t, soon, "docker inspect waits for docker stop", func() bool { return !h.answers("inspect", containerd.name) })
+	hosttest.Until(t, soon, "docker inspect waits for docker stop", func() bool { return h.waits("inspect", containerd.name) })
 	named(2, "containerd", "", h.c.pid())
 
 	stopDaemon(t, h.pid())
@@ -118,7 +124,7 @@ func TestRuntimeStopWaitsForRunc(t *testing.T) {
 	h.hang("")
 	s := pendingStop{web, h.pending("stop", "-t", "1", "web")}
 	hosttest.Until(t, time.Minute, "the runc is 30 s old", func() bool { return ageOf(t, child) > 31*time.Second })
-	if !h.answers("ps") || h.answers("inspect", "web") || h.answers("top", "web") {
+	if !h.answers("ps") || !h.waits("inspect", "web") || !h.waits("top", "web") {
 		t.Error("docker ps should answer, and inspect and top web not")
 	}
 	h.names(t, "runc", web.id, child, "wait_for_partner")

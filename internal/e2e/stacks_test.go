@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -117,8 +118,7 @@ func TestStacksOfDaemons(t *testing.T) {
 		}
 	})
 	t.Run("stopped between two dumps", func(t *testing.T) {
-		time.AfterFunc(time.Second, func() { syscall.Kill(d.pid(), syscall.SIGSTOP) })
-		r := here.exec(t, sexton(), "stacks", "--twice", "--interval", "2s", fmt.Sprint(d.pid()))
+		r := stopsBetween(t, d.pid())
 		d.signal(syscall.SIGCONT)
 		r.exits(t, failed).says(t, "goroutines: ", "Nothing is blocked here", "it is stopped (state T)", "try:")
 	})
@@ -139,6 +139,30 @@ func TestStacksOfDaemons(t *testing.T) {
 		here.sexton(t, "stacks", fmt.Sprint(shim)).exits(t, failed).says(t, fmt.Sprintf("containerd (pid %d), which has to write its log, is stopped", containerd))
 	})
 	hosttest.Until(t, soon, "docker answers", func() bool { return d.ping() == nil })
+}
+
+// stopsBetween asks a process for two dumps and stops it when the first one is there.
+func stopsBetween(t *testing.T, pid int) run {
+	t.Helper()
+	cmd := exec.Command("timeout", "60", sexton(), "stacks", "--twice", "--interval", "5s", fmt.Sprint(pid))
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout = &stdout
+	out, err := cmd.StderrPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if fmt.Fprintln(&stderr, lines.Text()); strings.HasPrefix(lines.Text(), "the second dump is taken in ") {
+			if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	cmd.Wait()
+	return run{argv: cmd.Args, code: exitCode(cmd.ProcessState), stdout: stdout.String(), stderr: stderr.String()}
 }
 
 // A containerd without docker has its dump and its shims' in places of its own.
