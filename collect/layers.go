@@ -99,7 +99,11 @@ func openBelow(root, dir string) (int, error) {
 }
 
 // of returns the layer that a reference into an overlay is proved to be in, by each of its names.
+// Where only a path is known, as of a file that is registered with an io_uring, nothing is proved.
 func (all layers) of(r holders.Ref) (dirs []string) {
+	if r.Inode == 0 {
+		return nil
+	}
 	for _, l := range all {
 		if r.Device == l.device {
 			continue // on the layers' own file system: no overlay

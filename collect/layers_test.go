@@ -38,6 +38,8 @@ func TestLayersOf(t *testing.T) {
 		{"its root", holders.Ref{Device: overlay, Inode: root.Ino, Link: "/"}, []string{d, same}},
 		{"a file in it", holders.Ref{Device: overlay, Inode: in.Ino, Link: "/in"}, []string{d, same}},
 		{"another file of that name", holders.Ref{Device: overlay, Inode: 1, Link: "/in"}, nil},
+		{"known by its path alone", holders.Ref{Kind: holders.IOURing, Link: "/in"}, nil},
+		{"known by its path alone, which is not there", holders.Ref{Kind: holders.IOURing, Link: "/none"}, nil},
 		{"the directory itself", holders.Ref{Device: mounts.Device{Major: unix.Major(root.Dev), Minor: unix.Minor(root.Dev)}, Inode: root.Ino, Link: d}, nil},
 	} {
 		if got := all.of(tt.ref); !slices.Equal(got, tt.want) {
