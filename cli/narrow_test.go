@@ -44,12 +44,12 @@ func TestNarrow(t *testing.T) {
 	n, r := hosttest.Trials(t, 8, 300)
 	for _, filtered := range []bool{false, true} {
 		var got narrowReport
-		hosttest.Apart(t, narrowVariable, narrowOrder{n, r.Uint64(), filtered}, time.Minute+time.Duration(n)*10*time.Second, &got)
+		hosttest.Apart(t, narrowVariable, narrowOrder{n, r.Uint64(), filtered}, 5*time.Minute+time.Duration(n)*10*time.Second, &got)
 		t.Logf("%s: %d of %d questions had an answer", got.Way, got.Answered, got.Questions)
 		for _, miss := range got.Misses {
 			t.Error(miss)
 		}
-		if got.Answered*3 < got.Questions {
+		if got.Answered == 0 || tooFew(got.Answered, got.Questions, 1./3) {
 			t.Error("too few questions had an answer")
 		}
 		if filtered && got.Way != "mountinfo" {
