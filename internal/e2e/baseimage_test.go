@@ -28,7 +28,7 @@ func loadBaseImage(t *testing.T, d *dockerd) string {
 // logsSay waits for a text in the container's output.
 func (c *container) logsSay(text string) {
 	c.d.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(c.logs(), text); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(soon); !strings.Contains(c.logs(), text); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			c.d.t.Fatalf("%s does not say %q; logs:\n%s", c.name, text, c.logs())
 		}

@@ -73,7 +73,7 @@ func dead(dir string) bool {
 // mounts ended with its namespaces; the last may take a moment.
 func removeWork(dir string) error {
 	var err error
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(soon); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if err = errors.Join(removeCgroups(filepath.Base(dir)), notMounted(dir)); err == nil {
 			return os.RemoveAll(dir)
 		}
