@@ -1,6 +1,9 @@
 package errtext
 
-import "strings"
+import (
+	"html"
+	"strings"
+)
 
 // longest is how much of a line, and of a record, is read. Real error lines stay
 // under 16 KiB, where dockerd and journald cut them.
@@ -11,7 +14,6 @@ const longest = 64 << 10
 var typed = strings.NewReplacer(
 	"‘", "'", "’", "'", "“", `"`, "”", `"`, "\u00a0", " ", "\ufeff", "", "`", "'",
 	"：", ": ", "，", ", ", "。", ". ", "（", " (", "）", ") ", "；", "; ",
-	"&quot;", `"`, "&#39;", "'", "&lt;", "<", "&gt;", ">", "&amp;", "&",
 	`\u003e`, ">", `\u003c`, "<", `\u0026`, "&", `\u0022`, `"`, `\u0027`, "'",
 )
 
@@ -24,7 +26,38 @@ func clean(s string) string {
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
 		s = printable(s)
 	}
-	return strings.TrimRight(typed.Replace(withoutMarkup(s)), " \t")
+	return strings.TrimRight(withoutEntities(typed.Replace(withoutMarkup(s))), " \t")
+}
+
+// longestEntity is how long the name of a character may be in HTML.
+const longestEntity = 10
+
+// withoutEntities undoes HTML's names of characters, and of those in them: "&lt;",
+// "&amp;lt;", "&#x2F;". They end in a semicolon; a query in an URL has none.
+func withoutEntities(s string) string {
+	for range 2 {
+		if !strings.Contains(s, "&") || !strings.Contains(s, ";") {
+			return s
+		}
+		var b strings.Builder
+		for rest := s; rest != ""; {
+			i := strings.IndexByte(rest, '&')
+			if i < 0 {
+				i = len(rest)
+			}
+			b.WriteString(rest[:i])
+			rest = rest[i:]
+			if end := strings.IndexByte(rest[:min(len(rest), longestEntity)], ';'); end > 0 {
+				b.WriteString(html.UnescapeString(rest[:end+1]))
+				rest = rest[end+1:]
+			} else if rest != "" {
+				b.WriteByte('&')
+				rest = rest[1:]
+			}
+		}
+		s = printable(typed.Replace(b.String()))
+	}
+	return s
 }
 
 // tags are those of HTML that copies of web pages have around a log.

@@ -72,18 +72,27 @@ func idGoesOn(head, tail string) bool {
 // begins with the end of a path, which has a slash in it or a colon behind.
 func pathGoesOn(head, tail string) bool {
 	start := strings.LastIndexAny(head, " \t\"'=:(") + 1
-	if n := trailing(head, isUUID); n > 0 && n < 36 && len(tail) >= 36-n && uuidAt(head[len(head)-n:]+tail[:36-n]) != "" {
+	if uuidGoesOn(head, tail) {
 		return true
+	}
+	if strings.HasSuffix(head, "/") && !strings.HasSuffix(head, "//") {
+		return isPathByte(tail[0]) && tail[0] != '/'
 	}
 	n := leading(tail, func(c byte) bool { return isPathByte(c) || c == '.' })
 	if start > 0 && start < len(head) && n > 0 && n < len(tail) && tail[n] == head[start-1] && strings.IndexByte("'\"", tail[n]) >= 0 {
 		return true // the rest of what is in quotes
 	}
 	n -= trailing(tail[:n], func(c byte) bool { return c == ':' })
+	if strings.HasSuffix(head, ":") {
+		return false // the path has its end
+	}
 	if start == len(head) || head[start] != '/' || n == 0 || !isPathByte(head[len(head)-1]) {
 		return false
 	}
 	if tail[0] == '/' { // a list of paths, but behind a verb
+		if name, _, _ := strings.Cut(tail[1:n], "/"); leading(name, isHex) == 64 || strings.HasPrefix(name, "pvc-") {
+			return true // no directory of the root
+		}
 		before := strings.TrimRight(head[:start], " \"'")
 		return contains(cutWords, before[len(before)-trailing(before, isLetter):]) && n < len(tail)
 	}
@@ -93,16 +102,26 @@ func pathGoesOn(head, tail string) bool {
 	return strings.Contains(tail[:n], "/") || n < len(tail) && strings.IndexByte(":\"'", tail[n]) >= 0
 }
 
+// uuidGoesOn tells that a UUID was cut in two.
+func uuidGoesOn(head, tail string) bool {
+	for n := min(trailing(head, isUUID), 35); n > 0; n-- {
+		if len(tail) >= 36-n && uuidAt(head[len(head)-n:]+tail[:36-n]) != "" {
+			return true
+		}
+	}
+	return false
+}
+
 func isUUID(c byte) bool { return isHex(c) || c == '-' }
 
 // cutWords are words of most errors, which a cut leaves in pieces.
-var cutWords = []string{"error", "response", "daemon", "driver", "failed", "remove", "removing", "root", "filesystem", "unlinkat", "rename", "unmount", "unmounting", "umount", "mount", "mounting", "mounted", "device", "resource", "busy", "container", "containers", "sandbox", "directory", "context", "deadline", "exceeded", "runtime", "process", "cannot", "unable", "target", "volume", "caused", "starting", "operation", "permission", "denied", "devicemapper", "overlay", "task", "timeout", "temporarily", "unavailable", "unknown", "exit", "status", "for", "such", "file", "open", "from", "service", "delete", "deleting", "cleanup"}
+var cutWords = []string{"error", "response", "daemon", "driver", "failed", "remove", "removing", "root", "filesystem", "unlinkat", "rename", "unmount", "unmounting", "umount", "mount", "mounting", "mounted", "device", "resource", "busy", "container", "containers", "sandbox", "directory", "context", "deadline", "exceeded", "runtime", "process", "cannot", "unable", "target", "volume", "caused", "starting", "operation", "permission", "denied", "devicemapper", "overlay", "task", "timeout", "temporarily", "unavailable", "unknown", "exit", "status", "for", "such", "file", "image", "stopped", "still", "being", "used", "memory", "kernel", "support", "invalid", "argument", "connection", "refused", "transport", "endpoint", "connected", "creating", "unmap", "mkdir", "lstat", "openat", "message", "network", "namespace", "input", "output", "init", "read", "write", "pod", "node", "layer", "snapshot", "snapshotter", "shim", "cgroup", "signal", "killed", "score", "waiting", "condition", "logical", "physical", "group", "thin", "pool", "stale", "host", "route", "space", "left", "zombie", "blocked", "seconds", "than", "held", "already", "currently", "exists", "empty", "missing", "broken", "pipe", "closed", "reset", "peer", "server", "responding", "with", "that", "not", "does", "found", "dev", "sector", "has", "pleg", "healthy", "kubeletnotready", "data", "metadata", "free", "blocks", "medium", "critical", "path", "name", "code", "desc", "rpc", "internal", "deadlineexceeded", "running", "create", "created", "mountvolume", "unmountvolume", "teardown", "setup", "killed", "syncing", "open", "from", "service", "delete", "deleting", "cleanup"}
 
-// wordGoesOn tells that a word was cut in two: the pieces are none of the words
-// of errors, and together they are.
+// wordGoesOn tells that a word was cut in two: together the pieces
+// are one of the words of errors, and not each of them is.
 func wordGoesOn(head, tail string) bool {
 	a, b := head[len(head)-trailing(head, isLetter):], tail[:leading(tail, isLetter)]
-	return a != "" && b != "" && !contains(cutWords, a) && contains(cutWords, lower(a+b))
+	return a != "" && b != "" && contains(cutWords, lower(a+b)) && !(contains(cutWords, a) && contains(cutWords, b))
 }
 
 // cutPhrases are what libc and tools say of the commonest errors.
@@ -117,9 +136,6 @@ var verbs = []string{"remove", "removing", "unlinkat", "unlink", "rename", "unmo
 func phraseGoesOn(head, tail string) (glue string, ok bool) {
 	if strings.IndexByte(":,;)", tail[0]) >= 0 {
 		return "", true
-	}
-	if word := head[len(head)-trailing(head, isLetter):]; tail[0] == '/' && contains(verbs, word) {
-		return " ", true
 	}
 	tail = lower(tail[:min(len(tail), 40)])
 	head = lower(head[max(0, len(head)-40):])
@@ -140,13 +156,20 @@ func phraseGoesOn(head, tail string) (glue string, ok bool) {
 	return "", false
 }
 
+// takesPath tells that a text ends in a verb and the next begins with a path: with
+// the window's edge between them, however narrow.
+func takesPath(head, tail string) bool {
+	n := trailing(head, isLetter)
+	return strings.HasPrefix(strings.TrimLeft(tail, "'\""), "/") && contains(verbs, head[len(head)-n:]) && n < len(head) && head[len(head)-n-1] == ' '
+}
+
 // ends are the last words of most errors.
 var ends = []string{"busy", "use", "directory", "exceeded", "failed", "empty", "denied", "permitted", "found", "error", "argument", "device", "connected", "handle", "exists", "refused", "closed", "out", "mounted"}
 
 // isCut tells that a terminal cut a line in two: it is as wide as most terminals
 // are, or as the lines next to it. A line that ends as errors do is whole, and no
 // word goes on with a capital, or hardly any does: that is the next message.
-func isCut(open, next *line) bool {
+func (w window) isCut(open, next *line) bool {
 	if strings.HasPrefix(open.text, next.text) {
 		return false // the same again
 	}
@@ -155,13 +178,19 @@ func isCut(open, next *line) bool {
 	if isUpper(first) && isLetter(last) && !isUpper(last) || contains(ends, word) {
 		return false
 	}
-	if isTerminal(open.columns()) || open.columns() == open.wrap {
+	if open.columns() == w.width && isLetter(last) {
+		before := first == ' ' && open.spaces == 0 && (isLetter(next.text[1]) || next.text[1] == '=')
+		if behind := first != ' ' && open.spaces == 1 && (isLetter(first) || first == '='); before || behind {
+			return true // cut at a space
+		}
+	}
+	if w.isFull(open.columns()) || open.columns() == open.wrap {
 		return next.columns() <= open.columns()
 	}
 	if open.columns() >= narrowest && open.spaces == 0 && (pathGoesOn(open.text, next.text) || wordGoesOn(open.text, next.text)) {
 		return true
 	}
-	return open.columns() > terminal/2 && open.columns() == next.columns() && isPathByte(first) && isPathByte(last)
+	return open.columns() > terminal/2 && open.columns() == next.columns() && !contains(links, word) && isPathByte(first) && isPathByte(last)
 }
 
 func isUpper(c byte) bool { return c >= 'A' && c <= 'Z' }

@@ -45,6 +45,9 @@ func deviceOf(text, low string, v verdict) string {
 	if d, ok := kernelDevice(low, v.at); ok && text[d.start:d.end] == low[d.start:d.end] {
 		return text[d.start:d.end]
 	}
+	if d, ok := imageOf(low); ok {
+		return text[d.start:d.end]
+	}
 	for _, cue := range deviceCues {
 		from := 0
 		for range 4 {
@@ -62,6 +65,26 @@ func deviceOf(text, low string, v verdict) string {
 		}
 	}
 	return ""
+}
+
+// imageOf finds the image that rbd was told to map or unmap, behind its options:
+// "rbd args: [--id x map pool/image]".
+func imageOf(low string) (span, bool) {
+	begin := strings.Index(low, "rbd args: [")
+	if begin < 0 {
+		return span{}, false
+	}
+	end := begin + leading(low[begin:], func(c byte) bool { return c != ']' })
+	for _, verb := range []string{" map ", " unmap "} {
+		i := strings.Index(low[begin:end], verb)
+		if i < 0 {
+			continue
+		}
+		start := begin + i + len(verb)
+		n := leading(low[start:end], func(c byte) bool { return c != ' ' })
+		return span{start, start + n}, n > 0 && low[start] != '-'
+	}
+	return span{}, false
 }
 
 // devPath finds the path of a device: the nearest before at, else the first.

@@ -160,3 +160,24 @@ func (l *line) marked() bool {
 	l.level(level)
 	return true
 }
+
+// ofStream takes off what a CRI log file has behind the time.
+func (l *line) ofStream() bool {
+	for _, stream := range []string{"stdout F ", "stderr F ", "stdout P ", "stderr P "} {
+		if rest, ok := strings.CutPrefix(l.text+" ", stream); ok {
+			l.text = strings.TrimSuffix(rest, " ")
+			return true
+		}
+	}
+	return false
+}
+
+// stream is the header of a line of a CRI log file.
+func (l *line) stream() bool {
+	inner := line{text: l.text}
+	if !inner.date() || inner.headed {
+		return false
+	}
+	l.text = inner.text
+	return true
+}

@@ -212,12 +212,9 @@ func (l *line) date() bool {
 	}
 	n := 11 + leading(s[11:], isClock)
 	n += leading(s[n:], func(c byte) bool { return c == 'Z' || c == '+' || c == '-' || c == ':' || c == ']' || isDigit(c) })
-	l.text = strings.TrimLeft(s[n:], " ")
-	for _, stream := range []string{"stdout F ", "stderr F ", "stdout P ", "stderr P "} {
-		if rest, ok := strings.CutPrefix(l.text+" ", stream); ok {
-			l.text = strings.TrimSuffix(rest, " ") // each line has that, also of a message with many
-			return true
-		}
+	rest := strings.TrimLeft(s[n:], " ")
+	if l.text = rest; l.ofStream() {
+		return true // each line has that, also of a message with many
 	}
 	l.headed = true
 	if !l.place() && !l.ceph() && !l.worded() {

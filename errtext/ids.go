@@ -28,6 +28,9 @@ func containerIDOf(low string) string {
 		n := leading(low[i:], isHex)
 		if n == 64 || n == 12 || n == 13 {
 			w := idWeight(low, i, n)
+			if account := n == 12 && allDigits(low[i:i+n]) && i+n+1 < len(low) && low[i+n] == '.' && isLetter(low[i+n+1]); account {
+				w = 0 // a registry's name has it
+			}
 			if short := n == 13; short && (w < 4 || allDigits(low[i:i+n])) { // crictl's; a time in milliseconds is as long
 				w = 0
 			}

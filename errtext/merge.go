@@ -71,7 +71,8 @@ func (m *merger) same(e Event, v verdict) (int, bool) {
 	vaguely := v.cause == vague.cause && (len(subjects(e)) == 0 || e.Device != "" || len(subjects(before)) == 0 && e.Line-m.last <= 1) || follows(e) || before.Cause == vague.cause && e.Line-m.last <= 1
 	close := e.Line-m.last <= distance && (alone || e.Family == OOM && e.Runtime == "kernel")
 	begins := e.Family == OOM && before.PID != 0 && e.PID == 0 && strings.Contains(lower(e.Text), "invoked oom-killer")
-	return i, close && !begins && (before.Family == e.Family || vaguely || fails(before, e) || isBusy(before) && isBusy(e) && e.Line-m.last <= 1) && compatible(before, e)
+	apart := len(subjects(before)) > 0 && !mayBeOne(before.Runtime, e.Runtime)
+	return i, close && !begins && !apart && (before.Family == e.Family || vaguely || fails(before, e) || isBusy(before) && isBusy(e) && e.Line-m.last <= 1) && compatible(before, e)
 }
 
 // subjects are the keys of what an event is about.
@@ -91,6 +92,11 @@ func compatible(a, b Event) bool {
 	short := min(len(a.Container), len(b.Container))
 	return agree(a.Path, b.Path) && (agree(a.Device, b.Device) || sameDevice(a, b)) && agree(a.PodUID, b.PodUID) &&
 		a.Container[:short] == b.Container[:short] && (a.PID == 0 || b.PID == 0 || a.PID == b.PID || announces(a) && a.Process == b.Process)
+}
+
+// mayBeOne tells that two lines may be one program's: buildah is in podman.
+func mayBeOne(a, b string) bool {
+	return a == "" || b == "" || a == b || a == "podman" && b == "buildah"
 }
 
 // follows tells that a line says what came of the trouble before it: it names

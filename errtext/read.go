@@ -64,6 +64,11 @@ func (r *record) isError() bool {
 	case r.program != "" || isOfTool(r.text) || hasPrefix(r.low, beginnings):
 		return true
 	}
+	for part := range strings.SplitSeq(r.low, ": ") {
+		if hasPrefix(part, beginnings[1:]) {
+			return true
+		}
+	}
 	return ok && len(head) < 48 && (strings.HasSuffix(" "+head, " error") || strings.HasSuffix(head, " failed") || head == "warning")
 }
 
@@ -137,7 +142,7 @@ func (r *record) event() (Event, verdict, bool) {
 	}
 	waits := false
 	if v.family == RuntimeHang {
-		_, waits = hasAny(r.low, "for device ", "of device ", "rbd image ")
+		_, waits = hasAny(r.low, "for device ", "of device ", "rbd image ", "rbd args: [")
 	}
 	if waits || v.family == DeviceBusy || v.family == MountBusy || v.family == ThinPool || e.Runtime == "kernel" || v.family == Config || v.family == Other {
 		e.Device = deviceOf(r.text, r.low, v)

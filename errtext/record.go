@@ -29,38 +29,63 @@ func records(text []byte) iter.Seq[record] {
 	return func(yield func(record) bool) {
 		var open line
 		last := 0
-		no := 0
-		all := indentation(text)
-		for raw := range bytes.Lines(text) {
-			no++
-			raw = raw[min(all, len(raw)):]
-			l := line{no: no, text: clean(string(raw[:min(len(raw), longest)])), times: 1}
-			l.whole, l.spaces = l.text, spacesAt(raw)
+		lines := linesOf(text)
+		w := windowOf(lines)
+		for _, l := range lines {
 			if l.peel(); l.text == "" {
 				continue // it ends nothing: what goes on says so
 			}
-			if open.no > 0 && no-open.no < mostLines && len(open.text) < longest {
+			if open.no > 0 && l.no-open.no < mostLines && len(open.text) < longest {
 				l.sameName(open)
-				if glue, ok := continues(&open, &l, no-last); ok {
-					if !isTerminal(open.columns()) && open.columns() != open.wrap && !open.full || glue != "" {
+				if glue, ok := w.continues(&open, &l, l.no-last); ok {
+					if !w.isFull(open.columns()) && open.columns() != open.wrap && !open.full || glue != "" {
 						l.text = strings.TrimLeft(l.text, " \t")
 					}
 					open.text += glue + l.text
 					if glue == "" && !open.full && l.columns() == open.columns() {
 						open.wrap = l.columns()
 					}
-					last, open.width, open.spaces, open.full = no, l.columns(), l.spaces, l.full
+					last, open.width, open.spaces, open.full = l.no, l.columns(), l.spaces, l.full
 					continue
 				}
 			}
 			if open.no > 0 && !yield(open.record(last)) {
 				return
 			}
-			open, last = l, no
+			open, last = l, l.no
 		}
 		if open.no > 0 {
 			yield(open.record(last))
 		}
+	}
+}
+
+// linesOf gives the lines of a text as they were seen, without the indentation of all.
+func linesOf(text []byte) []line {
+	lines := make([]line, 0, bytes.Count(text, []byte("\n"))+1)
+	all := indentation(text)
+	for raw := range bytes.Lines(text) {
+		raw = raw[min(all, len(raw)):]
+		l := line{no: len(lines) + 1, text: clean(string(raw[:min(len(raw), longest)])), spaces: spacesAt(raw), times: 1}
+		l.whole = l.text
+		lines = append(lines, l)
+	}
+	for _, margin := range []func(*line) bool{(*line).quoteMark, (*line).stream} {
+		dropMargin(lines, margin)
+	}
+	return lines
+}
+
+// dropMargin takes off what each line of a text has before it.
+func dropMargin(lines []line, margin func(*line) bool) {
+	for i := range lines {
+		if l := lines[i]; l.text != "" && !margin(&l) {
+			return
+		}
+	}
+	for i := range lines {
+		margin(&lines[i])
+		lines[i].whole = lines[i].text
 	}
 }
 
@@ -92,7 +117,7 @@ func (l *line) sameName(open line) {
 
 // continues tells whether next goes on with what open says, and what is put
 // between them: nothing if the end of open's last word is on next.
-func continues(open, next *line, distance int) (glue string, ok bool) {
+func (w window) continues(open, next *line, distance int) (glue string, ok bool) {
 	text := strings.TrimLeft(next.text, " \t")
 	if text == "" || open.text == "" {
 		return "", false
@@ -119,6 +144,9 @@ func continues(open, next *line, distance int) (glue string, ok bool) {
 	if goesOn(open.text, text) {
 		return "\n", true
 	}
+	if takesPath(open.text, text) && !isEcho(open.text) {
+		return " ", true
+	}
 	if open.columns() >= narrowest && !starts(text) {
 		if glue, ok := phraseGoesOn(open.text, text); ok {
 			return glue, true
@@ -130,8 +158,17 @@ func continues(open, next *line, distance int) (glue string, ok bool) {
 	if open.full && !starts(text) {
 		return "", true
 	}
-	if isCut(open, next) && !starts(text) {
+	if w.wraps && w.isWrapped(open, next, text) && !starts(text) {
+		return " ", true
+	}
+	if w.isCut(open, next) && !starts(text) {
+		if spaced := next.text[0] == ' ' && !w.isFull(open.columns()) && open.columns() != open.wrap; spaced || strings.HasSuffix(open.text, ":") && isLetter(next.text[0]) || leading(text, isHex) == 64 && isLetter(open.text[len(open.text)-1]) {
+			return " ", true // a space is behind a colon, and before an id
+		}
 		return strings.Repeat(" ", min(open.spaces, 1)), true
+	}
+	if w.isWrapped(open, next, text) && !starts(text) {
+		return " ", true
 	}
 	if valueIsOpen(open.text) {
 		return "\n", true
@@ -200,7 +237,7 @@ func starts(text string) bool {
 		}
 	}
 	word, _, ok := strings.Cut(text, ": ")
-	return ok && programs[word] != "" || isEcho(text)
+	return ok && programs[word] != "" || isEcho(text) || isFields(text)
 }
 
 // hasMore tells that a message with a header may go on without one: those of log

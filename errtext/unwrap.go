@@ -57,7 +57,7 @@ func (l *line) fromJSON() bool {
 	for _, names := range [][]string{messageNames, errorNames, outputNames} {
 		for _, name := range names {
 			if text := textOf(within(fields, name)); text != "" {
-				parts = append(parts, strings.TrimSpace(text))
+				parts = append(parts, withoutEntities(strings.TrimSpace(text)))
 				break
 			}
 		}
