@@ -33,6 +33,11 @@ func driverOf(low, runtime string) string {
 	if runtime == "kernel" {
 		return ""
 	}
+	for _, name := range []string{"overlay2", "overlay", "aufs"} { // failed to unmount ID overlay: text
+		if before, _, ok := strings.Cut(low, " "+name+": "); ok && trailing(strings.TrimSuffix(before, "-init"), isHex) == 64 {
+			return name
+		}
+	}
 	for _, d := range driverDirs {
 		if strings.Contains(low, d.dir) {
 			return d.driver

@@ -15,7 +15,7 @@ func nextPath(s string, from int) (span, bool) {
 		if s[i] != '/' || i > 0 && strings.IndexByte(" \t\n\"'([{=:,>|<", s[i-1]) < 0 {
 			continue
 		}
-		if strings.HasPrefix(s[i:], "//") { // URL: the path of a socket counts
+		if strings.HasPrefix(s[i:], "//") && !isDone(s[:i]) { // URL: the path of a socket counts
 			if i >= 5 && s[i-5:i] == "unix:" && len(s) > i+2 {
 				i++
 				continue
@@ -34,6 +34,22 @@ func nextPath(s string, from int) (span, bool) {
 		return p, true
 	}
 	return span{}, false
+}
+
+// isDone tells that what is before a path is a call on a file, which may have two
+// slashes before its path; a share of a server is mounted.
+func isDone(before string) bool {
+	return hasSuffix(before, []string{"unlinkat ", "unlink ", "remove ", "removing ", "lstat ", "stat ", "open ", "mkdir ", "rmdir ", "rename "})
+}
+
+// hasSuffix tells whether s ends in one of the words.
+func hasSuffix(s string, words []string) bool {
+	for _, w := range words {
+		if strings.HasSuffix(s, w) {
+			return true
+		}
+	}
+	return false
 }
 
 // unmounted gives the length of a path of umount's, which has spaces and no quotes:

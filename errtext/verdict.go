@@ -46,17 +46,24 @@ func judge(low string) (verdict, bool) {
 }
 
 // timedOut tells that a part of a sentence ends in "timeout": what timed out is
-// before it, and a setting would have its value behind.
+// before it. A setting has its value behind, or says that it is set.
 func timedOut(low string) (int, bool) {
 	for from := 0; ; {
-		i := strings.Index(low[from:], " timeout")
+		i := strings.Index(low[from:], "timeout")
 		if i < 0 {
 			return 0, false
 		}
 		at := from + i
-		from = at + len(" timeout")
-		if from == len(low) || strings.IndexByte("\"'(),;:\n", low[from]) >= 0 || low[from] == ' ' && fieldName(low[from+1:]) > 0 {
+		from = at + len("timeout")
+		rest := low[from:]
+		if value, ok := strings.CutPrefix(rest, ": "); ok && value != "" && !isDigit(value[0]) && !hasWord(low[:at], []string{"set ", "with "}) {
 			return at, true
+		}
+		if at == 0 || low[at-1] != ' ' || strings.HasPrefix(rest, ": ") {
+			continue
+		}
+		if rest == "" || strings.IndexByte("\"'(),;:\n", rest[0]) >= 0 || rest[0] == ' ' && fieldName(rest[1:]) > 0 {
+			return max(0, at-1), true
 		}
 	}
 }
