@@ -14,14 +14,15 @@ type merger struct {
 	events []Event
 	seen   map[string]int // by family and a subject: the last such event
 	last   int            // line where the last event's last record ends
+	tag    string         // the program of that record, if its header names it
 }
 
 // add puts an event to the earlier one about the same thing, or after the rest.
-func (m *merger) add(e Event, last int, v verdict) {
-	if i, ok := m.same(e, v); ok {
+func (m *merger) add(e Event, r *record, v verdict) {
+	if i, ok := m.same(e, r.program, v); ok {
 		m.fill(&m.events[i], e, v)
 		m.note(i)
-		m.last = last
+		m.last, m.tag = r.last, r.program
 		return
 	}
 	if v.context || len(m.events) == mostEvents {
@@ -29,7 +30,7 @@ func (m *merger) add(e Event, last int, v verdict) {
 	}
 	m.events = append(m.events, e)
 	m.note(len(m.events) - 1)
-	m.last = last
+	m.last, m.tag = r.last, r.program
 }
 
 // again counts a note that the last message came n times more.
@@ -42,7 +43,7 @@ func (m *merger) again(n, line int) {
 
 // same finds the event that e is about, too: one with an equal subject and none
 // that differs, or the last one if one of the two names no subject and it is near.
-func (m *merger) same(e Event, v verdict) (int, bool) {
+func (m *merger) same(e Event, tag string, v verdict) (int, bool) {
 	if v.cause == vague.cause {
 		e.Family = "" // a failure without a reason goes with the one that has it
 	}
@@ -71,7 +72,7 @@ func (m *merger) same(e Event, v verdict) (int, bool) {
 	vaguely := v.cause == vague.cause && (len(subjects(e)) == 0 || e.Device != "" || len(subjects(before)) == 0 && e.Line-m.last <= 1) || follows(e) || before.Cause == vague.cause && e.Line-m.last <= 1
 	close := e.Line-m.last <= distance && (alone || e.Family == OOM && e.Runtime == "kernel")
 	begins := e.Family == OOM && before.PID != 0 && e.PID == 0 && strings.Contains(lower(e.Text), "invoked oom-killer")
-	apart := len(subjects(before)) > 0 && !mayBeOne(before.Runtime, e.Runtime)
+	apart := len(subjects(before)) > 0 && (!mayBeOne(before.Runtime, e.Runtime) || tag != "" && m.tag != "" && tag != m.tag)
 	return i, close && !begins && !apart && (before.Family == e.Family || vaguely || fails(before, e) || isBusy(before) && isBusy(e) && e.Line-m.last <= 1) && compatible(before, e)
 }
 

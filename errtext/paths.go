@@ -130,7 +130,7 @@ var notPaths = []string{"fork/exec", "exec", "name", "names", "container", "via"
 // ran, request to an API, cgroup, source file or descriptor in /proc.
 func isObject(s string, p span) bool {
 	path, before := s[p.start:p.end], s[max(0, p.start-24):p.start]
-	if path == "/" && !strings.HasSuffix(before, "path ") || isRemote(before) {
+	if path == "/" && !strings.HasSuffix(before, "path ") && !strings.HasSuffix(before, "umount: ") || isRemote(before) {
 		return false
 	}
 	word := s[max(0, p.start-longestPath):p.start]

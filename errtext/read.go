@@ -36,7 +36,7 @@ func Read(text []byte) []Event {
 		e, kind, ok := r.event()
 		typed.complete(&e, &r)
 		if ok {
-			m.add(e, r.last, kind)
+			m.add(e, &r, kind)
 		} else if e.Family != "" && alone.Family == "" && (kind.cause == unknownBusy || r.isError()) {
 			alone = e
 		}

@@ -149,6 +149,9 @@ const unknownBusy = "something is busy; the text does not say what"
 
 // busy judges what is busy or in use: a mount, a device, or neither.
 func busy(low string) (verdict, bool) {
+	if strings.Contains(low, "busybox") {
+		low = strings.ReplaceAll(low, "busybox", "_______") // a name
+	}
 	at, strong := hasAny(low, busyPhrases...)
 	if !strong && abroad().in(low) {
 		at, strong = hasAny(low, busyAbroad...)
