@@ -1,6 +1,7 @@
 package errtext
 
 import (
+	"encoding/json"
 	"html"
 	"strings"
 )
@@ -14,8 +15,10 @@ const longest = 64 << 10
 var typed = strings.NewReplacer(
 	"‘", "'", "’", "'", "“", `"`, "”", `"`, "\u00a0", " ", "\ufeff", "", "`", "'",
 	"：", ": ", "，", ", ", "。", ". ", "（", " (", "）", ") ", "；", "; ",
-	`\u003e`, ">", `\u003c`, "<", `\u0026`, "&", `\u0022`, `"`, `\u0027`, "'",
 )
+
+// escaped turns what JSON makes of HTML's signs back.
+var escaped = strings.NewReplacer(`\u003e`, ">", `\u003c`, "<", `\u0026`, "&", `\u0022`, `"`, `\u0027`, "'")
 
 // clean takes out of a line what is not text: colors, NUL, CR and other control
 // characters. Tabs stay.
@@ -26,7 +29,11 @@ func clean(s string) string {
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
 		s = printable(s)
 	}
-	return strings.TrimRight(withoutEntities(typed.Replace(withoutMarkup(s))), " \t")
+	s = typed.Replace(withoutMarkup(s))
+	if !strings.Contains(s, `{"`) { // in an object a quote that is undone would end its string
+		s = withoutEntities(s)
+	}
+	return strings.TrimRight(s, " \t")
 }
 
 // longestEntity is how long the name of a character may be in HTML.
@@ -35,6 +42,9 @@ const longestEntity = 10
 // withoutEntities undoes HTML's names of characters, and of those in them: "&lt;",
 // "&amp;lt;", "&#x2F;". They end in a semicolon; a query in an URL has none.
 func withoutEntities(s string) string {
+	if strings.Contains(s, `\u00`) {
+		s = escaped.Replace(s)
+	}
 	for range 2 {
 		if !strings.Contains(s, "&") || !strings.Contains(s, ";") {
 			return s
@@ -60,15 +70,15 @@ func withoutEntities(s string) string {
 	return s
 }
 
-// tags are those of HTML that copies of web pages have around a log.
-var tags = strings.NewReplacer("<pre>", "", "</pre>", "", "<code>", "", "</code>", "", "<br>", " ", "<br/>", " ", "<br />", " ", "<p>", "", "</p>", "", "<span>", "", "</span>", "", "</div>", "", "<div>", "")
+// tags are those of HTML and of trackers that copies of web pages have around a log.
+var tags = strings.NewReplacer("<pre>", "", "</pre>", "", "<code>", "", "</code>", "", "<br>", " ", "<br/>", " ", "<br />", " ", "<p>", "", "</p>", "", "<span>", "", "</span>", "", "</div>", "", "<div>", "", "[code]", "", "[/code]", "", "{code}", "", "{noformat}", "")
 
 // withoutMarkup takes off HTML's tags, Markdown's marks of code from a line that
 // begins or ends with one, and has none inside, those of emphasis, and the quotes
 // around a whole line.
 func withoutMarkup(s string) string {
-	if i := strings.IndexByte(s, '<'); i >= 0 {
-		if _, html := hasAny(s[i:], "</", "<pre>", "<br"); html {
+	if i := strings.IndexAny(s, "<[{"); i >= 0 {
+		if _, html := hasAny(s[i:], "</", "<pre>", "<br", "[code]", "[/code]", "{code}", "{noformat}"); html {
 			s = tags.Replace(s)
 		}
 	}
@@ -82,7 +92,21 @@ func withoutMarkup(s string) string {
 	if len(t) > 1 && t[0] == '"' && strings.IndexByte(t[1:], '"') == len(t)-2 {
 		return t[1 : len(t)-1]
 	}
+	if in, ok := stringOf(t); ok {
+		return in
+	}
 	return s
+}
+
+// stringOf undoes the quotes of a text that is one string of JSON, and the mark of a
+// list before it.
+func stringOf(s string) (string, bool) {
+	var in string
+	s, listed := strings.CutPrefix(s, "- ")
+	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' || !listed && !strings.Contains(s, `\"`) || json.Unmarshal([]byte(s), &in) != nil {
+		return "", false
+	}
+	return in, true
 }
 
 // printable drops control characters and terminal sequences: ESC [ ... letter,

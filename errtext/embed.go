@@ -11,32 +11,77 @@ const farthest = 80
 const longestHost = 32
 
 // embedded takes off what stands before a log line's header, if that says
-// nothing: "12  Jul 14 15:22:06 node1 dockerd[7]: text".
+// nothing: "12  Jul 14 15:22:06 node1 dockerd[7]: text"; and labels before what
+// programs begin their errors with: "[main] ERROR c.e.App - umount: /x: text".
 func (l *line) embedded() bool {
 	s, last := l.text, farthest
-	if strings.HasPrefix(s, `{"`) {
-		return false // fromJSON reads it
+	if strings.HasPrefix(s, `{"`) || isFields(s) {
+		return false // they are read as a whole
 	}
-	if l.headed {
-		if last = longestHost; strings.HasPrefix(s, "time=") {
-			return false
-		}
+	quotes := l.headed && (l.program != "" || l.source != "")
+	if quotes {
+		last = longestHost
 	}
 	for i := 1; i < len(s)-8 && i <= last; i++ {
-		if isBoundary(s[i-1]) && beginsHeader(s[i:]) {
-			if before := strings.TrimSpace(s[:i]); !saysNothing(s[:i]) || l.headed && strings.ContainsAny(before, " :(") {
-				return false
-			}
-			l.text = s[i:]
-			return true
+		if !isBoundary(s[i-1]) {
+			continue
 		}
+		header := beginsHeader(s[i:])
+		if !header && (!beginsMessage(s[i:]) || !isLabel(s[:i])) {
+			continue
+		}
+		if before := strings.TrimSpace(s[:i]); !saysNothing(s[:i]) || quotes && strings.ContainsAny(before, " :(") {
+			return false
+		}
+		l.text = s[i:]
+		return true
 	}
 	return false
 }
 
+// beginsMessage tells that a text begins as what clients, tools and engines print
+// does, where no time is before it.
+func beginsMessage(s string) bool {
+	switch c := s[0]; {
+	case c == '{':
+		return strings.HasPrefix(s, `{"`)
+	case c == '<' || isDigit(c):
+		inner := line{text: s[:min(len(s), 64)]}
+		return inner.priority() || inner.date()
+	case !isLetter(c):
+		return false
+	case hasPrefix(s, []string{"Error: ", "Error response from daemon", "ERRO[", "EROR[", "FATA[", "WARN[", "HEALTH_", "JBD2: ", "level=", "lvl=", "msg=", "t="}) || hasPrefix(s, kernelHeads):
+		return true
+	}
+	name, _, ok := strings.Cut(s[:min(len(s), 32)], ": ")
+	name = strings.TrimSuffix(name, " failed")
+	return ok && programs[name] != "" && programs[name] != "kernel"
+}
+
+// marks are words that build tools and managers put before an error.
+var marks = []string{"err:", "panic:", "stderr:", "TASK", "E:"}
+
+// isLabel tells that a text is what shippers and loggers put before a message: a
+// number, a mark, a level, the name of a host, a container, a thread or a logger,
+// which have a sign in them that words have not.
+func isLabel(s string) bool {
+	words := strings.Fields(s)
+	for i, word := range words {
+		if i == 1 && strings.Contains(words[0], "-") && leading(word, isKernelName) == len(word) && programs[word] == "" || contains(marks, word) {
+			continue // the container in a pod
+		}
+		_, level := levels[strings.Trim(word, "[]:|()")]
+		ascii := leading(word, func(c byte) bool { return c < 0x80 }) == len(word)
+		if known := programs[strings.TrimRight(word, ":")] != ""; known || !level && ascii && !strings.ContainsAny(word, "0123456789-_.[]|#>*={") && !strings.Contains(word, "::") {
+			return false
+		}
+	}
+	return len(words) > 0
+}
+
 func isBoundary(c byte) bool {
 	switch c {
-	case ' ', '\t', '|', '>', '\'', '"', '`', '(', '{', '[', ':':
+	case ' ', '\t', '|', '>', '\'', '"', '`', '(', '{', '[', ':', ',':
 		return true
 	}
 	return false
@@ -79,10 +124,16 @@ func saysNothing(s string) bool {
 		i += max(n, 1)
 	}
 	low := lower(s)
-	if i := strings.Index(low, "error "); i >= 0 && isLetter(low[min(i+6, len(low)-1)]) {
-		return false // no level: "error creating"
+	if i := strings.Index(low, "error "); i >= 0 && s[i] != 'E' {
+		verb := low[i+len("error "):]
+		if strings.HasSuffix(verb[:leading(verb, isLetter)], "ing") {
+			return false // no level: "error creating"
+		}
 	}
-	_, says := hasAny(low, " /", "fail", "cannot", "unable", "level=", "conmon", "docker", "containerd", "warning", ".go:")
+	if _, rest, ok := strings.Cut(low, ".go:"); ok && strings.HasPrefix(rest[leading(rest, isDigit):], ":") {
+		return false // where runc failed, not where a program logs
+	}
+	_, says := hasAny(low, " /", "fail", "cannot", "unable", "level=", "conmon", "docker", "containerd", "warning")
 	return !says && s[0] != '/'
 }
 
@@ -99,7 +150,7 @@ func (l *line) ofTool() bool {
 		return l.clocked()
 	case c == '#':
 		return l.marked()
-	case c == '"':
+	case c == '"' || c == 'm' || c == 'e':
 		return l.member()
 	}
 	return false

@@ -212,12 +212,12 @@ func (l *line) date() bool {
 	}
 	n := 11 + leading(s[11:], isClock)
 	n += leading(s[n:], func(c byte) bool { return c == 'Z' || c == '+' || c == '-' || c == ':' || c == ']' || isDigit(c) })
-	rest := strings.TrimLeft(s[n:], " ")
+	rest := withoutZone(strings.TrimLeft(s[n:], " "))
 	if l.text = rest; l.ofStream() {
 		return true // each line has that, also of a message with many
 	}
 	l.headed = true
-	if !l.place() && !l.ceph() && !l.worded() {
+	if !l.place() && !l.originated() && !l.ceph() && !l.worded() {
 		l.tag()
 	}
 	return true

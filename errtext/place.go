@@ -14,6 +14,36 @@ func (l *line) place() bool {
 	return true
 }
 
+// zones are those that logs have behind a time.
+var zones = []string{"UTC", "GMT", "EST", "EDT", "CST", "CDT", "PST", "PDT", "CET", "CEST", "MSK", "JST", "IST", "BST"}
+
+// withoutZone takes off the zone behind a time, and what GitLab has there: "+0000 ",
+// "UTC ", "01O ".
+func withoutZone(s string) string {
+	word, rest, ok := strings.Cut(s, " ")
+	offset := len(word) == 5 && (word[0] == '+' || word[0] == '-') && allDigits(word[1:])
+	stream := len(word) >= 3 && len(word) <= 4 && isDigit(word[0]) && isDigit(word[1]) && (word[2] == 'O' || word[2] == 'E') && strings.Trim(word[3:], "+") == ""
+	if ok && (offset || stream || contains(zones, word)) {
+		return strings.TrimLeft(rest, " ")
+	}
+	return s
+}
+
+// originated takes off what newer syslogs have behind the time where somebody took
+// their priority off: "node1 tag 123 - - ".
+//
+// Source: RFC 5424 part 6.
+func (l *line) originated() bool {
+	w := strings.SplitN(l.text, " ", 6)
+	if len(w) < 6 || w[2] != "-" && !allDigits(w[2]) || w[4] != "-" || w[0] == "-" || !isLetter(firstOf(w[1])) {
+		return false
+	}
+	l.program, l.text = w[1], w[5]
+	return true
+}
+
+func firstOf(s string) byte { return (s + " ")[0] }
+
 // ceph takes the thread and the level off that the programs of Ceph write behind
 // the time: "7f00e1ffb700 -1 librbd::image: ". The level of errors is -1.
 func (l *line) ceph() bool {
@@ -42,6 +72,10 @@ func (l *line) worded() bool {
 	}
 	l.level(level)
 	l.text = strings.TrimLeft(rest[n:], " \t:|]-")
+	place, text, ok := strings.Cut(l.text, "\t")
+	if file, number, code := strings.Cut(place, ".go:"); ok && code && allDigits(number) && !strings.Contains(file, " ") {
+		l.text = text
+	}
 	return true
 }
 

@@ -104,7 +104,7 @@ func indentation(text []byte) int {
 
 func (l *line) record(last int) record {
 	l.unwrap()
-	text := completed(unescape(l.text))
+	text := completed(unescape(withoutEntities(l.text)))
 	return record{no: l.no, last: last, text: text, low: withoutLayers(lower(text)), program: l.program, source: l.source, fields: l.fields, caller: l.caller || hasWord(l.name, storageWords), bad: l.bad, warns: l.warns, times: l.times}
 }
 

@@ -116,6 +116,13 @@ func telling(value any, depth int) (map[string]any, bool) {
 // member takes off the name of a message in JSON of several lines: "message": "text",
 func (l *line) member() bool {
 	s := strings.TrimLeft(l.text, " \t")
+	if name, value, ok := strings.Cut(s, ": "); ok && (contains(messageNames, name) || contains(errorNames, name)) { // YAML
+		text, whole := stringOf("- " + value)
+		if l.text = text; !whole {
+			l.text = s
+		}
+		return whole
+	}
 	name, value, ok := strings.Cut(s, `": "`)
 	if !ok || name == "" || !contains(messageNames, name[1:]) && !contains(errorNames, name[1:]) && !contains(outputNames, name[1:]) {
 		return false

@@ -43,6 +43,27 @@ func TestWrapped(t *testing.T) {
 		{"a prompt in a field", func(s string) string {
 			return `{"log":` + quoted("[root@node1 ~]# sh clean.sh\n"+s+"\n") + `,"stream":"stderr"}`
 		}},
+		{"a number and nothing", func(s string) string { return "17: " + s }},
+		{"a host's name", func(s string) string { return "[node-1] " + s }},
+		{"a pod and a container as kubectl names them", func(s string) string { return "[pod/web-7d4b9c6f5d-x2x8k/app] " + s }},
+		{"a thread and a logger", func(s string) string { return "03:04:05.123 [main] ERROR c.e.App - " + s }},
+		{"a logger in Python", func(s string) string { return "2024-01-02 03:04:05.123 7 ERROR nova.virt [-] " + s }},
+		{"a logger in Rust", func(s string) string { return "2024-01-02T03:04:05.123456Z ERROR app::x: " + s }},
+		{"a logger in Go", func(s string) string { return "2024-01-02T03:04:05.123Z\tERROR\tcontroller/reconciler.go:123\t" + s }},
+		{"labels of a query", func(s string) string { return `2024-01-02T03:04:05Z {app="x", pod="web-0"} ` + s }},
+		{"a zone and a shipper's tag", func(s string) string {
+			return `2024-01-02 03:04:05.123456789 +0000 kubernetes.var.log.x: {"log":` + quoted(s) + `,"stream":"stderr"}`
+		}},
+		{"a stream of GitLab's", func(s string) string { return "2024-01-02T03:04:05.123456Z 01O " + s }},
+		{"a step of a build", func(s string) string { return "#12 3.456 " + s }},
+		{"a mark", func(s string) string { return "❌ " + s }},
+		{"a tracker's code", func(s string) string { return "[code]" + s + "[/code]" }},
+		{"an element of YAML", func(s string) string { return "- " + quoted(s) }},
+		{"a member of YAML", func(s string) string { return "  message: " + quoted(s) }},
+		{"an object in a string", func(s string) string { return quoted(`{"log":` + quoted(s+"\n") + `}`) }},
+		{"HTML in JSON", func(s string) string {
+			return `{"message":` + strings.NewReplacer("<", `\u0026lt;`, ">", `\u0026gt;`, `\"`, `\u0026quot;`, "'", `\u0026#39;`).Replace(quoted(s)) + `}`
+		}},
 		{"rsyslog's line ends", func(s string) string { return "node1 $ ./clean.sh\n" + s + "#012" }},
 	} {
 		t.Run(w.name, func(t *testing.T) {
