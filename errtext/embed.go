@@ -71,6 +71,9 @@ func isLabel(s string) bool {
 			continue // the container in a pod
 		}
 		_, level := levels[strings.Trim(word, "[]:|()")]
+		if !strings.HasSuffix(word, ":") { // not the beginning of a chain
+			_, level = levels[strings.ToUpper(strings.Trim(word, "[]|()"))]
+		}
 		ascii := leading(word, func(c byte) bool { return c < 0x80 }) == len(word)
 		if known := programs[strings.TrimRight(word, ":")] != ""; known || !level && ascii && !strings.ContainsAny(word, "0123456789-_.[]|#>*={") && !strings.Contains(word, "::") {
 			return false
@@ -182,6 +185,9 @@ func (l *line) clocked() bool {
 		return false
 	}
 	first, rest, ok := strings.Cut(s, " ")
+	if clock, more, closed := strings.Cut(s, "]["); closed && len(clock) < 16 {
+		first, rest, ok = clock, "["+more, true
+	}
 	first = strings.TrimSuffix(first, "]")
 	if !ok || len(first) < 8 {
 		return false
@@ -195,8 +201,22 @@ func (l *line) clocked() bool {
 	if seconds := dot && len(whole) == 10 && allDigits(whole) && allDigits(part); !clock && !seconds {
 		return false
 	}
-	l.text, l.headed = rest, true
+	if l.text, l.headed = rest, true; strings.HasPrefix(rest, "[") {
+		l.component()
+	}
 	return true
+}
+
+// component is what Docker Desktop writes behind the time: "[VpnKit   ][Error  ] ".
+func (l *line) component() {
+	name, rest, ok := strings.Cut(l.text, "][")
+	level, text, closed := strings.Cut(rest, "] ")
+	level = strings.TrimSpace(level)
+	if _, known := levels[strings.ToUpper(level)]; !ok || !closed || !known || len(name) > 32 {
+		return
+	}
+	l.level(lower(level))
+	l.text = text
 }
 
 // marked is the mark of a level that build servers put before a line:

@@ -15,6 +15,7 @@ type line struct {
 	caller  bool   // with the function or source file that wrote it, which no container engine adds
 	bad     bool   // its level says that it is an error
 	warns   bool   // its level says that it is a warning
+	calm    bool   // its level says that it is neither
 	headed  bool   // it had a header of its own, so it continues nothing
 	name    string // of the container whose log it is, which some tools put before each line
 	times   int    // 1, more if a note says so
@@ -282,6 +283,7 @@ func (l *line) klog() bool {
 	}
 	l.text, l.source, l.headed = s[end+2:], file, true
 	l.bad = l.bad || i >= 0 && (s[0] == 'E' || s[0] == 'F')
+	l.calm = i >= 0 && s[0] == 'I' && !strings.Contains(l.text, " err=")
 	l.warns = l.warns || i >= 0 && s[0] == 'W' || strings.Contains(l.text, " err=") && !strings.Contains(l.text, " err=<nil>")
 	return true
 }

@@ -59,7 +59,7 @@ func (r *record) isError() bool {
 	switch {
 	case r.bad || r.warns || strings.HasPrefix(r.low, "error: "):
 		return true
-	case !known:
+	case !known || r.calm && !strings.Contains(r.low, "error"):
 		return false
 	case r.program != "" || isOfTool(r.text) || hasPrefix(r.low, beginnings):
 		return true

@@ -18,6 +18,7 @@ type record struct {
 	caller  bool // with the function or source file that wrote it
 	bad     bool // its level says that it is an error
 	warns   bool
+	calm    bool // its level says that it is neither
 	times   int
 }
 
@@ -105,7 +106,7 @@ func indentation(text []byte) int {
 func (l *line) record(last int) record {
 	l.unwrap()
 	text := completed(unescape(withoutEntities(l.text)))
-	return record{no: l.no, last: last, text: text, low: withoutLayers(lower(text)), program: l.program, source: l.source, fields: l.fields, caller: l.caller || hasWord(l.name, storageWords), bad: l.bad, warns: l.warns, times: l.times}
+	return record{no: l.no, last: last, text: text, low: withoutLayers(lower(text)), program: l.program, source: l.source, fields: l.fields, caller: l.caller || hasWord(l.name, storageWords), bad: l.bad, warns: l.warns, calm: l.calm, times: l.times}
 }
 
 // sameName takes the name off a line that goes on with a line of that name.
@@ -158,17 +159,8 @@ func (w window) continues(open, next *line, distance int) (glue string, ok bool)
 	if open.full && !starts(text) {
 		return "", true
 	}
-	if w.wraps && w.isWrapped(open, next, text) && !starts(text) {
-		return " ", true
-	}
-	if w.isCut(open, next) && !starts(text) {
-		if spaced := next.text[0] == ' ' && !w.isFull(open.columns()) && open.columns() != open.wrap; spaced || strings.HasSuffix(open.text, ":") && isLetter(next.text[0]) || leading(text, isHex) == 64 && isLetter(open.text[len(open.text)-1]) {
-			return " ", true // a space is behind a colon, and before an id
-		}
-		return strings.Repeat(" ", min(open.spaces, 1)), true
-	}
-	if w.isWrapped(open, next, text) && !starts(text) {
-		return " ", true
+	if glue, ok := w.brokenOff(open, next, text); ok {
+		return glue, true
 	}
 	if valueIsOpen(open.text) {
 		return "\n", true

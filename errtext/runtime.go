@@ -32,7 +32,7 @@ var kubeletFiles = []string{
 // kubeletWords are in what kubelet prints in its log and in events.
 var kubeletWords = []string{
 	"from runtime service failed", "pleg is not healthy", "error syncing pod", "orphaned pod", "unmountvolume.", "mountvolume.", "mapvolume.", "failed for volume \"", "operation for \"", "nodenotready", "kubeletnotready", "stopped posting node status", "failedkillpod", "failedmount", "failedunmount", "failedcreatepodsandbox", "failed create pod sandbox",
-	"failed to \"startcontainer\"", "failed to \"killcontainer\"", "failed to \"killpodsandbox\"", "failed to \"createpodsandbox\"", "unable to attach or mount volumes", "unable to mount volumes for pod", "error killing pod", "container runtime is down", "skipping pod synchronization", "runpodsandbox from", "failed to clean up pod", "failed to remove pod volumes", "failed to cleanup volumes", "syncpod", "poduid=",
+	"failed to \"startcontainer\"", "failed to \"killcontainer\"", "failed to \"killpodsandbox\"", "failed to \"createpodsandbox\"", "unable to attach or mount volumes", "unable to mount volumes for pod", "error killing pod", "container runtime is down", "skipping pod synchronization", "runpodsandbox from", "failed to clean up pod", "failed to remove pod volumes", "failed to cleanup volumes", "syncpod", "poduid=", `containerid={"type":"`,
 	"kubelethas", "kubelet config", "liveness probe failed", "readiness probe failed", "startup probe failed", " probe errored", "status is now: node", "failed to create pod sandbox", "failed to start sandbox container", "failed to run kubelet", "kubelet cgroup driver",
 }
 

@@ -1,6 +1,7 @@
 package errtext
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -35,6 +36,20 @@ func TestSieve(t *testing.T) {
 	for _, text := range []string{"", "b", "bu", "bus", "busy", "xbusy", "er", "terr", "not", "not ", "this is not it", "umount: /x: 目标忙", "目标", strings.Repeat("bus", 99)} {
 		if _, want := hasAny(text, phrases...); s.in(text) != want {
 			t.Errorf("%q: %v, want %v", text, !want, want)
+		}
+	}
+}
+
+// What passes over quiet lines soon passes over none that a rule reads.
+func TestTellingWords(t *testing.T) {
+	for _, r := range slices.Concat(certain, noLeaks, likely, rest) {
+		for _, p := range r.any {
+			if tellingWords().in(p) {
+				continue
+			}
+			if len(r.with) == 0 || slices.ContainsFunc(r.with, func(w string) bool { return !tellingWords().in(w) }) {
+				t.Errorf("%q is passed over", p)
+			}
 		}
 	}
 }

@@ -193,6 +193,7 @@ var badLevels = []string{"error", "fatal", "panic", "eror", "crit"}
 func (l *line) level(name string) {
 	l.bad = l.bad || contains(badLevels, name)
 	l.warns = l.warns || name == "warning" || name == "warn"
+	l.calm = name == "info" || name == "debug" || name == "trace"
 }
 
 // fromFields unwraps logfmt, as logrus writes it: time= level= msg="..." error="..."

@@ -1,6 +1,10 @@
 package errtext
 
-import "strings"
+import (
+	"slices"
+	"strings"
+	"sync"
+)
 
 // A verdict is what the words of a record say happened.
 type verdict struct {
@@ -21,7 +25,7 @@ type rule struct {
 // judge finds the verdict of a record. The first rule that matches decides, so
 // what is certain stands before what is likely.
 func judge(low string) (verdict, bool) {
-	if !stems().in(low) {
+	if !tellingWords().in(low) {
 		return verdict{}, false
 	}
 	if v, ok := certainRules.first(low); ok {
@@ -86,11 +90,28 @@ func first(rules []rule, low string) (verdict, bool) {
 	return verdict{}, false
 }
 
-// stems are in every text that a rule reads, so that the quiet lines of a log
-// are passed over soon. A text that is not ASCII may be in any language.
-var stems = lazySieve(append([]string{
+// stems are in most texts that a rule reads, so that the quiet lines of a log are
+// passed over soon.
+var stems = []string{
 	"busy", "fail", "err", "can", "able", "not ", "time", "oom", "kill", "memory cgroup", "mems_allowed", "zombie", "defunct", "use", "thin", "pool", "refuse", "denied", "invalid", "deadline", "block", "reject", "unexpected", "fatal", "conflict", "mount", "fork", "exhaust", "limit", "process", "space", "device", "stuck", "hung", "lock", "reserved", "progress", "still", "wait", "stale", "host", "empty", "permission", "pleg", "closed", "already", "full", "stall", "low on", "medium", "active", "exclusiv", "sigterm", "resource", "pod", "abort", "shut", "corrupt", "memory", "down", "exist", "session", "read-only", "pressure", "stopped", "notready", "job is running", "long time",
-}, busyAbroad...))
+}
+
+// tellingWords has the stems, and the phrases of rules that have none of them. A text
+// that is not ASCII may be in any language.
+var tellingWords = sync.OnceValue(func() *sieve {
+	known, all := newSieve(stems), append(slices.Clone(stems), busyAbroad...)
+	for _, r := range slices.Concat(certain, noLeaks, likely, rest) {
+		if without := func(p string) bool { return !known.in(p) }; len(r.with) > 0 && !slices.ContainsFunc(r.with, without) {
+			continue // it needs a word that has one
+		}
+		for _, p := range r.any {
+			if !known.in(p) {
+				all = append(all, p)
+			}
+		}
+	}
+	return newSieve(all)
+})
 
 // failed is what every error says in one way or the other.
 var failed = []string{"fail", "error", "cannot", "can't", "could not", "couldn't", "unable", "not ", "refused", "denied", "invalid", "timed out", "timeout", "warning", "deadline", "blocked", "rejected", "unexpected", "fatal", "panic", "abort", "conflict", "no such"}

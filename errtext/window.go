@@ -80,4 +80,25 @@ func (w window) isWrapped(open, next *line, text string) bool {
 	return lastWord != "" && (contains(cutWords, word) && contains(cutWords, lastWord) || leading(word, isHex) == 64 || text[0] == '"')
 }
 
+// brokenOff tells that a window broke open's sentence where next begins, and what
+// is put between them.
+func (w window) brokenOff(open, next *line, text string) (glue string, ok bool) {
+	if starts(text) {
+		return "", false
+	}
+	if w.wraps && w.isWrapped(open, next, text) {
+		return " ", true
+	}
+	if w.isCut(open, next) {
+		if spaced := next.text[0] == ' ' && !w.isFull(open.columns()) && open.columns() != open.wrap; spaced || strings.HasSuffix(open.text, ":") && isLetter(next.text[0]) || leading(text, isHex) == 64 && isLetter(open.text[len(open.text)-1]) {
+			return " ", true // a space is behind a colon, and before an id
+		}
+		return strings.Repeat(" ", min(open.spaces, 1)), true
+	}
+	if w.isWrapped(open, next, text) {
+		return " ", true
+	}
+	return "", false
+}
+
 func firstWord(s string) string { return s[:leading(s, func(c byte) bool { return c != ' ' })] }
