@@ -10,7 +10,7 @@ var notContainers = []string{
 
 // Words before an id that make it a container's or say that it is none.
 var (
-	containerWords = []string{"container", "containers", "containerid", "container_id", "containerd", "filesystem", "sandbox", "podsandboxid", "sandboxid", "task", "shim"}
+	containerWords = []string{"container", "containers", "containerid", "container_id", "containerd", "filesystem", "rootfs", "sandbox", "podsandboxid", "sandboxid", "task", "shim"}
 	otherWords     = []string{"layer", "layers", "device", "image", "snapshot", "volume", "network", "endpoint", "digest", "blob", "diff", "parent", "base", "dataset", "exec", "key", "process", "commit", "checkpoint", "execid", "image_id", "mount", "umount", "dm", "lv"}
 	linkWords      = []string{"for", "of", "with", "id", "the", "by", "ids", "named", "name", "is", "from", "in", "root"}
 )

@@ -22,7 +22,7 @@ var rest = []rule{
 	{verdict: verdict{family: Other, cause: "a file system is full, or a limit of mounts, watches or inodes is reached"},
 		any: []string{"no space left on device", "enospc", "disk quota exceeded"}},
 	{verdict: verdict{family: OOM, cause: "the kernel has no memory for it: a limit is reached, or the process that must make it is dying"},
-		any: []string{"cannot allocate memory", "enomem", "out of memory", "oom", "signal: killed", "memory limit reached"}, with: failed, not: append([]string{"room", "zoom", "oom_score"}, noOOM...)},
+		any: []string{"cannot allocate memory", "unable to allocate memory", "page allocation failure", "enomem", "out of memory", "oom", "signal: killed", "memory limit reached"}, with: failed, not: append([]string{"room", "zoom", "oom_score"}, noOOM...)},
 	{verdict: verdict{family: OOM, cause: "a program reached its own limit of memory; the kernel killed nothing"},
 		any: []string{"outofmemoryerror", "heap out of memory"}},
 	{verdict: verdict{family: Other, cause: "a network device still has users: a socket or route in a network namespace"},
