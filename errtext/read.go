@@ -150,7 +150,9 @@ func (r *record) event() (Event, verdict, bool) {
 	if p, ok := devPath(r.low, v.at); ok && v.family == RuntimeHang {
 		e.Device = r.text[p.start:p.end]
 	}
-	if vagueOnly := v.cause == vague.cause || v.cause == unknownBusy; vagueOnly && e.Runtime == "" && e.Container == "" && e.Path == "" && e.Device == "" && e.PodUID == "" {
+	nothing := e.Runtime == "" && e.Container == "" && e.Path == "" && e.Device == "" && e.PodUID == ""
+	stranger := r.program != "" && programs[r.program] == "" && v.cause == unconnected
+	if vagueOnly := v.cause == vague.cause || v.cause == unknownBusy; nothing && (vagueOnly || stranger) {
 		return e, v, false
 	}
 	return e, v, true

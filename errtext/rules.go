@@ -3,6 +3,9 @@ package errtext
 // slow is the cause of most timeouts.
 const slow = "the runtime, or a layer below it, did not answer in time"
 
+// unconnected is the cause of what each program with a connection says.
+const unconnected = "the daemon does not listen or closes the connection"
+
 // noOOM are what a container's state and settings have of memory.
 var noOOM = []string{`oomkilled":false`, `oomkilled": false`, "oomkilled: false", "oomkilled=false", "oom_score_adj: ", "oom score"}
 
@@ -104,13 +107,13 @@ var likely = []rule{
 	{verdict: verdict{family: RuntimeHang, cause: "the server of a network file system does not answer, and whoever uses it waits in the kernel"},
 		any: []string{"nfs: server ", "lockd: server ", "cifs: vfs: ", "cifs vfs: "}, with: []string{"not responding", "has not responded"}},
 	{verdict: verdict{family: RuntimeHang, cause: slow},
-		any: []string{"deadline exceeded", "has not responded for ", "did not start before the specified timeout", "pleg is not healthy", "pleg was last seen active", "deadlineexceeded", "timed out", "stop-sigterm", "timeout exceeded", "timeout expired", "timeout waiting", "timeout after", "timeout of", "timeout was reached", "timeout was exceeded", ": timeout", "not responding", "unresponsive", "result 'timeout'", "hung", "stuck", "stopped posting node status", "took too long", "waiting for connection", "still running after", "stop job is running", "commands to complete", "timeout for volume", "start job is running", "is taking a long time"}, not: []string{"interrupt took"}},
+		any: []string{"deadline exceeded", "has not responded for ", "did not start before the specified timeout", "pleg is not healthy", "pleg was last seen active", "deadlineexceeded", "timed out", "stop-sigterm", "timeout exceeded", "timeout expired", "timeout waiting", "timeout after", "timeout of", "timeout was reached", "timeout was exceeded", ": timeout", "not responding", "unresponsive", "result 'timeout'", "hung", "stuck", "stopped posting node status", "too long to complete", "waiting for connection", "still running after", "stop job is running", "commands to complete", "timeout for volume", "start job is running", "is taking a long time"}, not: []string{"interrupt took"}},
 	{verdict: verdict{family: Other, cause: "the client stopped waiting for a container that was not started: the error before it says why"},
 		any: []string{"error waiting for container: context cancel"}},
 	{verdict: verdict{family: RuntimeHang, cause: "an earlier request about the same container never ended"},
 		any: []string{"is reserved for", "name is reserved", "removal of container", "already in progress"}},
 	{verdict: verdict{family: RuntimeHang, cause: "the container's processes do not die, or their end is not noticed"},
-		any: []string{"did not receive an exit event", "failed to exit within", "did not exit within", "could not kill", "cannot kill container", "failed to kill", "unable to kill", "cannot stop container", "failed to stop container", "given pids did not die", "given pid did not die", "failed to stop sandbox", "stop container", "kill container", "container still running", "container not stopped", "failed to terminate", "failed to stop after"}, with: failed},
-	{verdict: verdict{family: RuntimeHang, cause: "the daemon does not listen or closes the connection"},
+		any: []string{"did not receive an exit event", "failed to exit within", "did not exit within", "could not kill", "cannot kill container", "failed to kill", "unable to kill", "cannot stop container", "failed to stop container", "given pids did not die", "given pid did not die", "failed to stop sandbox", "stop container", "kill container", "container still running", "container not stopped", "failed to terminate", "failed to stop after"}, with: failed, not: []string{"no such container"}},
+	{verdict: verdict{family: RuntimeHang, cause: unconnected},
 		any: []string{"cannot connect to the docker daemon", "connect to docker daemon", "connection is closing", "is the docker daemon running", "connection refused", "transport is closing", "error while dialing", "container runtime is down", "runtime status check may not have completed", "ttrpc: closed", "ttrpc: server closed", "containerd is not running", "failed to dial", "connection reset by peer", "context canceled", "context cancelled", "server is not initialized yet", "cannot connect to podman", "connection closed", "error during connect: ", "connection is unavailable", "code = unavailable"}},
 }

@@ -208,7 +208,7 @@ func busy(low string) (verdict, bool) {
 	}
 	v := verdict{at: at}
 	switch {
-	case onDevice && !(path && attachedMount(low, at)):
+	case onDevice && !(path && (attachedMount(low, at) || busyPathBehind(low, at))):
 		v.family, v.cause = DeviceBusy, "the device is held: by a mount in some mount namespace, a device on top of it, or an open file"
 		if _, exclusive := hasAny(low[device:], "exclusively", "exclusive access"); exclusive {
 			v.noLeak = "an open that wants the device alone was refused; a partition, volume or array on top of it does that, too"
