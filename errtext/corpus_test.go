@@ -136,4 +136,4 @@ func TestPasted(t *testing.T) {
 
 const criLine = "2020-01-01T00:00:00.000000000Z stderr F "
 
-var corpora = []string{"errors.jsonl", "own.jsonl", "own2.jsonl", "held.jsonl", "mounts.jsonl", "own3.jsonl", "own4.jsonl", "own5.jsonl", "own6.jsonl"}
+var corpora = []string{"errors.jsonl", "own.jsonl", "own2.jsonl", "held.jsonl", "mounts.jsonl", "own3.jsonl", "own4.jsonl", "own5.jsonl", "own6.jsonl", "own7.jsonl"}
