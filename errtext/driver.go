@@ -61,7 +61,7 @@ func driverOf(low, runtime string) string {
 		words  []string
 	}{
 		{"fuse-overlayfs", []string{"fuse-overlayfs"}},
-		{"zfs", []string{"dataset is busy", "zfs destroy", "zfs unmount", "/zfs ", "zfs umount", "cannot destroy '"}},
+		{"zfs", []string{"dataset is busy", "zfs destroy", "zfs unmount", "/zfs ", "zfs umount", "cannot destroy '", "not currently mounted"}},
 		{"btrfs", []string{"btrfs"}},
 		{"rbd", []string{"rbd:", "/dev/rbd", "io/rbd", "io~rbd", "rbd.csi.ceph.com", "rbd image", "rbd unmap", "rbd map", "rbd-", "librbd", "rbd device", " rbd "}},
 	} {

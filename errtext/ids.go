@@ -105,6 +105,9 @@ func pathIDWeight(before string, n int) int {
 		if _, layer := hasAny(dirs, "/overlay2/", "/overlay/", "/aufs/", "/subvolumes/", "/volumes/", "/plugins/"); layer || !strings.HasPrefix(dirs, "/") {
 			return 0 // below a layer's directory, or a dataset's name
 		}
+		if _, runtime := hasAny(dirs, "contain", "docker", "moby", "balena", "k8s", "kube", "/cri", "runc", "crun", "runsc", "youki", "kata", "/vc/", "cgroup", "libpod", "podman", "sandbox", "rootfs", "shim", "exits"); !runtime {
+			return 0 // any program may name a directory by a digest
+		}
 		return 2
 	}
 	return 0
