@@ -65,16 +65,18 @@ func (c copied) tables(t *testing.T) string {
 	var all strings.Builder
 	for _, pid := range append([]int{c.pid, os.Getpid()}, c.foreign...) {
 		fmt.Fprintf(&all, "process %d\n", pid)
-		for _, m := range c.table(t, pid) {
+		for _, m := range table(t, pid, c.has) {
 			fmt.Fprintf(&all, "%+v\n", m)
 		}
 	}
 	return all.String()
 }
 
-// table are the mounts of a process as the kernel writes them, without those of other
-// trials: these come and go in the machine's own namespace, and a copy of one goes with its directory.
-func (c copied) table(t *testing.T, pid int) []mounts.Mount {
+func (c copied) has(m mounts.Mount) bool { return strings.HasPrefix(m.MountPoint, c.dir+"/") }
+
+// table are the mounts of a process as the kernel writes them, ours and the machine's. Those of other
+// trials come and go in the machine's own namespace, and a copy of one goes with its directory.
+func table(t *testing.T, pid int, ours func(mounts.Mount) bool) []mounts.Mount {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
 	if err != nil {
@@ -85,14 +87,14 @@ func (c copied) table(t *testing.T, pid int) []mounts.Mount {
 		t.Fatal(err)
 	}
 	return slices.DeleteFunc(all, func(m mounts.Mount) bool {
-		return strings.HasPrefix(m.MountPoint, os.TempDir()+"/") && !strings.HasPrefix(m.MountPoint, c.dir+"/")
+		return strings.HasPrefix(m.MountPoint, os.TempDir()+"/") && !ours(m)
 	})
 }
 
 // mounts are those of the copy, by their unique ids if the kernel has such.
 func (c copied) mounts(t *testing.T) (all []Mount) {
 	t.Helper()
-	for _, m := range c.table(t, c.pid) {
+	for _, m := range table(t, c.pid, c.has) {
 		all = append(all, Mount{uint64(m.ID), m.MountPoint})
 	}
 	return all
