@@ -116,7 +116,7 @@ func TestMutants(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := initProgram{name: name, path: m.build(t, name)}
+			p := initProgram{name: name, path: m.build(t, name), mutant: true}
 			for _, b := range fail[name] {
 				t.Run(b.name, func(t *testing.T) {
 					t.Parallel()
