@@ -54,7 +54,7 @@ type initProgram struct {
 	path string // of the file
 	arm  bool   // for arm64, on amd64
 
-	mutant bool // it is broken
+	mutant bool // it is broken, or known not to do it
 }
 
 const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

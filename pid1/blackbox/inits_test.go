@@ -75,8 +75,8 @@ func TestPeers(t *testing.T) {
 				}
 				t.Run(b.name, func(t *testing.T) {
 					t.Parallel()
-					err := b.judge(t, initProgram{name: dialect, path: path}, dialect)
 					why, differs := b.differs[dialect]
+					err := b.judge(t, initProgram{name: dialect, path: path, mutant: differs}, dialect)
 					switch {
 					case err != nil && !differs:
 						t.Error(err)
