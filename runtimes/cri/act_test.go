@@ -118,6 +118,7 @@ func TestActs(t *testing.T) {
 			if tt.actor == nil {
 				tt.actor = new(actor)
 			}
+			tt.actor.acts = nil // those of a run before
 			socket := runtimestest.GRPC(t, tt.actor.register)
 			if tt.wait == 0 {
 				tt.wait = time.Minute
