@@ -114,8 +114,8 @@ func draining() []behaviour {
 				if err := after(15)(r); err != nil {
 					return err
 				}
-				// Two of a kind that are pending are one.
-				if err := r.until("taking of the first", func() bool { return !pending(r.pid(), 15) }); err != nil {
+				// Two of a kind that are pending, or in the runtime's queue, are one.
+				if err := r.until("a Go child", r.asks); err != nil {
 					return err
 				}
 				return r.signal(15)
