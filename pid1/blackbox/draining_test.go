@@ -111,7 +111,13 @@ func draining() []behaviour {
 			do: within(after(15), 1900*time.Millisecond, slack), broken: []string{"no-delay"}},
 		{name: "a second stop signal ends the delay", in: []string{own}, flags: map[string][]string{"": {"--drain-delay", "20s"}}, sh: "trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done", code: 3,
 			do: within(func(r *run) error {
-				if err := after(15)(r); err != nil {
+				if err := r.line("ready"); err != nil {
+					return err
+				}
+				if err := r.until("end of the Go child that made the main child", func() bool { return !r.asks() }); err != nil {
+					return err
+				}
+				if err := r.signal(15); err != nil {
 					return err
 				}
 				// Two of a kind that are pending, or in the runtime's queue, are one.
