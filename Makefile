@@ -35,7 +35,7 @@ test: ## everything: lint, unit, race, root-only, a private dockerd and containe
 	$(MAKE) lint
 	scripts/test.sh
 
-test-vm: ## the tests of scripts/vm/tests.txt on Debian's 6.1 kernel, in an emulator
+test-vm: ## the tests of scripts/vm/tests-*.txt on Debian's 6.1 and 6.12 kernels, in an emulator
 	scripts/vm.sh
 
 lint: ## gofmt, vet, staticcheck

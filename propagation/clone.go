@@ -4,10 +4,12 @@ package propagation
 // unbindable ones too.
 //
 // If the new namespace has another owner, shared mounts become slaves of what they were copied
-// from, and all but the root are locked. Else all is kept but, since Linux 6.17, the unbindable flag. What systemd and
-// container runtimes make of it comes after: [Table.Make] with rslave, rshared or rprivate.
+// from, and all but the root are locked. Else all is kept but, on Linux 6.17 and 6.18, the unbindable
+// flag: 7.2 keeps it as 6.12 did, which is the verdict's Old. What systemd and container runtimes
+// make of it comes after: [Table.Make] with rslave, rshared or rprivate.
 //
-// Source: mount_namespaces(7); Linux 6.18 fs/namespace.c, copy_mnt_ns and copy_tree.
+// Source: mount_namespaces(7); Linux 6.18 fs/namespace.c, copy_mnt_ns and copy_tree; the behaviour
+// of 6.1.192, 6.12.117, 6.17.13, 6.18.44 and 7.2.12.
 func (t *Table) Clone(from uint64, to Namespace) Verdict {
 	old := Effect{Namespace: []Namespace{to}}
 	d := t.draft()

@@ -20,6 +20,7 @@ type host struct {
 	home, proc int  // open files: the namespace, and /proc
 	guess      bool // locks that cannot be known
 	old        bool // the kernel unmounts as before 6.17
+	keeps      bool // it keeps the unbindable flag in a new namespace
 	classic    bool // it has mountinfo alone
 	spaces     []openSpace
 	held       map[uint64]bool

@@ -106,7 +106,7 @@ func (h *host) check(call step, res *result) error {
 	}
 	v := before.predict(call)
 	e := v.New
-	if h.old {
+	if call.verb != "=" && h.old || call.verb == "=" && h.keeps {
 		e = v.Old
 	}
 	errno := h.act(call)

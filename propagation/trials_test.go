@@ -67,7 +67,7 @@ func obey(o order) error {
 		return err
 	}
 	h.classic = h.classic || o.Classic
-	if h.old, err = h.isOld(); err != nil {
+	if err := h.learn(); err != nil {
 		return err
 	}
 	r := report{Skipped: map[string]int{}, Counts: map[string]int{}}
@@ -132,25 +132,11 @@ func (r *report) take(h *host, tr trial, res result) {
 	}
 }
 
-// isOld asks the kernel which rule it unmounts by: a copy under an overmount, on a nested mount.
-func (h *host) isOld() (bool, error) {
-	tr, err := parseTrial("A tmpfs p; A tmpfs p/v; B=A; B private p/v; B tmpfs p/v; A umount-l p")
+// learn finds out what kind of kernel this is.
+func (h *host) learn() error {
+	w, err := h.topology("A tmpfs p; A tmpfs p/v; B=A; B private p/v; B tmpfs p/v; A umount-l p")
 	if err != nil {
-		return false, err
-	}
-	defer h.end()
-	if err := h.begin(); err != nil {
-		return false, err
-	}
-	for _, s := range tr.setup {
-		h.prepare(s)
-		if errno := h.act(s); errno != 0 {
-			return false, fmt.Errorf("%s: %w", s, errno)
-		}
-	}
-	w, err := h.read()
-	if err != nil {
-		return false, err
+		return err
 	}
 	left := 0 // in B: the copy of p and the overmount, or that alone
 	for _, m := range w.mounts {
@@ -158,7 +144,33 @@ func (h *host) isOld() (bool, error) {
 			left++
 		}
 	}
-	return left == 1, nil
+	h.old = left == 1
+	if w, err = h.topology("A tmpfs p; A unbindable p; B=A"); err != nil {
+		return err
+	}
+	for _, m := range w.mounts {
+		h.keeps = h.keeps || w.name(m.Namespace) == "B" && m.Unbindable
+	}
+	return nil
+}
+
+// topology makes a topology and reads it.
+func (h *host) topology(text string) (*world, error) {
+	tr, err := parseTrial(text)
+	if err != nil {
+		return nil, err
+	}
+	defer h.end()
+	if err := h.begin(); err != nil {
+		return nil, err
+	}
+	for _, s := range tr.setup {
+		h.prepare(s)
+		if errno := h.act(s); errno != 0 {
+			return nil, fmt.Errorf("%s: %w", s, errno)
+		}
+	}
+	return h.read()
 }
 
 // The examples come true on this kernel, by whichever tables.

@@ -40,7 +40,7 @@ func TestJudge(t *testing.T) {
 			if err := os.WriteFile(names, []byte(list), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.Command("awk", "-f", "../../scripts/vm/judge.awk", names, "-")
+			cmd := exec.Command("awk", "-v", "release=6.1", "-f", "../../scripts/vm/judge.awk", names, "-")
 			cmd.Stdin = strings.NewReader(tt.console)
 			out, err := cmd.CombinedOutput()
 			if (err == nil) != (tt.want == "") || !strings.Contains(string(out), tt.want) {

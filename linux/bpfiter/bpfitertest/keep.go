@@ -183,7 +183,7 @@ func gather(at string) error {
 // leave ends the first thread, on which Main is; another one has to speak.
 func leave(p Process) error {
 	go say(p)
-	unix.Syscall(unix.SYS_EXIT, 0, 0, 0) // no raw one: the scheduler must take back the thread's processor, which may be the only one
+	unix.Syscall(unix.SYS_EXIT, 0, 0, 0) // no raw one: with it an only processor would be lost to say
 	return errors.New("still there")
 }
 

@@ -7,6 +7,7 @@ package bpf
 import (
 	_ "embed"
 	"errors"
+	"math/rand/v2"
 	"unsafe"
 
 	"sexton.dev/linux/mounts"
@@ -22,6 +23,7 @@ type Mount struct {
 	// Root and Point say which directories the mount's root and its mount point are. They
 	// are the kernel's addresses: two that are equal are the same, as long as that is there.
 	Root, Point uint64
+	Source      uint64 // the same for the same text, of less than 255 bytes; 0 if not asked for
 
 	OldID, OldParent uint32
 	device           uint32
@@ -55,25 +57,32 @@ type Reader struct {
 	*program
 	answer     *answer
 	unbindable uint32
-	peers      uint64 // 1: tell them
+	also       Also
 	event      uint64 // of the namespace that was read last, as it was then
 }
 
-// Open loads the program, which tells of a mount how it propagates if peers is true: that
-// takes a quarter more time. It fails as [Tasks] does.
-func Open(peers bool) (*Reader, error) {
+// Also is what is told of a mount, besides: each takes a quarter more time.
+type Also uint64
+
+// What can be told, as src/mounts.c has it.
+const (
+	Peers   Also = 1 << iota // how it propagates
+	Sources                  // which have the same source
+)
+
+// Open loads the program. It fails as [Tasks] does.
+func Open(also Also) (*Reader, error) {
 	at, err := kernelLayout()
 	if err != nil {
 		return nil, err
 	}
+	at.Seed = rand.Uint64() // so who mounts cannot find two sources with one number
 	p, err := load(object, "tells", &at.fields, unsafe.Sizeof(answer{}))
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{program: p, answer: (*answer)(unsafe.Pointer(unsafe.SliceData(p.memory))), unbindable: at.unbindable}
-	if peers {
-		r.peers = 1
-	}
+
+	r := &Reader{program: p, answer: (*answer)(unsafe.Pointer(unsafe.SliceData(p.memory))), unbindable: at.unbindable, also: also}
 	return r, nil
 }
 
@@ -149,7 +158,7 @@ func (r *Reader) pass(namespace int, all []Mount) ([]Mount, error) {
 
 // read has the program tell one page of mounts.
 func (r *Reader) read(namespace int, after uint64) error {
-	if returned, err := r.run([3]uint64{uint64(namespace), after, r.peers}); err != nil || returned == 0 {
+	if returned, err := r.run([3]uint64{uint64(namespace), after, uint64(r.also)}); err != nil || returned == 0 {
 		return err
 	}
 	return errors.New("the BPF program found no mount namespace")

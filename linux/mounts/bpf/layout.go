@@ -15,11 +15,12 @@ type layout struct {
 
 // fields are bytes from the beginning of each struct: the constant "at" of src/mounts.c.
 type fields struct {
-	TaskFiles, FilesFDT, FDTMax, FDTFD, FileInode, InodePrivate           uint32
-	NSCommon, NSRoot, NSMounts, NSEvent, NSCount                          uint32
-	Node, Parent, Point, Root, SB, ID, Unique, Group, Master, Propagation uint32
-	SBDevice, SBMagic                                                     uint32
-	Place, PlaceSize, IDs, IDsSize, Super, SuperSize                      uint32
+	TaskFiles, FilesFDT, FDTMax, FDTFD, FileInode, InodePrivate                   uint32
+	NSCommon, NSRoot, NSMounts, NSEvent, NSCount                                  uint32
+	Node, Parent, Point, Root, SB, ID, Unique, Group, Master, Propagation, Source uint32
+	SBDevice, SBMagic                                                             uint32
+	Place, PlaceSize, IDs, IDsSize, Super, SuperSize                              uint32
+	Seed                                                                          uint64
 }
 
 // kernelLayout reads it from the types of the kernel that runs.
@@ -73,7 +74,7 @@ func (l *layout) all() []field {
 		{&l.Node, "mount", "mnt_node"}, {&l.Parent, "mount", "mnt_parent"}, {&l.Point, "mount", "mnt_mountpoint"},
 		{&l.ID, "mount", "mnt_id"}, {&l.Unique, "mount", "mnt_id_unique"}, {&l.Group, "mount", "mnt_group_id"}, {&l.Master, "mount", "mnt_master"},
 		{&l.Root, "vfsmount", "mnt_root"}, {&l.SB, "vfsmount", "mnt_sb"}, {&l.Propagation, "vfsmount", "mnt_flags"},
-		{&l.SBDevice, "super_block", "s_dev"}, {&l.SBMagic, "super_block", "s_magic"},
+		{&l.Source, "mount", "mnt_devname"}, {&l.SBDevice, "super_block", "s_dev"}, {&l.SBMagic, "super_block", "s_magic"},
 	}
 }
 

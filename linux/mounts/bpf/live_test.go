@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { mountstest.Main(m) }
 func open(t testing.TB) *Reader {
 	t.Helper()
 	hosttest.NeedsRoot(t)
-	r, err := Open(true)
+	r, err := Open(Peers | Sources)
 	hosttest.Needs(t, "bpf", err == nil, fmt.Sprint(err))
 	t.Cleanup(r.Close)
 	return r
@@ -349,7 +349,7 @@ func TestNoDescriptor(t *testing.T) {
 
 func BenchmarkOpen(b *testing.B) {
 	for b.Loop() {
-		r, err := Open(true)
+		r, err := Open(Peers | Sources)
 		hosttest.Needs(b, "bpf", err == nil, fmt.Sprint(err))
 		r.Close()
 	}

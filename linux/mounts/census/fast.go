@@ -29,6 +29,7 @@ type fastReader struct {
 	all     []mounts.Mount            // as ids
 	slice   timeslice.Slice
 	supers  superblocks
+	sources *sources
 	walked  []mounts.Unknown // what a walk could not find, see each
 
 	kernel   *kernelReader // nil: not worth its start, or noBPF says why not
@@ -49,7 +50,10 @@ func newFastReader(req Request) (*fastReader, error) {
 		return nil, err
 	}
 	r := &fastReader{req: req, own: own, outside: -1, known: map[uint64]mounts.Namespace{}, supers: superblocks{}, caller: statmount.NewCaller()}
-	if r.inode, err = nsfs.Inode(own); err != nil {
+	if r.inode, err = nsfs.Inode(own); err == nil {
+		r.sources, err = newSources(req)
+	}
+	if err != nil {
 		r.close()
 		return nil, err
 	}
@@ -61,6 +65,7 @@ func (r *fastReader) close() {
 	if r.kernel != nil {
 		r.kernel.Close()
 	}
+	r.sources.close()
 	r.leave()
 }
 
@@ -73,7 +78,9 @@ func (r *fastReader) leave() {
 
 // pass reads the numbers of every mount of every namespace.
 func (r *fastReader) pass(ctx context.Context) ([]mounts.Namespace, error) {
-	r.begin()
+	if err := r.begin(ctx); err != nil {
+		return nil, err
+	}
 	spaces, err := r.namespaces(ctx)
 	if err != nil {
 		return nil, err
@@ -161,7 +168,8 @@ func (r *fastReader) namespaces(ctx context.Context) ([]mounts.Namespace, error)
 	return spaces, nil
 }
 
-// identify returns a namespace without its mounts, of which the number is in Hidden.
+// identify returns a namespace without its mounts, of which the number is in Hidden, and
+// learns their sources where statmount does not tell them.
 func (r *fastReader) identify(fd int, info nsfs.Info) (ns mounts.Namespace, err error) {
 	ns, ok := r.known[info.ID]
 	if !ok {
@@ -175,6 +183,9 @@ func (r *fastReader) identify(fd int, info nsfs.Info) (ns mounts.Namespace, err 
 		r.known[info.ID] = ns
 	}
 	ns.Hidden = info.Mounts
+	if r.req.About != nil || r.withTexts() {
+		r.sources.learn(fd, &ns)
+	}
 	return ns, nil
 }
 
@@ -295,14 +306,23 @@ func (r *fastReader) numbers(ns, id uint64, m *mounts.Mount) (magic uint64, err 
 	return magic, err
 }
 
+// place reads the numbers of a mount and the strings that are its own.
+func (r *fastReader) place(ns, id uint64, m *mounts.Mount) (magic uint64, err error) {
+	_, magic, err = r.caller.Stat(ns, id, ofNumbers|statmount.Root|statmount.Point|statmount.Source, m)
+	if err == nil {
+		r.sources.complete(ns, m)
+	}
+	return magic, err
+}
+
 // whole reads the numbers and the strings of a mount. Where m is the mount of another
 // namespace at the same place, its texts are most likely the same, and are kept.
 func (r *fastReader) whole(ns, id uint64, m *mounts.Mount) (magic uint64, err error) {
-	*m = mounts.Mount{Root: m.Root, MountPoint: m.MountPoint}
-	if _, magic, err = r.caller.Stat(ns, id, ofNumbers|statmount.Root|statmount.Point, m); err != nil {
+	*m = mounts.Mount{Root: m.Root, MountPoint: m.MountPoint, Source: m.Source}
+	if magic, err = r.place(ns, id, m); err != nil {
 		return magic, err
 	}
-	from, err := r.supers.of(r.caller, ns, magic, m)
+	from, err := r.superOf(ns, magic, m)
 	if err == nil {
 		from.describe(m)
 	}
@@ -323,8 +343,5 @@ func (r *fastReader) unknown(c *Census) (out []mounts.Unknown) {
 			out = append(out, mounts.Unknown{What: fmt.Sprintf("%d mounts of mnt:[%d]", ns.Hidden, ns.Inode), Why: "the kernel counts them, but they are not below the root of the namespace"})
 		}
 	}
-	if known, err := statmount.Supported(); err == nil && r.req.strings() && known&statmount.Source == 0 {
-		out = append(out, mounts.Unknown{What: "sources and FUSE's subtypes", Why: "statmount tells them from Linux 6.13"})
-	}
-	return out
+	return append(out, r.sources.unknown()...)
 }

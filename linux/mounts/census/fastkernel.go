@@ -1,6 +1,7 @@
 package census
 
 import (
+	"context"
 	"errors"
 
 	"golang.org/x/sys/unix"
@@ -21,12 +22,24 @@ func (r *Request) few() int {
 	return fewMounts
 }
 
+// also is what the kernelReader has to tell, too.
+func (r *Request) also() (also bpf.Also) {
+	if r.About == nil {
+		also |= bpf.Peers
+	}
+	if r.Whole || r.About != nil && r.About.Asked != nil {
+		also |= bpf.Sources
+	}
+	return also
+}
+
 // begin begins a pass.
-func (r *fastReader) begin() {
+func (r *fastReader) begin(ctx context.Context) error {
 	r.met, r.early = 0, map[uint64]found{}
 	if r.kernel != nil {
 		r.kernel.forget()
 	}
+	return r.sources.begin(ctx)
 }
 
 // readEarly reads a namespace, whose file is open, in the kernel, if many mounts have been met.
@@ -75,7 +88,7 @@ func (r *fastReader) findTold(fd int, ns mounts.Namespace) (f found, ok bool) {
 // ready loads the program and reads our own namespace, which comes first: see forEach.
 func (r *fastReader) ready() (bool, error) {
 	if r.kernel == nil && r.noBPF == nil {
-		if r.kernel, r.noBPF = newKernelReader(r.req.About == nil); r.kernel != nil {
+		if r.kernel, r.noBPF = newKernelReader(r.req.also()); r.kernel != nil {
 			r.kernel.forget()
 		}
 	}
@@ -103,9 +116,9 @@ func (r *fastReader) learn(ns uint64, m *bpf.Mount, class int32) (t *told, err e
 		return t, nil
 	}
 	r.kernel.learned = append(r.kernel.learned, class)
-	_, magic, err := r.caller.Stat(ns, m.ID, ofNumbers|statmount.Root|statmount.Point, &t.Mount)
+	magic, err := r.place(ns, m.ID, &t.Mount)
 	if err == nil {
-		t.from, err = r.supers.of(r.caller, ns, magic, &t.Mount)
+		t.from, err = r.superOf(ns, magic, &t.Mount)
 	}
 	if err != nil {
 		return t, err

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sexton.dev/linux/mounts"
-	"sexton.dev/linux/mounts/statmount"
 )
 
 // A told is a mount as the last namespace had it at one place of its list: in a
@@ -72,15 +71,15 @@ func (r *fastReader) byNumbers(ns, id uint64, e *entry) error {
 }
 
 func (r *fastReader) byTexts(ns, id uint64, t *told, e *entry) error {
-	root, point, from := t.Root, t.MountPoint, t.from
-	_, magic, err := r.caller.Stat(ns, id, ofNumbers|statmount.Root|statmount.Point, &t.Mount)
+	root, point, source, from := t.Root, t.MountPoint, t.Source, t.from
+	magic, err := r.place(ns, id, &t.Mount)
 	if err == nil && (from == nil || from.of != superblock{t.Device(), t.Root, magic}) {
-		t.from, err = r.supers.of(r.caller, ns, magic, &t.Mount)
+		t.from, err = r.superOf(ns, magic, &t.Mount)
 	}
 	if err != nil {
 		return err
 	}
-	if t.from != from || t.Root != root || t.MountPoint != point {
+	if t.from != from || t.Root != root || t.MountPoint != point || t.Source != source {
 		t.judge(r.req.About)
 	}
 	*e = entryOf(&t.Mount)

@@ -10,8 +10,8 @@ import (
 )
 
 // A kernelReader has the numbers of mounts from the kernel's own tree, and tells which
-// have the same texts: a mount in a copy of a namespace has the same root, on the same
-// directory, on such a mount.
+// have the same texts: a mount in a copy of a namespace has the same root and source, on the
+// same directory, on such a mount.
 //
 // It goes by addresses, which the kernel may use again for something else, though not
 // while a mount is there. So what is found is right for a mount that stood still since
@@ -39,6 +39,7 @@ const (
 // A kin is what mounts have in common that have the same texts.
 type kin struct {
 	root, point uint64
+	source      uint64
 	on          int32 // the class of what it is mounted on; notListed of the root
 	device      mounts.Device
 	magic       uint32
@@ -50,8 +51,8 @@ type place struct {
 	class, parent int32
 }
 
-func newKernelReader(peers bool) (*kernelReader, error) {
-	r, err := bpf.Open(peers)
+func newKernelReader(also bpf.Also) (*kernelReader, error) {
+	r, err := bpf.Open(also)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +167,7 @@ func (k *kernelReader) parent(i int) int {
 
 func (k *kernelReader) class(i int, on int32) int32 {
 	m, was := &k.mounts[i], &k.places[i]
-	is := kin{m.Root, m.Point, on, m.Device(), m.Magic}
+	is := kin{m.Root, m.Point, m.Source, on, m.Device(), m.Magic}
 	if was.kin == is && was.class != notListed {
 		return was.class
 	}

@@ -182,7 +182,7 @@ func TestSameAsMountinfo(t *testing.T) {
 		hosttest.Until(t, 20*time.Second, "process "+pid+" has the same mounts by both", func() bool {
 			var n int
 			diff, n = bothOf(t, pid, inode)
-			return diff == "" && n >= 10
+			return diff == "" && n >= 5
 		})
 	}
 }

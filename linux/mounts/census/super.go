@@ -6,7 +6,7 @@ import (
 )
 
 // A superblock is what the strings of a file system depend on: some write the
-// mounted part into their source or options (NFS, btrfs). The magic number is
+// mounted part into their options (btrfs). The magic number is
 // for a device number that is used again while we read.
 type superblock struct {
 	device mounts.Device
@@ -19,35 +19,39 @@ func (s superblock) anyMagic() superblock { s.magic = 0; return s }
 
 // A super is what the strings of a superblock are, and by which mount they were read.
 type super struct {
-	of                    superblock
-	kind, source, options string
-	namespace, id         uint64
-	lives                 bool // that mount was there still at the end
+	of            superblock
+	kind, options string
+	namespace, id uint64
+	lives         bool // that mount was there still at the end
 }
 
 // superblocks keeps the strings that were read: they cost more than all the rest.
 type superblocks map[superblock]*super
 
-// superStrings are the fields that depend on the superblock alone.
-const superStrings = statmount.Device | statmount.Type | statmount.Subtype | statmount.Source | statmount.Super
-
-// of returns the strings of the superblock of a mount whose root is known.
-func (s superblocks) of(c *statmount.Caller, ns, magic uint64, m *mounts.Mount) (*super, error) {
+// superOf returns the strings of the superblock of a mount whose root is known.
+func (r *fastReader) superOf(ns, magic uint64, m *mounts.Mount) (*super, error) {
 	key := superblock{m.Device(), m.Root, magic}
-	from, ok := s[key]
+	from, ok := r.supers[key]
 	if !ok {
 		var told mounts.Mount
-		if _, _, err := c.Stat(ns, m.UniqueID, superStrings, &told); err != nil {
+		if err := r.superStrings(ns, m.UniqueID, &told); err != nil {
 			return nil, err
 		}
-		from = &super{of: key, kind: told.Type, source: told.Source, options: told.Super, namespace: ns, id: m.UniqueID}
-		s[key] = from
+		from = &super{of: key, kind: r.sources.kind(ns, m, told.Type), options: told.Super, namespace: ns, id: m.UniqueID}
+		r.supers[key] = from
 	}
 	return from, nil
 }
 
+// superStrings reads into m the fields that depend on the superblock of a mount.
+func (r *fastReader) superStrings(ns, id uint64, m *mounts.Mount) error {
+	const fields = statmount.Device | statmount.Type | statmount.Subtype | statmount.Super
+	_, _, err := r.caller.Stat(ns, id, fields, m)
+	return err
+}
+
 // describe fills the strings of a mount of the superblock.
-func (s *super) describe(m *mounts.Mount) { m.Type, m.Source, m.Super = s.kind, s.source, s.options }
+func (s *super) describe(m *mounts.Mount) { m.Type, m.Super = s.kind, s.options }
 
 // devices are the numbers of all.
 func (s superblocks) devices() (out []mounts.Device) {

@@ -62,8 +62,9 @@ func (r *fastReader) reread(ns *mounts.Namespace, torn map[superblock]bool) erro
 	kept := ns.Mounts[:0]
 	for _, m := range ns.Mounts {
 		if m.Type != "" && torn[superblock{m.Device(), m.Root, 0}] {
-			m.Type, m.Source, m.Super = "", "", ""
-			_, _, err := r.caller.Stat(ns.ID, m.UniqueID, superStrings, &m)
+			m.Type, m.Super = "", ""
+			err := r.superStrings(ns.ID, m.UniqueID, &m)
+			m.Type = r.sources.kind(ns.ID, &m, m.Type)
 			if errors.Is(err, unix.ENOENT) {
 				continue
 			}

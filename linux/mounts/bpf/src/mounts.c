@@ -14,14 +14,16 @@
 volatile const struct {
 	u32 task_files, files_fdt, fdt_max, fdt_fd, file_inode, inode_private; // from a descriptor to its namespace
 	u32 ns_common, ns_root, ns_mounts, ns_event, ns_count;
-	u32 node, parent, point, root, sb, id, unique, group, master, propagation; // in struct mount
+	u32 node, parent, point, root, sb, id, unique, group, master, propagation, source; // in struct mount
 	u32 sb_dev, sb_magic;
 	u32 place, place_size, ids, ids_size, super, super_size; // parts that have some of these, see struct part
+	u64 seed;                     // of numbers for sources
 } at;
 
 struct mount {
 	u64 unique, parent;           // ids
 	u64 root, point;              // addresses
+	u64 source;                   // the same number for the same source
 	u32 id, old_parent;           // ids, too
 	u32 dev, magic;
 	u32 propagation;
@@ -30,6 +32,7 @@ struct mount {
 };
 
 #define ROOM 2048
+#define LONGEST 256 // and shorter are sources that get the same number
 #define DEPTH 64 // of a red-black tree of 2^31 mounts
 #define BEHIND_ALL (~0ULL) // tell none, only event and count
 #define ROOM_OF_PART 256
@@ -61,8 +64,10 @@ struct answer {
 	u64 above[DEPTH];             // mounts on the way down whose left side was told
 	struct part places[DEPTH];    // of those
 	u64 parent, sb;               // most often those of the mount before
-	u64 depth, peers;             // are they told, too?
+	u64 depth, also;              // what is told, too
 	struct part ids, parent_ids, super;
+	u64 text[LONGEST / 8], number;
+	u32 size;                     // of the text
 };
 
 struct {
@@ -73,6 +78,9 @@ struct {
 	int (*map_flags)[1 << 10];    // BPF_F_MMAPABLE
 } answers SEC(".maps");
 
+#define PEERS 1
+#define SOURCES 2
+
 // tell_peers is not for those who only ask what is mounted: it reads two more lines of memory.
 static int tell_peers(struct mount *m, u64 mount)
 {
@@ -80,6 +88,35 @@ static int tell_peers(struct mount *m, u64 mount)
 	if (READ(m->propagation, mount + at.propagation) || READ(m->group, mount + at.group) || READ(master, mount + at.master))
 		return 1;
 	return master && READ(m->master, master + at.group);
+}
+
+// mix adds eight bytes of a source to its number, of the last ones those that are its own.
+static long mix(u32 i, struct answer **walk)
+{
+	struct answer *a = *walk;
+	if (i >= LONGEST / 8)
+		return 1;
+	u64 part = a->text[i];
+	u32 left = a->size - 8 * i;
+	if (left < 8)
+		part &= (1ULL << (8 * left)) - 1;
+	a->number = (a->number ^ part) * 0x9E3779B97F4A7C15ULL;
+	a->number ^= a->number >> 29;
+	return 0;
+}
+
+// number gives a source its number, and one that is too long, or cannot be read, that of its mount.
+static u64 number(struct answer *a, u64 mount)
+{
+	u64 text;
+	if (READ(text, mount + at.source))
+		return mount;
+	a->size = bpf_probe_read_kernel_str(a->text, LONGEST, text);
+	if (a->size >= LONGEST)
+		return mount;
+	a->number = at.seed;
+	bpf_loop((a->size + 7) / 8, mix, &a, 0);
+	return a->number;
 }
 
 // tell puts a mount to the answer. It fails where it is not there any more.
@@ -105,8 +142,9 @@ static int tell(struct answer *a, u64 mount, struct part *place)
 	m->dev = FIELD(u32, &a->super, at.super, at.sb_dev);
 	m->magic = FIELD(u32, &a->super, at.super, at.sb_magic);
 	m->propagation = m->group = m->master = 0;
-	if (a->peers && tell_peers(m, mount))
+	if (a->also & PEERS && tell_peers(m, mount))
 		return 1;
+	m->source = a->also & SOURCES ? number(a, mount) : 0;
 	a->told = n + 1;
 	return 0;
 }
@@ -160,7 +198,7 @@ static long step(u32 i, struct answer **walk)
 	return 0;
 }
 
-// tells takes the descriptor of a namespace, the unique id after which to begin, and whether to tell peers.
+// tells takes the descriptor of a namespace, the unique id after which to begin, and what to tell, too.
 SEC("raw_tracepoint") int tells(u64 *args)
 {
 	u32 zero = 0, most = 0;
@@ -176,7 +214,7 @@ SEC("raw_tracepoint") int tells(u64 *args)
 	a->told = a->more = a->torn = 0;
 	a->depth = 0;
 	a->after = args[1];
-	a->peers = args[2];
+	a->also = args[2];
 	a->parent = a->sb = 0;
 	if (READ(a->event, ns + at.ns_event) || READ(root, ns + at.ns_root) || READ(a->root, root + at.unique) || READ(a->node, ns + at.ns_mounts))
 		return 1;

@@ -10,6 +10,7 @@ typedef unsigned long long u64;
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static u64 (*bpf_get_current_task)(void) = (void *)35;
 static long (*bpf_probe_read_kernel)(void *to, u32 size, u64 from) = (void *)113;
+static long (*bpf_probe_read_kernel_str)(void *to, u32 size, u64 from) = (void *)115;
 static long (*bpf_loop)(u32 most, void *step, void *state, u64 flags) = (void *)181;
 
 #define READ(to, from) bpf_probe_read_kernel(&(to), sizeof(to), (from))
