@@ -209,7 +209,7 @@ func (l *looper) ask(why int64) {
 	syscall.Write(pair[0], asBytes(&l.state))
 	const none, theirs = 255, 3
 	argv := append([]string{mark + letters(none, theirs)}, l.argv...)
-	pid, err := syscall.ForkExec(ownBinary(l.argv), argv, &syscall.ProcAttr{
+	pid, err := forkDeaf(ownBinary(l.argv), argv, &syscall.ProcAttr{
 		Env: syscall.Environ(), Files: []uintptr{0, 1, 2, uintptr(pair[1])},
 	})
 	if err != nil {
@@ -218,6 +218,19 @@ func (l *looper) ask(why int64) {
 		return
 	}
 	l.child, l.socket = pid, pair[0]
+}
+
+// forkDeaf makes a Go child in which our signal is blocked, as all are in the entry's.
+// It may come before the child listens to it, and is kept until then: it would end
+// the child at its beginning, and be lost a little later.
+func forkDeaf(path string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
+	const blocked = 1 << (ourSignal - 1)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	old := setMask(blocked)
+	setMask(old | blocked)
+	defer setMask(old)
+	return syscall.ForkExec(path, argv, attr)
 }
 
 // alone does what a plain init does, as no Go child can run.

@@ -36,7 +36,7 @@ func TestSocketsBesideWaitingMounts(t *testing.T) {
 	for _, kind := range []string{"fuse", "autofs"} {
 		t.Run(kind, func(t *testing.T) {
 			hosttest.Needs(t, kind, bytes.Contains(types, []byte("\t"+kind+"\n")), "modprobe "+kind)
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // a hang ends with the process
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a hang ends with the process
 			defer cancel()
 			cmd := exec.CommandContext(ctx, os.Args[0], "-test.v", "-test.run=^TestSocketsBesideWaitingMounts$")
 			cmd.Env = append(os.Environ(), child+"="+kind+":"+t.TempDir())
@@ -69,7 +69,7 @@ func besideWaitingMount(t *testing.T, kind, dir string) {
 			}
 		}
 	}
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("took %v", took)
 	}
 	if asked() {
@@ -103,7 +103,7 @@ func mountWaiting(t *testing.T, kind, dir string) func() bool {
 	}
 	request := make([]byte, 1<<17)
 	if kind == "fuse" { // the first request is the mount's own
-		hosttest.Until(t, 5*time.Second, "FUSE_INIT", func() bool { _, err := unix.Read(server, request); return err == nil })
+		hosttest.Until(t, 20*time.Second, "FUSE_INIT", func() bool { _, err := unix.Read(server, request); return err == nil })
 	}
 	return func() bool {
 		n, err := unix.Read(server, request)

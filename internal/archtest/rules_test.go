@@ -50,6 +50,8 @@ var rules = map[string]rule{
 	"linux/devmapper":  {outside: "golang.org/x/sys", why: "each kernel interface is used on its own"},
 	"linux/lvm":        {why: parses},
 	"linux/capability": {outside: "golang.org/x/sys", why: "each kernel interface is used on its own"},
+	"linux/inroot":     {outside: "golang.org/x/sys", why: "each kernel interface is used on its own"},
+	"linux/systemd":    {mayImport: "linux/inroot", outside: "*", why: "it reads what systemd says of itself"},
 	"linux/self":       {why: "it is for collect and heal alike"},
 	"linux/fusectl":    {outside: "golang.org/x/sys", why: "each kernel interface is used on its own"},
 	"linux/ptrace":     {mayImport: "linux/capability", outside: "golang.org/x/sys", why: "it works inside of other people's processes: the less there is, the better"},
@@ -64,7 +66,8 @@ var rules = map[string]rule{
 	"runtimes/dockerd":      {why: parses},
 	"runtimes/godump":       {why: parses},
 	"runtimes/godump/*":     {mayImport: "runtimes/godump", why: "it judges a text, and knows nothing of hosts"},
-	"runtimes/stackdump":    {mayImport: "linux/capability linux/pidfd linux/procfs linux/self runtimes/dockerd", outside: "golang.org/x/sys", why: "it asks one process and finds a file"},
+	"runtimes/runc":         {mayImport: "linux/inroot runtimes runtimes/*", outside: "golang.org/x/sys", why: "it finds what runc waits for, below a container's root"},
+	"runtimes/stackdump":    {mayImport: "linux/capability linux/inroot linux/pidfd linux/procfs linux/self runtimes/dockerd", outside: "golang.org/x/sys", why: "it asks one process and finds a file"},
 	"runtimes/runtimestest": {mayImport: "runtimes runtimes/*", outside: "*", why: "it plays the runtimes for the tests"},
 
 	"collect/door": {outside: "*", why: "it moves bytes and does not know what they mean"},

@@ -109,13 +109,21 @@ func (g *target) reaches(state byte) {
 	hosttest.Until(g.t, patience, fmt.Sprintf("it is in state %c", state), func() bool { return g.stat().State == state })
 }
 
-// stop brings it into state T.
+// stop brings it into state T, and waits until it has let go of the processor: it takes the
+// state before, and that switch counts.
 func (g *target) stop() {
 	g.t.Helper()
 	if err := g.cmd.Process.Signal(unix.SIGSTOP); err != nil {
 		g.t.Fatal(err)
 	}
 	g.reaches('T')
+	hosttest.Until(g.t, patience, "it stands still", func() bool {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", g.pid())) // the kernel waits for that switch to tell it
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		return string(text) != "running\n"
+	})
 }
 
 func (g *target) open() *Process {
@@ -252,8 +260,12 @@ func TestThread(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var tid int
-	fmt.Sscan(tids[len(tids)-1].Name(), &tid)
+	tid := os.Getpid()
+	for _, other := range tids { // in the order of their names: 10000 is before 9999
+		if tid == os.Getpid() {
+			fmt.Sscan(other.Name(), &tid)
+		}
+	}
 	if tid == os.Getpid() {
 		t.Fatal("the test has one thread")
 	}

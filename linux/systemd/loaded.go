@@ -14,6 +14,8 @@ import (
 	sd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/inroot"
 )
 
 // Socket is where a running systemd answers root, without a bus daemon.
@@ -119,8 +121,7 @@ func openSocket(root string) (int, error) {
 		return -1, fmt.Errorf("open %s/: %w", root, err)
 	}
 	defer unix.Close(dir)
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	fd, err := unix.Openat2(dir, Socket[1:], &how)
+	fd, err := inroot.Open(dir, Socket[1:], unix.O_PATH)
 	if err == unix.ENOSYS || err == unix.EPERM { // before 5.6, or an old filter of system calls
 		if root != "" {
 			return -1, fmt.Errorf("open %s%s: to follow links below a root takes openat2 (kernel 5.6): %w", root, Socket, err)

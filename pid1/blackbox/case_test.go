@@ -53,6 +53,8 @@ type initProgram struct {
 	name string
 	path string // of the file
 	arm  bool   // for arm64, on amd64
+
+	mutant bool // it is broken, or known not to do it
 }
 
 const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -98,7 +100,7 @@ func (b *behaviour) judge(t *testing.T, p initProgram, dialect string) error {
 		}
 	}
 	l := b.with
-	l.Emulated = p.arm
+	l.Emulated, l.Mutant = p.arm, p.mutant
 	l.Argv, l.Dir = b.argv(link, dialect), dir
 	l.Env = slices.Clone(b.env)
 	if !slices.ContainsFunc(b.env, isPath) { // a behaviour may want another, or none

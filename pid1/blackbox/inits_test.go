@@ -75,8 +75,8 @@ func TestPeers(t *testing.T) {
 				}
 				t.Run(b.name, func(t *testing.T) {
 					t.Parallel()
-					err := b.judge(t, initProgram{name: dialect, path: path}, dialect)
 					why, differs := b.differs[dialect]
+					err := b.judge(t, initProgram{name: dialect, path: path, mutant: differs}, dialect)
 					switch {
 					case err != nil && !differs:
 						t.Error(err)
@@ -116,7 +116,7 @@ func TestMutants(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := initProgram{name: name, path: m.build(t, name)}
+			p := initProgram{name: name, path: m.build(t, name), mutant: true}
 			for _, b := range fail[name] {
 				t.Run(b.name, func(t *testing.T) {
 					t.Parallel()

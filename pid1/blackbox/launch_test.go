@@ -36,12 +36,16 @@ type launch struct {
 	TTY      bool  // stdin, stdout and stderr are a terminal, which it leads
 	Adopts   bool  // it is a subreaper already
 	Emulated bool  // arm64 programs run here, in a user namespace
+	Mutant   bool  // it is not waited for long
 }
 
 // limit bounds the run: a long trial may take long.
 func (l *launch) limit() time.Duration {
 	if l.Tell {
 		return 30 * time.Minute
+	}
+	if l.Mutant {
+		return mutantRun
 	}
 	return runLimit
 }

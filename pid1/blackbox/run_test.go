@@ -18,17 +18,22 @@ import (
 	"unsafe"
 )
 
-// limit bounds each wait for something that should come at once, and each run.
+// limit bounds each wait for something that should come at once, and each run, on a
+// machine that is busy. A mutant, of which it never comes, is given up sooner.
 const (
-	limit    = 5 * time.Second
-	runLimit = 15 * time.Second
+	limit       = 20 * time.Second
+	runLimit    = time.Minute
+	mutantLimit = 5 * time.Second
+	mutantRun   = 15 * time.Second
 )
 
 // A run is one init that runs.
 type run struct {
 	cmd    *exec.Cmd
-	notOne bool     // it is a child of process 1
-	slow   bool     // an emulator runs it
+	notOne bool // it is a child of process 1
+	slow   bool // an emulator runs it
+	mutant bool
+	began  time.Time
 	told   *os.File // ends when the init is executed
 	tty    *os.File // the other side of its terminal
 	dir    string   // a folder of its own, in which it begins
@@ -73,7 +78,7 @@ func start(t *testing.T, l launch) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{dir: l.Dir, notOne: l.NotOne, slow: l.Emulated, done: make(chan struct{})}
+	r := &run{dir: l.Dir, notOne: l.NotOne, slow: l.Emulated, mutant: l.Mutant, began: time.Now(), done: make(chan struct{})}
 	text, err := json.Marshal(l)
 	if err != nil {
 		return nil, err
@@ -153,7 +158,11 @@ func (r *run) line(text string) error {
 }
 
 func (r *run) until(what string, ok func() bool) error {
-	for end := time.Now().Add(limit); ; {
+	patience := limit
+	if r.mutant {
+		patience = mutantLimit
+	}
+	for end := time.Now().Add(patience); ; {
 		gone := false
 		select {
 		case <-r.done:

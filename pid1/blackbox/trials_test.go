@@ -52,7 +52,7 @@ func TestTermAtStart(t *testing.T) {
 		}
 		select {
 		case <-r.done:
-		case <-time.After(5 * time.Second):
+		case <-time.After(limit):
 			t.Fatalf("start %d: TERM after %v is lost", i, wait)
 		}
 		if code, err := r.code(); err != nil || code != 143 {

@@ -171,7 +171,7 @@ var listCases = []struct {
 		"default": {{ID: "ss", Labels: map[string]string{"io.cri-containerd.kind": "sandbox"}, Spec: &anypb.Any{TypeUrl: "other", Value: []byte("x")}}},
 	}}, want: []runtimes.Container{{ID: "ss", Namespace: "default", Sandbox: true},
 		{ID: "dd", Namespace: "moby", Name: "x\x1b[0m\n", RootFS: "/var/lib/docker/merged"}}},
-	{name: "one stuck shim", wait: 2 * time.Second, fake: &fake{
+	{name: "one stuck shim", wait: 4 * time.Second, fake: &fake{
 		containers: containers{"k8s.io": {pod("aa"), pod("bb"), pod("cc")}}, stuck: map[string]bool{"bb": true},
 		tasks: map[string]*task.Process{"aa": process(task.Status_RUNNING, 7), "cc": process(task.Status_RUNNING, 9)},
 	}, want: []runtimes.Container{with(podWant("aa"), "running", 7), with(podWant("bb"), "unknown", 0), with(podWant("cc"), "running", 9)},
@@ -183,7 +183,7 @@ var listCases = []struct {
 	{name: "spec that is none", fake: &fake{containers: containers{"default": {{ID: "aa", Spec: ociSpec(`{"linux":7}`)}}}},
 		want:    []runtimes.Container{{ID: "aa", Namespace: "default"}},
 		wantErr: "spec of aa: not an OCI spec", is: runtimes.ErrPartial},
-	{name: "list is silent", wait: 300 * time.Millisecond, fake: &fake{silent: true, containers: containers{"default": nil}},
+	{name: "list is silent", wait: time.Second, fake: &fake{silent: true, containers: containers{"default": nil}},
 		wantErr: `did not answer "list containers of default" within `, is: runtimes.ErrSilent},
 	{name: "endless list", fake: &fake{endless: &containersapi.Container{ID: "a"}, containers: containers{"default": nil}},
 		wantErr: "over 65536 containers"},
@@ -233,7 +233,7 @@ func TestManyStuckShims(t *testing.T) {
 		}
 		f.containers["default"] = append(f.containers["default"], &containersapi.Container{ID: id})
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()
 	got, err := List(ctx, runtimestest.GRPC(t, f.register))
 	if ctx.Err() != nil {

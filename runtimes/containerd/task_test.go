@@ -86,8 +86,8 @@ func TestDeleteTask(t *testing.T) {
 		{name: "no id", actor: &actor{states: []task.Status{ended}}, wantErr: "name both", is: runtimes.ErrRefused},
 		{name: "not deleted", id: "web", actor: &actor{states: []task.Status{ended}, refuses: status.Error(codes.FailedPrecondition, "task must be stopped")}, deletions: 1,
 			wantErr: "delete task of web: task must be stopped"},
-		{name: "the shim hangs", id: "web", wait: 300 * time.Millisecond, actor: &actor{states: []task.Status{runs}, hangs: "state"}, wantErr: `did not answer "state of web"`, is: runtimes.ErrSilent},
-		{name: "the deletion hangs", id: "web", wait: 300 * time.Millisecond, actor: &actor{states: []task.Status{ended}, hangs: "delete"}, deletions: 1,
+		{name: "the shim hangs", id: "web", wait: time.Second, actor: &actor{states: []task.Status{runs}, hangs: "state"}, wantErr: `did not answer "state of web"`, is: runtimes.ErrSilent},
+		{name: "the deletion hangs", id: "web", wait: time.Second, actor: &actor{states: []task.Status{ended}, hangs: "delete"}, deletions: 1,
 			wantErr: "it may be done yet: look again", is: runtimes.ErrSilent},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -95,7 +95,7 @@ var acts = []act{
 	{name: "a prefix", call: stops(runtimes.Run{ID: id[:13], Started: started}), wantErr: "not a full id", is: runtimes.ErrRefused},
 	{name: "another's answer", actor: &actor{container: &criv1.ContainerStatus{Id: strings.Repeat("f", 64), State: runningState}}, call: stops(was),
 		wantErr: "answers with another id", is: runtimes.ErrRefused},
-	{name: "no answer", actor: &actor{container: containerIn(runningState), hangs: "ContainerStatus"}, call: stops(was), wait: 300 * time.Millisecond,
+	{name: "no answer", actor: &actor{container: containerIn(runningState), hangs: "ContainerStatus"}, call: stops(was), wait: time.Second,
 		wantErr: `did not answer "ContainerStatus 0123456789ab"`, is: runtimes.ErrSilent},
 	{name: "endless label", actor: &actor{container: &criv1.ContainerStatus{Id: id, State: runningState, Message: strings.Repeat("x", 17<<20)}}, call: stops(was),
 		wantErr: "larger than max"},
@@ -118,6 +118,7 @@ func TestActs(t *testing.T) {
 			if tt.actor == nil {
 				tt.actor = new(actor)
 			}
+			tt.actor.acts = nil // those of a run before
 			socket := runtimestest.GRPC(t, tt.actor.register)
 			if tt.wait == 0 {
 				tt.wait = time.Minute

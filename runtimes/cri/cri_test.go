@@ -97,7 +97,7 @@ func TestList(t *testing.T) {
 		{name: "list fails", fake: &fake{service: v1, pods: somePods[1:], err: status.Error(codes.Unavailable, "not initialized")},
 			want:    runtimes.Answer{Version: "cri-o 1.30.1", APIVersion: "v1", Containers: someWant[1:2]},
 			wantErr: "ListContainers: not initialized"},
-		{name: "list is silent", wait: 300 * time.Millisecond, fake: &fake{service: v1, pods: somePods[1:], silent: true},
+		{name: "list is silent", wait: time.Second, fake: &fake{service: v1, pods: somePods[1:], silent: true},
 			want:    runtimes.Answer{Version: "cri-o 1.30.1", APIVersion: "v1", Containers: someWant[1:2]},
 			wantErr: `did not answer "ListContainers" within `, is: runtimes.ErrSilent},
 		{name: "many empty ones", fake: &fake{service: v1, containers: make([]*criv1.Container, 1<<20)},

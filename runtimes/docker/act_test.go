@@ -99,8 +99,8 @@ func TestRemove(t *testing.T) {
 			wantErr: "device or resource busy; sexton why 0123456789ab says who holds"},
 		{name: "another removal", inspect: says("removing", 0), act: replies(409, `{"message":"removal is already in progress"}`), acts: true, wantErr: "wait for that", is: runtimes.ErrRefused},
 		{name: "redirect", inspect: says("dead", 0), act: http.RedirectHandler("/v1.41/containers/other", http.StatusFound).ServeHTTP, acts: true, wantErr: "302 Found"},
-		{name: "the inspect hangs", wait: 300 * time.Millisecond, inspect: never, wantErr: `did not answer "inspect 0123456789ab" within`, is: runtimes.ErrSilent},
-		{name: "the removal hangs", wait: 300 * time.Millisecond, inspect: says("dead", 0), act: never, acts: true,
+		{name: "the inspect hangs", wait: time.Second, inspect: never, wantErr: `did not answer "inspect 0123456789ab" within`, is: runtimes.ErrSilent},
+		{name: "the removal hangs", wait: time.Second, inspect: says("dead", 0), act: never, acts: true,
 			wantErr: "it may be done yet: look again", is: runtimes.ErrSilent},
 		{name: "endless inspect", inspect: endless(`{"Id":"`, strings.Repeat("x", 1<<16)), wantErr: "sent over 4 MiB in answer"},
 		{name: "endless error", inspect: says("dead", 0), act: func(w http.ResponseWriter, r *http.Request) {
@@ -255,7 +255,7 @@ func TestProbe(t *testing.T) {
 			socket := runtimestest.HTTP(t, &actor{inspect: tt.inspect})
 			wait := time.Duration(0)
 			if tt.is == runtimes.ErrSilent {
-				wait = 300 * time.Millisecond
+				wait = time.Second
 			}
 			var said []runtimes.Said
 			err := within(t, wait, func(ctx context.Context) (err error) {

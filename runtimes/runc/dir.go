@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/inroot"
 )
 
 // ErrNoReader is the error of a fifo that nobody opens for reading.
@@ -32,9 +34,8 @@ func Open(root, file string) (*Dir, error) {
 		return nil, fmt.Errorf("open %s: %w", root, err)
 	}
 	defer unix.Close(top)
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
 	d := &Dir{fifo: -1}
-	if d.dir, err = unix.Openat2(top, path.Dir(file), &how); err != nil {
+	if d.dir, err = inroot.Open(top, path.Dir(file), unix.O_PATH|unix.O_DIRECTORY); err != nil {
 		return nil, fmt.Errorf("open %s: %w", path.Dir(file), err)
 	}
 	if err := d.find(file); err != nil {

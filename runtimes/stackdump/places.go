@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sexton.dev/linux/inroot"
 	"sexton.dev/linux/procfs"
 	"sexton.dev/runtimes/dockerd"
 )
@@ -91,8 +92,6 @@ func variable(environ []byte, name string) string {
 
 // openIn opens a regular file below the root directory of a process, which may be a
 // container's: no link leads out of it, and nothing else than a file is opened.
-//
-// Source: openat2(2), RESOLVE_IN_ROOT (Linux 5.6).
 func openIn(root int, name string) (*os.File, error) {
 	fd, err := lookIn(root, name)
 	if err != nil {
@@ -103,7 +102,7 @@ func openIn(root int, name string) (*os.File, error) {
 }
 
 func lookIn(root int, name string) (int, error) {
-	return unix.Openat2(root, name, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+	return inroot.Open(root, name, unix.O_PATH)
 }
 
 // reopen opens what an O_PATH descriptor is of, for reading, if it is a regular file: the
@@ -150,7 +149,7 @@ func (w *fileWatch) look() map[string]stamp {
 	dir, last := path.Split(w.pattern)
 	names := []string{last}
 	if strings.Contains(last, "*") {
-		fd, err := unix.Openat2(w.root, dir, &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+		fd, err := inroot.Open(w.root, dir, unix.O_RDONLY|unix.O_DIRECTORY)
 		if err != nil {
 			return out
 		}

@@ -56,6 +56,9 @@ func play(role string) {
 		switch how {
 		case "file":
 			os.WriteFile(where, text, 0o600)
+		case "slow": // into a directory, by its number
+			time.Sleep(300 * time.Millisecond)
+			os.WriteFile(filepath.Join(where, fmt.Sprintf("containerd.%d.stacks.log", os.Getpid())), text, 0o600)
 		case "log":
 			fmt.Fprintf(os.Stderr, "time=x level=info msg=%q runtime=io.containerd.runc.v2 pid=%d\n", "=== BEGIN goroutine stack dump ===\n"+string(text)+"\n=== END goroutine stack dump ===", os.Getpid())
 		case "pipe":
@@ -166,20 +169,15 @@ func TestDockerdConfigured(t *testing.T) {
 }
 
 func TestContainerd(t *testing.T) {
-	// It names the file by its pid, which is not known before: the log is left.
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
 	log.WriteString("level=info msg=\"=== BEGIN goroutine stack dump ===\\nold\\n=== END goroutine stack dump ===\"\n")
-	d := start(t, me, "containerd", "file:/dev/null", func(d *daemon) { d.Stderr = log })
-	file := filepath.Join(d.dir, fmt.Sprintf("containerd.%d.stacks.log", d.Process.Pid))
-	go func() {
-		time.Sleep(300 * time.Millisecond) // it is slow
-		os.WriteFile(file, []byte("goroutine 1 [running]:\nmain.main()\n"), 0o600)
-	}()
-	d.gives("containerd", file)
+	temp := t.TempDir()
+	d := start(t, me, "containerd", "slow:"+temp, func(d *daemon) { d.Stderr, d.Env = log, append(d.Env, "TMPDIR="+temp) })
+	d.gives("containerd", filepath.Join(temp, fmt.Sprintf("containerd.%d.stacks.log", d.Process.Pid)))
 }
 
 func TestShim(t *testing.T) {

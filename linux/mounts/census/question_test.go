@@ -130,15 +130,25 @@ func TestQuestionOfManyPlaces(t *testing.T) {
 	}
 	want := slices.DeleteFunc(slices.Clone(all), func(m mounts.Mount) bool { return m.Super == layers })
 	spaces := []mounts.Namespace{{Mounts: all}}
-	began := time.Now()
 	q := Question{Device: func(d mounts.Device) bool { return d.Minor == 7 }}
+	before := processorTime(t)
 	q.answer(spaces)
-	if took := time.Since(began); took > 5*time.Second {
+	if took := processorTime(t) - before; took > 5*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	if !slices.Equal(spaces[0].Mounts, want) {
 		t.Errorf("%d mounts stay, want %d in this order", len(spaces[0].Mounts), len(want))
 	}
+}
+
+// processorTime is what this process has used: others use the machine, too.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var used unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 func TestStandsOn(t *testing.T) {

@@ -179,7 +179,7 @@ func TestInside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hosttest.Until(t, 5*time.Second, "all threads are at home", func() bool {
+	hosttest.Until(t, 20*time.Second, "all threads are at home", func() bool {
 		for _, task := range tasks {
 			if now, err := os.Readlink("/proc/self/task/" + task.Name() + "/ns/mnt"); err == nil && now != mine {
 				return false
