@@ -71,7 +71,7 @@ const (
 )
 
 // Open loads the program. It fails as [Tasks] does.
-func Open(also Also) (*Reader, error) {
+func Open() (*Reader, error) {
 	at, err := kernelLayout()
 	if err != nil {
 		return nil, err
@@ -82,9 +82,12 @@ func Open(also Also) (*Reader, error) {
 		return nil, err
 	}
 
-	r := &Reader{program: p, answer: (*answer)(unsafe.Pointer(unsafe.SliceData(p.memory))), unbindable: at.unbindable, also: also}
+	r := &Reader{program: p, answer: (*answer)(unsafe.Pointer(unsafe.SliceData(p.memory))), unbindable: at.unbindable}
 	return r, nil
 }
+
+// Tell says what is to be told from now on, besides: nothing if it is not called.
+func (r *Reader) Tell(also Also) { r.also = also }
 
 // Close unloads the program.
 func (r *Reader) Close() { r.close() }

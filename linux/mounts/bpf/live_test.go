@@ -24,8 +24,9 @@ func TestMain(m *testing.M) { mountstest.Main(m) }
 func open(t testing.TB) *Reader {
 	t.Helper()
 	hosttest.NeedsRoot(t)
-	r, err := Open(Peers | Sources)
+	r, err := Open()
 	hosttest.Needs(t, "bpf", err == nil, fmt.Sprint(err))
+	r.Tell(Peers | Sources)
 	t.Cleanup(r.Close)
 	return r
 }
@@ -349,7 +350,7 @@ func TestNoDescriptor(t *testing.T) {
 
 func BenchmarkOpen(b *testing.B) {
 	for b.Loop() {
-		r, err := Open(Peers | Sources)
+		r, err := Open()
 		hosttest.Needs(b, "bpf", err == nil, fmt.Sprint(err))
 		r.Close()
 	}

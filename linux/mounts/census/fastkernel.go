@@ -22,22 +22,28 @@ func (r *Request) few() int {
 	return fewMounts
 }
 
-// also is what the kernelReader has to tell, too.
-func (r *Request) also() (also bpf.Also) {
-	if r.About == nil {
+// also is what the kernelReader has to tell in this pass, too.
+func (r *fastReader) also() (also bpf.Also) {
+	if r.req.About == nil {
 		also |= bpf.Peers
 	}
-	if r.Whole || r.About != nil && r.About.Asked != nil {
+	if r.withTexts() || r.req.About != nil && r.req.About.Asked != nil {
 		also |= bpf.Sources
 	}
 	return also
+}
+
+// beginKernel begins a pass of the kernelReader.
+func (r *fastReader) beginKernel() {
+	r.kernel.forget()
+	r.kernel.Tell(r.also())
 }
 
 // begin begins a pass.
 func (r *fastReader) begin(ctx context.Context) error {
 	r.met, r.early = 0, map[uint64]found{}
 	if r.kernel != nil {
-		r.kernel.forget()
+		r.beginKernel()
 	}
 	return r.sources.begin(ctx)
 }
@@ -88,8 +94,8 @@ func (r *fastReader) findTold(fd int, ns mounts.Namespace) (f found, ok bool) {
 // ready loads the program and reads our own namespace, which comes first: see forEach.
 func (r *fastReader) ready() (bool, error) {
 	if r.kernel == nil && r.noBPF == nil {
-		if r.kernel, r.noBPF = newKernelReader(r.req.also()); r.kernel != nil {
-			r.kernel.forget()
+		if r.kernel, r.noBPF = newKernelReader(); r.kernel != nil {
+			r.beginKernel()
 		}
 	}
 	if r.kernel == nil {

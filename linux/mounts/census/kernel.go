@@ -51,8 +51,8 @@ type place struct {
 	class, parent int32
 }
 
-func newKernelReader(also bpf.Also) (*kernelReader, error) {
-	r, err := bpf.Open(also)
+func newKernelReader() (*kernelReader, error) {
+	r, err := bpf.Open()
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ import (
 func needsBPF(t testing.TB) {
 	t.Helper()
 	hosttest.NeedsRoot(t)
-	r, err := bpf.Open(bpf.Peers | bpf.Sources)
+	r, err := bpf.Open()
 	hosttest.Needs(t, "bpf", err == nil, fmt.Sprint(err))
 	r.Close()
 }

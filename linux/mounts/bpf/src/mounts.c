@@ -91,7 +91,7 @@ static int tell_peers(struct mount *m, u64 mount)
 }
 
 // mix adds eight bytes of a source to its number, of the last ones those that are its own.
-static long mix(u32 i, struct answer **walk)
+static inline long mix(u32 i, struct answer **walk)
 {
 	struct answer *a = *walk;
 	if (i >= LONGEST / 8)
@@ -105,6 +105,11 @@ static long mix(u32 i, struct answer **walk)
 	return 0;
 }
 
+static long mix_rest(u32 i, struct answer **walk)
+{
+	return mix(i + 1, walk);
+}
+
 // number gives a source its number, and one that is too long, or cannot be read, that of its mount.
 static u64 number(struct answer *a, u64 mount)
 {
@@ -115,7 +120,9 @@ static u64 number(struct answer *a, u64 mount)
 	if (a->size >= LONGEST)
 		return mount;
 	a->number = at.seed;
-	bpf_loop((a->size + 7) / 8, mix, &a, 0);
+	mix(0, &a);
+	if (a->size > 8)
+		bpf_loop((a->size - 1) / 8, mix_rest, &a, 0);
 	return a->number;
 }
 
