@@ -115,7 +115,21 @@ func uuidGoesOn(head, tail string) bool {
 func isUUID(c byte) bool { return isHex(c) || c == '-' }
 
 // cutWords are words of most errors, which a cut leaves in pieces.
-var cutWords = []string{"error", "response", "daemon", "driver", "failed", "remove", "removing", "root", "filesystem", "unlinkat", "rename", "unmount", "unmounting", "umount", "mount", "mounting", "mounted", "device", "resource", "busy", "container", "containers", "sandbox", "directory", "context", "deadline", "exceeded", "runtime", "process", "cannot", "unable", "target", "volume", "caused", "starting", "operation", "permission", "denied", "devicemapper", "overlay", "task", "timeout", "temporarily", "unavailable", "unknown", "exit", "status", "for", "such", "file", "image", "stopped", "still", "being", "used", "memory", "kernel", "support", "invalid", "argument", "connection", "refused", "transport", "endpoint", "connected", "creating", "unmap", "mkdir", "lstat", "openat", "message", "network", "namespace", "input", "output", "init", "read", "write", "pod", "node", "layer", "snapshot", "snapshotter", "shim", "cgroup", "signal", "killed", "score", "waiting", "condition", "logical", "physical", "group", "thin", "pool", "stale", "host", "route", "space", "left", "zombie", "blocked", "seconds", "than", "held", "already", "currently", "exists", "empty", "missing", "broken", "pipe", "closed", "reset", "peer", "server", "responding", "with", "that", "not", "does", "found", "dev", "sector", "has", "pleg", "healthy", "kubeletnotready", "data", "metadata", "free", "blocks", "medium", "critical", "path", "name", "code", "desc", "rpc", "internal", "deadlineexceeded", "running", "create", "created", "mountvolume", "unmountvolume", "teardown", "setup", "killed", "syncing", "open", "from", "service", "delete", "deleting", "cleanup"}
+var cutWords = []string{
+	"error", "response", "daemon", "driver", "failed", "remove", "removing", "root", "filesystem", "unlinkat", "rename", "unmount",
+	"unmounting", "umount", "mount", "mounting", "mounted", "device", "resource", "busy", "container", "containers", "sandbox", "directory",
+	"context", "deadline", "exceeded", "runtime", "process", "cannot", "unable", "target", "volume", "caused", "starting", "operation",
+	"permission", "denied", "devicemapper", "overlay", "task", "timeout", "temporarily", "unavailable", "unknown", "exit", "status", "for",
+	"such", "file", "image", "stopped", "still", "being", "used", "memory", "kernel", "support", "invalid", "argument", "connection",
+	"refused", "transport", "endpoint", "connected", "creating", "unmap", "mkdir", "lstat", "openat", "message", "network", "namespace",
+	"input", "output", "init", "read", "write", "pod", "node", "layer", "snapshot", "snapshotter", "shim", "cgroup", "signal", "killed",
+	"score", "waiting", "condition", "logical", "physical", "group", "thin", "pool", "stale", "host", "route", "space", "left", "zombie",
+	"blocked", "seconds", "than", "held", "already", "currently", "exists", "empty", "missing", "broken", "pipe", "closed", "reset", "peer",
+	"server", "responding", "with", "that", "not", "does", "found", "dev", "sector", "has", "pleg", "healthy", "kubeletnotready", "data",
+	"metadata", "free", "blocks", "medium", "critical", "path", "name", "code", "desc", "rpc", "internal", "deadlineexceeded", "running",
+	"create", "created", "mountvolume", "unmountvolume", "teardown", "setup", "syncing", "open", "from", "service", "delete", "deleting",
+	"cleanup",
+}
 
 // wordGoesOn tells that a word was cut in two: together the pieces
 // are one of the words of errors, and not each of them is.
