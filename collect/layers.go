@@ -3,6 +3,7 @@ package collect
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"slices"
@@ -63,6 +64,8 @@ type layer struct {
 	fd     int
 	inode  uint64
 	device mounts.Device
+	fs     unix.Statfs_t
+	kept   unix.Fsid // of an overlay with this upper layer, 0: none is kept
 }
 
 // findLayers opens directories. One that is not there proves nothing, and is left out.
@@ -78,11 +81,13 @@ func findLayers(proc string, dirs []Layer) layers {
 			continue
 		}
 		var st unix.Stat_t
-		if err := unix.Fstat(fd, &st); err != nil {
+		found := layer{dir: l.Dir, fd: fd}
+		if err := errors.Join(unix.Fstat(fd, &st), found.stat()); err != nil {
 			unix.Close(fd)
 			continue
 		}
-		out = append(out, layer{l.Dir, fd, st.Ino, mounts.DeviceOf(st.Dev)})
+		found.inode, found.device = st.Ino, mounts.DeviceOf(st.Dev)
+		out = append(out, found)
 	}
 	return out
 }
@@ -100,15 +105,25 @@ func openBelow(root, dir string) (int, error) {
 
 // of returns the layer that a reference into an overlay is proved to be in, by each of its names.
 // Where only a path is known, as of a file that is registered with an io_uring, nothing is proved.
-func (all layers) of(r holders.Ref) (dirs []string) {
+func (all layers) of(proc string, r *holders.Ref) (dirs []string) {
 	if r.Inode == 0 {
 		return nil
 	}
-	for _, l := range all {
+	var fs unix.Statfs_t
+	asked, told := false, false
+	for i := range all {
+		l := &all[i]
 		if r.Device == l.device {
 			continue // on the layers' own file system: no overlay
 		}
-		if !slices.Contains(dirs, l.dir) && (r.Inode == l.inode || r.Inode == l.below(r.Link)) {
+		if slices.Contains(dirs, l.dir) || r.Inode != l.inode && r.Inode != l.below(r.Link) {
+			continue
+		}
+		if !asked {
+			fs, told = statReference(proc, r)
+			asked = true
+		}
+		if !told || all.holds(l, &fs) {
 			dirs = append(dirs, l.dir)
 		}
 	}

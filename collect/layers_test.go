@@ -42,7 +42,7 @@ func TestLayersOf(t *testing.T) {
 		{"known by its path alone, which is not there", holders.Ref{Kind: holders.IOURing, Link: "/none"}, nil},
 		{"the directory itself", holders.Ref{Device: mounts.Device{Major: unix.Major(root.Dev), Minor: unix.Minor(root.Dev)}, Inode: root.Ino, Link: d}, nil},
 	} {
-		if got := all.of(tt.ref); !slices.Equal(got, tt.want) {
+		if got := all.of("/proc", &tt.ref); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}

@@ -237,7 +237,7 @@ func (t *teller) visit(r holders.Ref) error {
 		Device: r.Device.String(), Inode: r.Inode, Link: r.Link}
 	var in []string
 	if t.sieve.suspect(r.Device) {
-		in = t.sieve.layers.of(r)
+		in = t.sieve.layers.of(t.sieve.proc, &r)
 	}
 	if len(in) == 0 && !t.sieve.asked(&r) {
 		return nil

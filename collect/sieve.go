@@ -11,6 +11,7 @@ import (
 // text is read.
 type sieve struct {
 	narrow  bool
+	proc    string
 	layers  layers
 	devices []mounts.Device
 	listed  runs
@@ -33,7 +34,7 @@ func devicesOf(names []string) (out []mounts.Device) {
 }
 
 func newSieve(q *refQuestion) *sieve {
-	return &sieve{narrow: q.Narrow, layers: findLayers(q.Proc, q.Layers), devices: devicesOf(q.Devices), listed: q.Listed,
+	return &sieve{narrow: q.Narrow, proc: q.Proc, layers: findLayers(q.Proc, q.Layers), devices: devicesOf(q.Devices), listed: q.Listed,
 		mounts: slices.Sorted(slices.Values(q.Mounts))}
 }
 
