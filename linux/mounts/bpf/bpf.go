@@ -81,9 +81,7 @@ func Open() (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-
-	r := &Reader{program: p, answer: (*answer)(unsafe.Pointer(unsafe.SliceData(p.memory))), unbindable: at.unbindable}
-	return r, nil
+	return &Reader{program: p, answer: (*answer)(unsafe.Pointer(unsafe.SliceData(p.memory))), unbindable: at.unbindable}, nil
 }
 
 // Tell says what is to be told from now on, besides: nothing if it is not called.

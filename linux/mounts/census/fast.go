@@ -183,7 +183,7 @@ func (r *fastReader) identify(fd int, info nsfs.Info) (ns mounts.Namespace, err 
 		r.known[info.ID] = ns
 	}
 	ns.Hidden = info.Mounts
-	if r.req.About != nil || r.withTexts() {
+	if r.asksTexts() {
 		r.sources.learn(fd, &ns)
 	}
 	return ns, nil
@@ -257,6 +257,9 @@ func (r *fastReader) list(ns *mounts.Namespace) error {
 // withTexts reports whether strings come along in this pass: they cost more than numbers,
 // and are to be as new as these.
 func (r *fastReader) withTexts() bool { return r.req.Whole && (r.last != nil || r.req.Passes == 1) }
+
+// asksTexts reports whether the strings of some mounts are read in this pass.
+func (r *fastReader) asksTexts() bool { return r.req.About != nil || r.withTexts() }
 
 // keep gives a namespace the mounts that were read. Where nothing moves, a host's are kept once.
 func (r *fastReader) keep(ns *mounts.Namespace) {

@@ -45,7 +45,7 @@ func (r *fastReader) begin(ctx context.Context) error {
 	if r.kernel != nil {
 		r.beginKernel()
 	}
-	return r.sources.begin(ctx)
+	return r.sources.begin(ctx, r.asksTexts())
 }
 
 // readEarly reads a namespace, whose file is open, in the kernel, if many mounts have been met.

@@ -55,12 +55,16 @@ func (s *sources) close() {
 	}
 }
 
-// begin begins a pass, with the processes whose views are better than that from the root.
-func (s *sources) begin(ctx context.Context) error {
+// begin begins a pass: with the processes whose views are better than that from the root,
+// if tables are to be learned in it.
+func (s *sources) begin(ctx context.Context, learns bool) error {
 	if s == nil {
 		return nil
 	}
 	s.of, s.read, s.lacks, s.why = map[placeInTable]sourced{}, map[uint64]bool{}, map[uint64]bool{}, nil
+	if !learns {
+		return nil
+	}
 	pins, _, err := holders.Pins(ctx, holders.PinRequest{Proc: s.slow.req.Proc})
 	s.pins = pins
 	return err

@@ -71,7 +71,7 @@ func TestSourcesAreStatmounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.close()
-	if err := s.begin(t.Context()); err != nil {
+	if err := s.begin(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.each(t.Context(), func(fd int, info nsfs.Info) error {

@@ -33,21 +33,24 @@ func (r *fastReader) superOf(ns, magic uint64, m *mounts.Mount) (*super, error) 
 	key := superblock{m.Device(), m.Root, magic}
 	from, ok := r.supers[key]
 	if !ok {
-		var told mounts.Mount
-		if err := r.superStrings(ns, m.UniqueID, &told); err != nil {
+		kind, options, err := r.superStrings(ns, m)
+		if err != nil {
 			return nil, err
 		}
-		from = &super{of: key, kind: r.sources.kind(ns, m, told.Type), options: told.Super, namespace: ns, id: m.UniqueID}
+		from = &super{of: key, kind: kind, options: options, namespace: ns, id: m.UniqueID}
 		r.supers[key] = from
 	}
 	return from, nil
 }
 
-// superStrings reads into m the fields that depend on the superblock of a mount.
-func (r *fastReader) superStrings(ns, id uint64, m *mounts.Mount) error {
+// superStrings reads the type and the options of the superblock of a mount.
+func (r *fastReader) superStrings(ns uint64, m *mounts.Mount) (kind, options string, err error) {
 	const fields = statmount.Device | statmount.Type | statmount.Subtype | statmount.Super
-	_, _, err := r.caller.Stat(ns, id, fields, m)
-	return err
+	var told mounts.Mount
+	if _, _, err := r.caller.Stat(ns, m.UniqueID, fields, &told); err != nil {
+		return "", "", err
+	}
+	return r.sources.kind(ns, m, told.Type), told.Super, nil
 }
 
 // describe fills the strings of a mount of the superblock.

@@ -62,9 +62,8 @@ func (r *fastReader) reread(ns *mounts.Namespace, torn map[superblock]bool) erro
 	kept := ns.Mounts[:0]
 	for _, m := range ns.Mounts {
 		if m.Type != "" && torn[superblock{m.Device(), m.Root, 0}] {
-			m.Type, m.Super = "", ""
-			err := r.superStrings(ns.ID, m.UniqueID, &m)
-			m.Type = r.sources.kind(ns.ID, &m, m.Type)
+			var err error
+			m.Type, m.Super, err = r.superStrings(ns.ID, &m)
 			if errors.Is(err, unix.ENOENT) {
 				continue
 			}
