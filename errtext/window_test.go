@@ -1,7 +1,6 @@
 package errtext
 
 import (
-	"slices"
 	"strings"
 	"testing"
 )
@@ -29,13 +28,7 @@ func TestWindow(t *testing.T) {
 		{"hostile: a line wider than a window", strings.Repeat("a ", 300) + "\nb", []string{strings.TrimSpace(strings.Repeat("a ", 300)), "b"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var got []string
-			for r := range records([]byte(tt.in)) {
-				got = append(got, r.text)
-			}
-			if !slices.Equal(got, tt.want) {
-				t.Errorf("got %q, want %q", got, tt.want)
-			}
+			wantRecords(t, tt.in, tt.want)
 		})
 	}
 }
