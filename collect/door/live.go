@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sexton.dev/linux/inroot"
 )
 
 // ErrNotMounted is the error of all that is below /sys where the host's sysfs
@@ -101,7 +103,7 @@ func openTree(dir, name string, magic int64) (tree, error) {
 		return t, nil // openat2 would make each read a third slower
 	}
 	// Kernels before 5.6 and old seccomp profiles do not have openat2.
-	probe, err := openat2(fd, ".", unix.O_PATH)
+	probe, err := inroot.OpenBeneath(fd, ".", unix.O_PATH)
 	if err == nil {
 		unix.Close(probe)
 		t.scoped = true
@@ -335,7 +337,7 @@ func (l *Live) open(op, path string, flags int) (int, error) {
 func (t tree) open(rel string, flags int) (int, error) {
 	flags |= unix.O_CLOEXEC | unix.O_NOFOLLOW
 	if t.scoped {
-		return openat2(t.fd, rel, flags)
+		return inroot.OpenBeneath(t.fd, rel, uint64(flags))
 	}
 	return openat(t.fd, rel, flags)
 }
@@ -346,22 +348,6 @@ func openat(dir int, rel string, flags int) (int, error) {
 		if err != syscall.EINTR {
 			return fd, err
 		}
-	}
-}
-
-// openat2 opens rel unless the walk would leave dir. Source: openat2(2).
-func openat2(dir int, rel string, flags int) (int, error) {
-	how := unix.OpenHow{
-		Flags:   uint64(flags | unix.O_CLOEXEC),
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS,
-	}
-	for tries := 0; ; tries++ {
-		fd, err := unix.Openat2(dir, rel, &how)
-		// EAGAIN: a rename or mount elsewhere made the kernel unsure of "..".
-		if err == syscall.EINTR || err == syscall.EAGAIN && tries < 100 {
-			continue
-		}
-		return fd, err
 	}
 }
 

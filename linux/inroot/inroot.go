@@ -16,7 +16,18 @@ const tries = 100
 //
 // Source: openat2(2), RESOLVE_IN_ROOT; Linux 6.12 fs/namei.c, handle_dots.
 func Open(root int, path string, flags uint64) (fd int, err error) {
-	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	return openat2(root, path, flags, unix.RESOLVE_IN_ROOT)
+}
+
+// OpenBeneath is Open where a path that would lead out is refused: EXDEV.
+//
+// Source: openat2(2), RESOLVE_BENEATH.
+func OpenBeneath(root int, path string, flags uint64) (fd int, err error) {
+	return openat2(root, path, flags, unix.RESOLVE_BENEATH)
+}
+
+func openat2(root int, path string, flags, resolve uint64) (fd int, err error) {
+	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: resolve | unix.RESOLVE_NO_MAGICLINKS}
 	for range tries {
 		if fd, err = unix.Openat2(root, path, &how); err != unix.EAGAIN && err != unix.EINTR {
 			break
