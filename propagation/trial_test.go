@@ -51,17 +51,25 @@ func (h *host) run(tr trial, choose func(w *world) []step) (result, error) {
 	return res, err
 }
 
+// build makes a topology. What the kernel refuses is no part of it.
+func (h *host) build(steps []step) (refused []step, err error) {
+	if err := h.begin(); err != nil {
+		return nil, err
+	}
+	for _, s := range steps {
+		h.prepare(s)
+		if errno := h.act(s); errno != 0 {
+			refused = append(refused, s)
+		}
+	}
+	return refused, nil
+}
+
 func (h *host) try(tr trial, choose func(w *world) []step) (res result, err error) {
 	res.counts = map[string]int{}
 	defer h.end()
-	if err := h.begin(); err != nil {
+	if res.refused, err = h.build(tr.setup); err != nil {
 		return res, err
-	}
-	for _, s := range tr.setup {
-		h.prepare(s)
-		if errno := h.act(s); errno != 0 { // what the kernel refuses is no part of the topology
-			res.refused = append(res.refused, s)
-		}
 	}
 	if res.calls = tr.calls; choose != nil {
 		w, err := h.read()

@@ -2,6 +2,7 @@ package propagation_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -161,14 +162,8 @@ func (h *host) topology(text string) (*world, error) {
 		return nil, err
 	}
 	defer h.end()
-	if err := h.begin(); err != nil {
-		return nil, err
-	}
-	for _, s := range tr.setup {
-		h.prepare(s)
-		if errno := h.act(s); errno != 0 {
-			return nil, fmt.Errorf("%s: %w", s, errno)
-		}
+	if refused, err := h.build(tr.setup); err != nil || len(refused) > 0 {
+		return nil, errors.Join(err, fmt.Errorf("%s: refused: %v", text, refused))
 	}
 	return h.read()
 }
