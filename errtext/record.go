@@ -32,7 +32,7 @@ func records(text []byte) iter.Seq[record] {
 		last := 0
 		lines := linesOf(text)
 		w := windowOf(lines)
-		for _, l := range lines {
+		for l := range lines {
 			if l.peel(); l.text == "" {
 				continue // it ends nothing: what goes on says so
 			}
@@ -61,33 +61,47 @@ func records(text []byte) iter.Seq[record] {
 	}
 }
 
-// linesOf gives the lines of a text as they were seen, without the indentation of all.
-func linesOf(text []byte) []line {
-	lines := make([]line, 0, bytes.Count(text, []byte("\n"))+1)
+// linesOf gives the lines of a text as they were seen, without the indentation of all,
+// and what each has before it. They are read anew each time: a text may have more than
+// there is memory for.
+func linesOf(text []byte) iter.Seq[line] {
 	all := indentation(text)
-	for raw := range bytes.Lines(text) {
-		raw = raw[min(all, len(raw)):]
-		l := line{no: len(lines) + 1, text: clean(string(raw[:min(len(raw), longest)])), spaces: spacesAt(raw), times: 1}
-		l.whole = l.text
-		lines = append(lines, l)
-	}
+	lines := cleaned(text, all, nil)
+	var margins []func(*line) bool
 	for _, margin := range []func(*line) bool{(*line).quoteMark, (*line).stream} {
-		dropMargin(lines, margin)
+		if hasMargin(lines, margin) {
+			margins = append(margins, margin)
+		}
+		lines = cleaned(text, all, margins)
 	}
 	return lines
 }
 
-// dropMargin takes off what each line of a text has before it.
-func dropMargin(lines []line, margin func(*line) bool) {
-	for i := range lines {
-		if l := lines[i]; l.text != "" && !margin(&l) {
-			return
+func cleaned(text []byte, indent int, margins []func(*line) bool) iter.Seq[line] {
+	return func(yield func(line) bool) {
+		no := 0
+		for raw := range bytes.Lines(text) {
+			no++
+			raw = raw[min(indent, len(raw)):]
+			l := line{no: no, text: clean(string(raw[:min(len(raw), longest)])), spaces: spacesAt(raw), times: 1}
+			for _, margin := range margins {
+				margin(&l)
+			}
+			if l.whole = l.text; !yield(l) {
+				return
+			}
 		}
 	}
-	for i := range lines {
-		margin(&lines[i])
-		lines[i].whole = lines[i].text
+}
+
+// hasMargin tells that each line has something before it.
+func hasMargin(lines iter.Seq[line], margin func(*line) bool) bool {
+	for l := range lines {
+		if l.text != "" && !margin(&l) {
+			return false
+		}
 	}
+	return true
 }
 
 // indentation tells how many spaces or tabs each line of a text begins with, but for empty ones.

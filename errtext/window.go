@@ -1,6 +1,7 @@
 package errtext
 
 import (
+	"iter"
 	"strings"
 	"unicode/utf8"
 )
@@ -18,10 +19,10 @@ const widest = 400
 // windowOf finds the width at which lines of a text were broken: that of the
 // longest. If it cuts there are several of that width; if it wraps then the first
 // word of the next line has no room on most.
-func windowOf(lines []line) window {
+func windowOf(lines iter.Seq[line]) window {
 	var w window
-	for i := range lines {
-		if l := &lines[i]; l.columns() > w.width && strings.Contains(strings.TrimSpace(l.text), " ") {
+	for l := range lines {
+		if l.columns() > w.width && strings.Contains(strings.TrimSpace(l.text), " ") {
 			w.width = l.columns()
 		}
 	}
@@ -29,8 +30,7 @@ func windowOf(lines []line) window {
 		return window{}
 	}
 	whole, filled, before := 0, 0, 0
-	for i := range lines {
-		l := &lines[i]
+	for l := range lines {
 		word := firstWord(strings.TrimLeft(l.text, " \t"))
 		if before > 0 && before < w.width && word != "" && before+1+utf8.RuneCountInString(word) > w.width {
 			filled++
